@@ -1,0 +1,280 @@
+"""The folder source: which file serves which task, language and split, and what is said where none does."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from folders import XNLI, Write, question, refused, squad, writer
+
+from xadapt.data.examples import Chosen, Classified, Extracted, Paired, Tagged
+from xadapt.data.folder import Folder
+from xadapt.data.sources import open_source
+from xadapt.errors import UserError
+from xadapt.tasks.catalogue import CATALOGUE
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    return writer(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write: Write) -> Folder:
+    write("xnli/train-en.tsv", XNLI)
+    return Folder(tmp_path / "xtreme")
+
+
+class TestWhichFileServesWhat:
+    def test_languages_are_those_with_a_file_in_the_tasks_order(self, folder: Folder, write: Write) -> None:
+        for language in ("zh", "de", "pl"):
+            write(f"xnli/dev-{language}.tsv", XNLI)
+        assert folder.languages("xnli", "dev") == ("de", "en", "zh")  # en is held out; pl is not XTREME's
+        assert folder.languages("xnli", "train") == ("en",)
+        assert folder.languages("xnli", "test") == ()
+
+    def test_mnli_is_glues_file_or_else_xtremes(self, folder: Folder, write: Write) -> None:
+        before = Classified("0", "A man sleeps.", "He rests.", "entailment")
+        assert folder.load("mnli", "en", "train")[0] == before
+        write(
+            "../intermediate/mnli/train.tsv",
+            "index\tsentence1\tsentence2\tlabel1\tgold_label\n0\tGlue.\tStuck.\tneutral\tneutral\n",
+        )
+        assert folder.load("mnli", "en", "train") == [Classified("0", "Glue.", "Stuck.", "neutral")]
+
+    def test_the_last_tenth_of_training_is_the_development_set_where_there_is_none(
+        self, folder: Folder, write: Write
+    ) -> None:
+        write("pawsx/train-en.tsv", "".join(f"a{i}\tb\t{i % 2}\n" for i in range(50)))
+        train, dev = folder.load("pawsx", "en", "train"), folder.load("pawsx", "en", "dev")
+        assert ([e.id for e in train], [e.id for e in dev]) == (
+            [str(i) for i in range(45)],
+            [str(i) for i in range(45, 50)],
+        )
+        assert folder.revision("pawsx", "en", "train") != folder.revision("pawsx", "en", "dev")
+        write("pawsx/dev-en.tsv", "a\tb\t1\n")
+        assert len(folder.load("pawsx", "en", "train")) == 50
+        assert len(folder.load("pawsx", "en", "dev")) == 1
+
+    def test_at_most_a_thousand_are_held_out(self, folder: Folder, write: Write) -> None:
+        write("pawsx/train-en.tsv", "a\tb\t1\n" * 20000)
+        assert len(folder.load("pawsx", "en", "dev")) == 1000
+
+    def test_tydiqas_other_training_files_are_development_sets(self, folder: Folder, write: Write) -> None:
+        for language in ("en", "fi"):
+            ids = (question("7"), question("7"))  # XTREME's script cuts ids down to numbers that repeat
+            write(f"tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.{language}.train.json", squad(*ids))
+        assert folder.languages("tydiqa", "train") == ("en",)
+        assert folder.languages("tydiqa", "dev") == ("en", "fi")
+        assert [e.id for e in folder.load("tydiqa", "fi", "dev")] == ["0-7", "1-7"]
+
+    def test_the_folder_of_intermediate_tasks_can_be_elsewhere(self, tmp_path: Path, write: Write) -> None:
+        row = json.dumps({"ctx": "He", "endings": ["runs.", "eats."], "label": 1})
+        path = write("../elsewhere/hellaswag/hellaswag_train.jsonl", f"{row}\n")
+        folder = Folder(tmp_path / "xtreme", path.parents[1])
+        assert folder.load("hellaswag", "en", "train") == [Chosen("0", "He", "", ("runs.", "eats."), 1)]
+
+    def test_revisions_follow_the_bytes(self, folder: Folder, write: Write) -> None:
+        path = write("xnli/dev-de.tsv", XNLI)
+        before = folder.revision("xnli", "de", "dev")
+        assert (
+            folder.revision("xnli", "de", "dev")
+            == before
+            == Folder(folder.root).revision("xnli", "de", "dev")
+        )
+        path.write_text(XNLI.replace("sleeps", "snores"))
+        assert folder.revision("xnli", "de", "dev") != before
+
+
+class TestTestSplits:
+    def test_test_files_without_labels_are_for_predicting(self, folder: Folder, write: Write) -> None:
+        write("xnli/dev-en.tsv", XNLI)
+        write("xnli/test-de.tsv", "a\tb\nc\td\n")
+        assert folder.load("xnli", "de", "test") == [
+            Classified("0", "a", "b", None),
+            Classified("1", "c", "d", None),
+        ]
+        assert folder.label_status("xnli", "de", "test") == "unlabelled"
+        assert folder.test_split("xnli") == "dev"
+
+    def test_test_files_with_labels_are_reported(self, folder: Folder, write: Write) -> None:
+        write("xnli/test-de.tsv", XNLI)
+        assert folder.test_split("xnli") == "test"
+
+    def test_labels_that_are_all_alike_are_placeholders(self, folder: Folder, write: Write) -> None:
+        write("pawsx/test-de.tsv", "a\tb\t0\n" * 20)
+        assert {e.label for e in folder.load("pawsx", "de", "test") if isinstance(e, Classified)} == {None}
+        write("pawsx/test-de.tsv", "a\tb\t0\n" * 19)  # too few to tell
+        assert folder.label_status("pawsx", "de", "test") == "labelled"
+
+    def test_tags_may_be_withheld(self, folder: Folder, write: Write) -> None:
+        write("panx/test-de.tsv", "Hu\n(\n\nda\n")
+        assert folder.load("panx", "de", "test") == [
+            Tagged("0", ("Hu", "("), None),
+            Tagged("1", ("da",), None),
+        ]
+
+    def test_answers_that_xtreme_blanked_are_withheld(self, folder: Folder, write: Write) -> None:
+        write("xquad/xquad.de.json", squad(question(text="", start=0)))
+        (example,) = folder.load("xquad", "de", "test")
+        assert isinstance(example, Extracted)
+        assert example.answers is None
+        with pytest.raises(UserError, match="test files of xquad have no labels: XTREME removes them"):
+            folder.test_split("xquad")
+
+    @pytest.mark.parametrize("split", ["train", "dev"])
+    def test_only_test_files_may_go_without(self, folder: Folder, write: Write, split: str) -> None:
+        for name in (f"pawsx/{split}-en.tsv", f"panx/{split}-en.tsv"):
+            write(name, "a\tb\n" if "pawsx" in name else "word\n")
+        assert f"{split}-en.tsv:1: 2 columns, no label" in refused(folder, "pawsx", "en", split)
+        assert f"{split}-en.tsv:1: words without tags" in refused(folder, "panx", "en", split)
+
+
+class TestTatoeba:
+    def test_the_foreign_sentence_looks_for_the_english_one(self, folder: Folder, write: Write) -> None:
+        write("laser-tatoeba-v1/tatoeba.cmn-eng.cmn", "你好\n再见\n")
+        write("laser-tatoeba-v1/tatoeba.cmn-eng.eng", "Hello\nGoodbye\n")
+        assert folder.languages("tatoeba", "test") == ("zh",)
+        assert folder.load("tatoeba", "zh", "test")[1] == Paired("1", "再见", "Goodbye")
+        before = folder.revision("tatoeba", "zh", "test")
+        write("laser-tatoeba-v1/tatoeba.cmn-eng.eng", "Hello\nSo long\n")
+        assert folder.revision("tatoeba", "zh", "test") != before
+
+    def test_files_of_different_length_are_refused(self, folder: Folder, write: Write) -> None:
+        write("laser-tatoeba-v1/tatoeba.cmn-eng.cmn", "你好\n再见\n")
+        write("laser-tatoeba-v1/tatoeba.cmn-eng.eng", "Hello\n")
+        assert "2 lines beside 1 in tatoeba.cmn-eng.eng" in refused(folder, "tatoeba", "zh", "test")
+        write("laser-tatoeba-v1/tatoeba.cmn-eng.eng", "\nHello\n")
+        assert "tatoeba.cmn-eng.eng:1: blank line" in refused(folder, "tatoeba", "zh", "test")
+
+    def test_xtremes_own_files_have_lost_the_pairing_and_are_refused(
+        self, folder: Folder, write: Write
+    ) -> None:
+        write("tatoeba/zh-en.zh", "你好\n再见\n")
+        write("tatoeba/zh-en.en", "Goodbye\nHello\n")
+        assert folder.languages("tatoeba", "test") == ()
+        assert "zh-en.zh can't be used: XTREME's script sorts the English side" in refused(
+            folder, "tatoeba", "zh", "test"
+        )
+
+
+class TestWhatIsNotThere:
+    def test_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"no folder .*nowhere"):
+            Folder(tmp_path / "nowhere")
+        with pytest.raises(UserError, match=r"no folder .*elsewhere"):
+            Folder(tmp_path, tmp_path / "elsewhere")
+
+    def test_a_folder_in_another_layout(self, tmp_path: Path, folder: Folder) -> None:
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(UserError, match="not laid out as XTREME's download folder") as caught:
+            Folder(tmp_path / "empty")
+        assert "xnli/" in str(caught.value)
+        with pytest.raises(UserError, match=r"did you mean .*xtreme\?"):
+            Folder(tmp_path)
+
+    def test_no_file_says_where_it_was_looked_for_and_what_is_there(self, folder: Folder) -> None:
+        said = refused(folder, "xnli", "sw", "dev")
+        assert "no dev file of xnli in 'sw' (here: train: en; dev: en)" in said
+        assert str(folder.root / "xnli" / "dev-sw.tsv") in said
+        assert "do: put it there (https://github.com/facebookresearch/XNLI)" in said
+
+    def test_a_target_without_training_data_of_its_own(self, folder: Folder) -> None:
+        assert "do: train on squad_v1" in refused(folder, "xquad", "en", "train")
+
+    def test_unknown_words(self, folder: Folder) -> None:
+        assert "did you mean 'xnli'" in refused(folder, "xnly", "en", "dev")
+        assert "xnli is not in 'pl'" in refused(folder, "xnli", "pl", "dev")
+        assert "unknown split 'validation'" in refused(folder, "xnli", "en", "validation")
+
+    def test_a_source_by_name(self, tmp_path: Path, folder: Folder) -> None:
+        source = open_source(str(folder.root))
+        assert source.name == str(folder.root)
+        assert open_source("hub").name == "hub"
+        with pytest.raises(UserError, match="with a folder only"):
+            open_source("hub", tmp_path)
+
+
+# --- the real files, where they are ---------------------------------------------------------------
+
+SHARED = Path(__file__).parents[2] / "shared"
+real = pytest.mark.skipif(
+    not (SHARED / "xtreme").is_dir(), reason="needs the real data in ../shared, which is not here"
+)
+
+COUNTS: dict[tuple[str, str], dict[str, int] | int] = {
+    ("mnli", "train"): {"en": 15000},
+    ("mnli", "dev"): {"en": 2490},
+    ("qqp", "train"): {"en": 3576},
+    ("qqp", "dev"): {"en": 500},
+    ("squad_v1", "train"): {"en": 8278},
+    ("squad_v1", "dev"): {"en": 1102},
+    ("squad_v2", "train"): {"en": 9010},
+    ("squad_v2", "dev"): {"en": 1164},
+    ("hellaswag", "train"): {"en": 8000},
+    ("hellaswag", "dev"): {"en": 2042},
+    ("cosmos_qa", "train"): {"en": 2400},
+    ("cosmos_qa", "dev"): {"en": 585},
+    ("commonsense_qa", "train"): {"en": 1000},
+    ("commonsense_qa", "dev"): {"en": 221},
+    ("xnli", "train"): {"en": 15000},
+    ("xnli", "dev"): dict.fromkeys(CATALOGUE["xnli"].languages, 2490),
+    ("pawsx", "train"): {"en": 3576},
+    ("pawsx", "dev"): dict.fromkeys(CATALOGUE["pawsx"].languages, 2000),
+    ("udpos", "train"): {"en": 21253},
+    ("udpos", "dev"): 14,
+    ("panx", "train"): {"en": 20000},
+    ("panx", "dev"): 14,
+    ("panx", "test"): {"de": 10000},
+    ("xquad", "test"): dict.fromkeys(("ar", "de", "en", "es", "hi", "ru", "tr", "zh"), 1190),
+    ("mlqa", "dev"): 7,
+    ("tydiqa", "train"): {"en": 3696 - 369},
+    ("tydiqa", "dev"): {"en": 369, "ko": 1625, "sw": 2755},
+    ("tatoeba", "test"): 36,
+}
+
+
+@real
+@pytest.mark.parametrize("task", CATALOGUE)
+def test_every_real_file_can_be_read(task: str) -> None:
+    source = Folder(SHARED / "xtreme")
+    for split in ("train", "dev", "test"):
+        languages = source.languages(task, split)
+        counts = {}
+        for language in languages:
+            examples = source.load(task, language, split)
+            counts[language] = len(examples)
+            assert len({example.id for example in examples}) == len(examples)
+            assert source.notes(task, language, split).keys() <= {"unwrapped"}
+        expected = COUNTS.get((task, split), {})
+        assert (len(counts) if isinstance(expected, int) else counts) == expected, split
+
+
+@real
+def test_real_answers_lie_where_they_say() -> None:
+    source = Folder(SHARED / "xtreme")
+    for task, split in (("xquad", "test"), ("mlqa", "dev"), ("tydiqa", "dev"), ("squad_v2", "dev")):
+        for language in source.languages(task, split):
+            for example in source.load(task, language, split):
+                assert isinstance(example, Extracted)
+                for answer in example.answers or ():
+                    assert example.context.startswith(answer.text, answer.start)
+
+
+@real
+def test_the_split_to_report_of_the_real_files() -> None:
+    source = Folder(SHARED / "xtreme")
+    tested = {task for task in CATALOGUE if source.test_split(task) == "test"}
+    assert tested == {"xquad", "tatoeba"}
+    assert source.label_status("panx", "de", "test") == "unlabelled"
+
+
+@real
+@pytest.mark.parametrize("task", ["udpos", "panx"])
+def test_the_largest_training_sets_load_within_two_seconds(task: str) -> None:
+    source = Folder(SHARED / "xtreme")
+    start = time.perf_counter()
+    source.load(task, "en", "train")
+    assert time.perf_counter() - start < 2

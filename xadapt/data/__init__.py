@@ -1,0 +1,1 @@
+"""Where examples come from: the pocket world, an XTREME download folder, the hub."""

@@ -1,0 +1,96 @@
+"""The typed examples that every source gives and every kind reads.
+
+One class a kind. An example knows nothing of tokens, models or files. ``id``
+is unique within one (task, language, split). Labels are ``None`` where the
+source has none: such examples can be predicted, never scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A text or a pair of texts with one label of the task's set."""
+
+    id: str
+    text: str
+    pair: str | None
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A context, an optional question and several options; ``label`` indexes ``options``."""
+
+    id: str
+    context: str
+    question: str
+    options: tuple[str, ...]
+    label: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A sentence in words, one tag a word."""
+
+    id: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``context[start : start + len(text)] == text``, in characters."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A question on a context. ``answers`` is ``()`` where it has none in the context
+    (SQuAD v2.0), ``None`` where the source does not say."""
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[Answer, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A sentence and its translation in English, line-parallel: example i's
+    ``target`` is the one right answer for example i's ``source`` among all targets."""
+
+    id: str
+    source: str
+    target: str
+
+
+Example = Classified | Chosen | Tagged | Extracted | Paired
+
+
+class Source(Protocol):
+    """What a study asks of a place that examples come from. Methods raise ``UserError``."""
+
+    name: str
+
+    def languages(self, task: str, split: str) -> tuple[str, ...]:
+        """The languages in which this source has ``split`` of ``task``; ``()`` where none."""
+        ...
+
+    def load(self, task: str, language: str, split: str) -> Sequence[Example]:
+        """Every example, in the source's own order, checked against the task's row."""
+        ...
+
+    def revision(self, task: str, language: str, split: str) -> str:
+        """What identifies the content: equal revisions give equal examples. Cheap to ask."""
+        ...
+
+    def test_split(self, task: str) -> str:
+        """The split to report: ``test`` where this source has its labels, else ``dev``."""
+        ...

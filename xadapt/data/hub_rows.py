@@ -1,0 +1,192 @@
+"""From the rows of a dataset on the hub to typed examples, by the catalogue's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged
+from xadapt.data.reading import all_alike, answers_of
+from xadapt.errors import UserError
+from xadapt.tasks.languages import iso3_of, name_of
+from xadapt.tasks.task import Hub, Task
+
+REPORT = "report it: the catalogue's row needs correcting; until then pass a folder (--data DIR)"
+Row = Mapping[str, Any]
+FIELDS: Mapping[str, frozenset[str]] = {
+    "classify": frozenset({"text", "label"}),
+    "choose": frozenset({"options", "label"}),
+    "tag": frozenset({"words", "tags"}),
+    "extract": frozenset({"id", "question", "context", "answers"}),
+    "retrieve": frozenset({"source", "target"}),
+}
+
+
+def config_of(hub: Hub, language: str) -> str | None:
+    """The configuration that holds the language; None for the default one."""
+    return None if hub.config is None else _filled(hub.config, hub, language)
+
+
+def _filled(template: str, hub: Hub, language: str) -> str:
+    name = hub.names.get(language, name_of(language))
+    return template.format(lang=language, iso3=iso3_of(language), name=name)
+
+
+def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str) -> Sequence[Example]:
+    """A dataset's rows as typed examples.
+
+    Raises:
+        UserError: its columns, labels or answers are not what the catalogue's row says.
+    """
+    where = f"{hub.id} ({config_of(hub, language) or 'default'}, {split})"
+    if not FIELDS[row.kind] <= set(hub.columns):
+        lost = ", ".join(sorted(FIELDS[row.kind] - set(hub.columns)))
+        raise UserError(f"the hub row of {row.name} names no column for {lost}", do="correct the row")
+    lost_columns = {path.split(".")[0] for path in hub.columns.values()} - set(data.column_names)
+    if lost_columns:
+        raise UserError(
+            f"{where} has no column {', '.join(sorted(lost_columns))}, only {', '.join(data.column_names)}",
+            expected=", ".join(hub.columns.values()),
+            do=REPORT,
+        )
+    rows = _fields(hub, data)
+    if hub.prefix is not None:
+        prefix = _filled(hub.prefix, hub, language).lower()
+        rows = (fields for fields in rows if str(fields["id"]).startswith(prefix))
+    read = {"classify": _classify, "choose": _choose, "tag": _tag, "extract": _extract, "retrieve": _retrieve}
+    result = read[row.kind](rows, row, _names(hub, data, where), split, where)
+    if not result:
+        raise UserError(
+            f"{where} has no rows" + (f" whose id starts with {prefix!r}" if hub.prefix else ""),
+            expected="rows",
+            do=REPORT,
+        )
+    return result
+
+
+def _fields(hub: Hub, data: Any) -> Iterator[dict[str, Any]]:
+    """Every row under our names; only the columns that are needed are decoded."""
+    tops = sorted({path.split(".")[0] for path in hub.columns.values()})
+    for raw in data.select_columns(tops):
+        fields = {}
+        for ours, path in hub.columns.items():
+            value: Any = raw
+            for step in path.split("."):
+                value = value[step]
+            fields[ours] = value
+        yield fields
+
+
+def _names(hub: Hub, data: Any, where: str) -> Callable[[object], str | None]:
+    """From a label as it stands in the data to ours as a text; None for one that is withheld."""
+    column = hub.columns.get("label") or hub.columns.get("tags")
+    feature = data.features.get(column) if column else None
+    feature = getattr(feature, "feature", feature)  # a list of tags has its labels one level down
+    known: Sequence[str] | None = getattr(feature, "names", None)
+
+    def ours(value: object) -> str | None:
+        if value in (None, "", -1):
+            return None
+        text = str(value)
+        if known is not None and isinstance(value, int):
+            if value >= len(known):
+                raise UserError(f"{where}: label {value}", expected=f"below {len(known)}", do=REPORT)
+            text = known[value]  # by its name: the order of the names is theirs, not ours
+        return hub.labels.get(text, text)
+
+    return ours
+
+
+def _checked(label: str | None, row: Task, where: str, number: int) -> str | None:
+    if label is not None and label not in row.labels:
+        raise UserError(
+            f"{where}, row {number}: unknown label {label!r}",
+            expected=f"one of {', '.join(row.labels)}",
+            do=REPORT,
+        )
+    return label
+
+
+def _withheld(labels: Sequence[object], split: str, where: str) -> bool:
+    """Whether there are no labels, which only a test split may be without."""
+    without = None in labels or all_alike(labels, split)
+    if without and split != "test":
+        raise UserError(
+            f"{where}: row {labels.index(None)} has no label",
+            expected=f"labels in the {split} split",
+            do=REPORT,
+        )
+    return without
+
+
+Names = Callable[[object], str | None]
+
+
+def _classify(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+    found = []
+    for i, fields in enumerate(rows):
+        label = _checked(names(fields["label"]), row, where, i)
+        found.append(Classified(str(i), fields["text"], fields.get("pair"), label))
+    if not _withheld([example.label for example in found], split, where):
+        return list(found)
+    return [replace(example, label=None) for example in found]
+
+
+def _choose(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+    found: list[Chosen] = []
+    for i, fields in enumerate(rows):
+        keys = [str(key) for key in fields.get("keys") or range(len(fields["options"]))]
+        label = names(fields["label"])
+        if label is not None and label not in keys:
+            raise UserError(
+                f"{where}, row {i}: label {label!r}", expected=f"one of {', '.join(keys)}", do="report it"
+            )
+        index = None if label is None else keys.index(label)
+        context, question = fields.get("context", ""), fields.get("question", "")
+        found.append(Chosen(str(i), context, question, tuple(fields["options"]), index))
+    if not _withheld([example.label for example in found], split, where):
+        return list(found)
+    return [replace(example, label=None) for example in found]
+
+
+def _tag(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+    result: list[Example] = []
+    for i, fields in enumerate(rows):
+        words, tags = tuple(fields["words"]), [names(tag) for tag in fields["tags"]]
+        for tag in tags:
+            _checked(tag, row, where, i)
+        if len(tags) != len(words):
+            raise UserError(
+                f"{where}, row {i}: {len(tags)} tags for {len(words)} words",
+                expected="as many",
+                do=REPORT,
+            )
+        given = tuple(tag for tag in tags if tag is not None)
+        result.append(Tagged(str(i), words, given if len(given) == len(words) else None))
+    _withheld([example.tags for example in result if isinstance(example, Tagged)], split, where)
+    return result
+
+
+def _extract(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+    result: list[Example] = []
+    for fields in rows:
+        given = fields["answers"]
+        if isinstance(given, Mapping):  # one list of texts and one of offsets
+            pairs = list(zip(given["text"], given["answer_start"], strict=True))
+        else:
+            pairs = [(answer["text"], answer["answer_start"]) for answer in given]
+        answers, _ = answers_of(
+            fields["context"],
+            pairs,
+            unanswerable=row.unanswerable,
+            where=f"{where}, question {fields['id']!r}",
+            path=None,
+        )
+        result.append(Extracted(str(fields["id"]), fields["question"], fields["context"], answers))
+    return result
+
+
+def _retrieve(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+    # The hub's texts end in the line feed of the files that they were made of.
+    return [Paired(str(i), r["source"].strip(), r["target"].strip()) for i, r in enumerate(rows)]

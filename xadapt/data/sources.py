@@ -1,0 +1,37 @@
+"""Where examples come from, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xadapt.data.examples import Source
+from xadapt.errors import UserError
+
+
+def open_source(name: str, intermediate: Path | None = None) -> Source:
+    """``pocket`` for the built-in world, ``hub`` for the Hugging Face hub, else a folder.
+
+    Args:
+        name: ``pocket``, ``hub``, or the path of a folder in XTREME's ``download/`` layout.
+        intermediate: the folder of intermediate tasks, for a folder only.
+
+    Raises:
+        UserError: no such folder, or not in that layout.
+    """
+    if name in ("pocket", "hub"):
+        if intermediate is not None:
+            raise UserError(
+                f"a folder of intermediate tasks ({intermediate}) with the source {name!r}",
+                expected="one with a folder only",
+                do="leave it out, or name a folder as the source",
+            )
+        if name == "pocket":
+            from xadapt.data.pocket import Pocket
+
+            return Pocket()
+        from xadapt.data.hub import HubSource
+
+        return HubSource()
+    from xadapt.data.folder import Folder
+
+    return Folder(Path(name), intermediate)
