@@ -1,0 +1,34 @@
+"""What a task asks of the model: one class a kind, built for a task. ``kind.Kind`` is what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xadapt.errors import UserError, nearest
+from xadapt.kinds.choose import Choose
+from xadapt.kinds.classify import Classify
+from xadapt.kinds.extract import Extract
+from xadapt.kinds.kind import Item, Kind
+from xadapt.kinds.retrieve import Retrieve
+from xadapt.kinds.tag import Tag
+from xadapt.tasks.task import Task
+
+__all__ = ["KINDS", "Item", "Kind", "kind_of"]
+
+KINDS: dict[str, Callable[[Task], Kind]] = {
+    "classify": Classify,
+    "choose": Choose,
+    "tag": Tag,
+    "extract": Extract,
+    "retrieve": Retrieve,
+}
+
+
+def kind_of(task: Task) -> Kind:
+    """The task's kind, built for it."""
+    if task.kind not in KINDS:
+        raise UserError(
+            f"task {task.name!r} is of the unknown kind {task.kind!r}{nearest(task.kind, list(KINDS))}",
+            expected=f"one of {', '.join(KINDS)}",
+        )
+    return KINDS[task.kind](task)

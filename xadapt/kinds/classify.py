@@ -1,0 +1,164 @@
+"""A text or a pair of texts gets one label of a closed set: NLI, paraphrase."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+from xadapt.data.examples import Classified, Example
+from xadapt.kinds.checks import (
+    check_length,
+    check_scored,
+    check_task,
+    label_index,
+    refuse_unlabelled,
+    typed,
+)
+from xadapt.kinds.encoding import sequences
+from xadapt.kinds.heads import first_token_logits, sequence_head
+from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.metrics import binary_f1, percent
+from xadapt.packing import Packed
+from xadapt.randomness import generator
+from xadapt.tasks.task import Task
+
+# A word in any script: one character where words are not spaced (Thai to Khmer, kana, han), else a run of
+# letters, digits and the combining marks that Python's \w leaves out (Hebrew, Arabic, Indic vowel signs).
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+")
+
+_BASELINE_EXAMPLES = 10_000  # training examples a baseline is fitted on: a few seconds
+
+
+class Classify:
+    """The head is HF's ``XLMRobertaClassificationHead``, so that head and backbone together are an
+    ``XLMRobertaForSequenceClassification``. An item is an example, its target the label's index."""
+
+    def __init__(self, task: Task) -> None:
+        check_task(task, "classify", ("accuracy", "f1"), labels=True)
+        self.task = task
+        self.ids = {label: i for i, label in enumerate(task.labels)}
+
+    def encode(
+        self,
+        examples: Sequence[Example],
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int,
+        *,
+        training: bool,
+    ) -> list[Item]:
+        """``<s> A </s>``, or ``<s> A </s></s> B </s>``, cut from the longer text first."""
+        check_length(max_length, 8)
+        rows = typed(examples, Classified)
+        if training:
+            refuse_unlabelled(rows, lambda r: r.label is None, "train")
+        targets = [None if r.label is None else label_index(r.label, self.ids, r.id) for r in rows]
+        texts = [r.text if r.pair is None else (r.text, r.pair) for r in rows]
+        encoded = sequences(tokenizer, texts, max_length)
+        return [Item(i, (s,), t) for i, (s, t) in enumerate(zip(encoded, targets, strict=True))]
+
+    def head(self, config: PretrainedConfig) -> nn.Module:
+        return sequence_head(config, len(self.task.labels))
+
+    def layer(self, config: PretrainedConfig) -> int | None:
+        return None
+
+    def units(self, items: Sequence[Item]) -> int:
+        """Examples."""
+        return len(items)
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """Cross entropy, summed over examples."""
+        target = torch.tensor([item.target for item in items], device=hidden.device)
+        return F.cross_entropy(first_token_logits(head, hidden, batch), target, reduction="sum")
+
+    def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
+        """An item's logits, (labels,)."""
+        return list(first_token_logits(head, hidden, batch).detach().cpu().numpy())
+
+    def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
+        """The likeliest label."""
+        labels: list[Any] = [None] * len(examples)
+        for item, logits in zip(items, outputs, strict=True):
+            labels[item.example] = self.task.labels[int(np.argmax(logits))]
+        return labels
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
+    ) -> dict[str, float]:
+        """Accuracy; F1 is that of the second label, as GLUE has it for QQP (not duplicate, duplicate)."""
+        rows = typed(examples, Classified)
+        check_scored(rows, predictions, lambda r: r.label is None)
+        gold = [r.label or "" for r in rows]
+        for row in rows:
+            label_index(row.label or "", self.ids, row.id)
+        scores = {"accuracy": percent([g == p for g, p in zip(gold, predictions, strict=True)])}
+        if "f1" in self.task.metrics:
+            scores["f1"] = binary_f1(gold, list(predictions), self.task.labels[-1])
+        return {m: scores[m] for m in self.task.metrics}
+
+    def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
+        """The majority class; for pairs also what word overlap alone, and the second text alone, give away
+        (Gururangan et al. 2018, arXiv 1803.02324; McCoy et al. 2019, arXiv 1902.01007)."""
+        known = [r for r in typed(train, Classified) if r.label is not None]
+        if not known:
+            return {}
+        counts = Counter(r.label for r in known)
+        majority = max(self.task.labels, key=lambda label: counts[label])
+        scores = {
+            "majority class": {lang: self.score(test, [majority] * len(test)) for lang, test in tests.items()}
+        }
+        few = known
+        if len(few) > _BASELINE_EXAMPLES:
+            drawn = generator("baseline", self.task.name).permutation(len(known))[:_BASELINE_EXAMPLES]
+            few = [known[i] for i in sorted(drawn)]
+        gold = [r.label for r in few]
+        asked = {lang: typed(test, Classified) for lang, test in tests.items()}
+        if len(set(gold)) < 2 or any(r.pair is None for rows in (few, *asked.values()) for r in rows):
+            return scores
+        from sklearn.feature_extraction.text import HashingVectorizer
+        from sklearn.linear_model import LogisticRegression
+
+        grams = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=2**16, dtype=np.float32)
+
+        def second(rows: Sequence[Classified]) -> Any:
+            return grams.transform([r.pair or "" for r in rows])
+
+        for name, features in (("overlap only", overlap_features), ("second text only", second)):
+            model = LogisticRegression(max_iter=100, tol=1e-3).fit(features(few), gold)
+            scores[name] = {
+                lang: self.score(tests[lang], model.predict(features(rows)).tolist())
+                for lang, rows in asked.items()
+            }
+        return scores
+
+
+def words(text: str) -> list[str]:
+    """Lower-cased words; single characters in scripts that do not space them."""
+    return _WORD.findall(text.lower())
+
+
+def overlap_features(rows: Sequence[Classified]) -> np.ndarray:
+    """(examples, 4), each 0..1: Jaccard, share of the second text's words in the first and the reverse,
+    and the ratio of the shorter to the longer."""
+    out = np.zeros((len(rows), 4))
+    for i, row in enumerate(rows):
+        one, two = words(row.text), words(row.pair or "")
+        a, b = set(one), set(two)
+        both = len(a & b)
+        out[i] = (
+            both / max(len(a | b), 1),
+            both / max(len(b), 1),
+            both / max(len(a), 1),
+            min(len(one), len(two)) / max(len(one), len(two), 1),
+        )
+    return out

@@ -1,0 +1,79 @@
+"""Heads as HF's XLM-R classes have them, so that a trained head fits an ``AutoModelFor...`` by name,
+and what every head needs to read packed hidden states."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaClassificationHead
+
+from xadapt.packing import Packed
+
+
+def sequence_head(config: PretrainedConfig, outputs: int) -> nn.Module:
+    """HF's own head on ``<s>``: dropout, dense, tanh, dropout, ``out_proj``; (N, L, H) -> (N, outputs)."""
+    config = copy.deepcopy(config)
+    config.num_labels = outputs
+    return as_hf(XLMRobertaClassificationHead(config), config)
+
+
+class TokenHead(nn.Module):
+    """(M, H) -> (M, labels); parameters and dropout as in ``XLMRobertaForTokenClassification``."""
+
+    def __init__(self, config: PretrainedConfig, labels: int) -> None:
+        super().__init__()
+        own = config.classifier_dropout
+        self.dropout = nn.Dropout(config.hidden_dropout_prob if own is None else own)
+        self.classifier = nn.Linear(config.hidden_size, labels)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.classifier(self.dropout(states))
+
+
+class SpanHead(nn.Module):
+    """(T, H) -> (T, 2), start and end; parameters as in ``XLMRobertaForQuestionAnswering``."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.qa_outputs(states)
+
+
+def as_hf(head: nn.Module, config: PretrainedConfig) -> nn.Module:
+    """Start as HF's heads do: weights from N(0, ``initializer_range``), biases 0; float32. Draws from
+    torch's global generator, as ``nn.init`` must: call it under ``randomness.seeded``."""
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=config.initializer_range)
+            nn.init.zeros_(module.bias)
+    return head.float()
+
+
+def in_float32(head: nn.Module, states: Tensor) -> Tensor:
+    """The head on states of any dtype, in float32 also where the encoder runs in bf16 or under autocast:
+    a head is a thousandth of the work, and a loss over 2 to 50 logits deserves its digits."""
+    with torch.autocast(states.device.type, enabled=False):
+        return head(states.float())
+
+
+def first_token_logits(head: nn.Module, hidden: Tensor, batch: Packed) -> Tensor:
+    """(T, H) -> (N, outputs): a sequence head on the state of each sequence's ``<s>``, the caller's order."""
+    return in_float32(head, hidden[batch.starts].unsqueeze(1))
+
+
+def per_sequence(batch: Packed, values: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+    """(T, K) -> (N, K): ``reduce`` maps the (count, length, K) view of each group of equally long sequences
+    to (count, K). No padding, and no atomic additions, whose order would vary from run to run on a GPU."""
+    rows = [
+        reduce(values[first : first + count * length].view(count, length, -1))
+        for first, count, length in batch.groups
+    ]
+    # Groups lie in the row one after another: the k-th reduced row is the k-th sequence of the row.
+    place = torch.argsort(torch.argsort(batch.starts))
+    return torch.cat(rows)[place]

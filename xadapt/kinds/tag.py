@@ -1,0 +1,219 @@
+"""Each word of a sentence gets one tag: parts of speech, named entities."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+from xadapt.data.examples import Example, Tagged
+from xadapt.errors import UserError
+from xadapt.kinds.checks import (
+    check_length,
+    check_scored,
+    check_task,
+    label_index,
+    refuse_unlabelled,
+    typed,
+)
+from xadapt.kinds.encoding import chunks, compact
+from xadapt.kinds.heads import TokenHead, as_hf, in_float32
+from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.metrics import entity_f1, percent
+from xadapt.packing import Packed
+from xadapt.tasks.task import Task
+
+
+class Words(NamedTuple):
+    """An item's note: which words of its sentence it holds, and where they begin.
+
+    Attributes:
+        first: the index of its first word in the sentence.
+        at: (words,) the index in the sequence of each word's first piece.
+    """
+
+    first: int
+    at: np.ndarray
+
+
+class Tag:
+    """A word's tag is read from its first piece, as XTREME does. An item is a sentence, or a run of its words
+    where it is longer than ``max_length``; its target is (words,) tag indices. No word is ever lost: one
+    that the tokenizer turns into nothing is ``<unk>``, one that alone is too long is cut."""
+
+    def __init__(self, task: Task) -> None:
+        check_task(task, "tag", ("f1", "accuracy"), labels=True)
+        self.task = task
+        self.ids = {label: i for i, label in enumerate(task.labels)}
+
+    def encode(
+        self,
+        examples: Sequence[Example],
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int,
+        *,
+        training: bool,
+    ) -> list[Item]:
+        """Sentences without words make no item."""
+        check_length(max_length, 3)
+        rows = typed(examples, Tagged)
+        for row in rows:
+            check_tags(row)
+        if training:
+            refuse_unlabelled(rows, lambda r: r.tags is None, "train")
+        begin, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+        items = []
+        for i, ids, counts in word_pieces(rows, tokenizer, max_length - 2):
+            tags = rows[i].tags
+            target = None if tags is None else np.array([label_index(t, self.ids, rows[i].id) for t in tags])
+            stops = np.cumsum(counts)
+            starts = stops - counts
+            for first, last in runs(stops, max_length - 2):
+                sequence = compact(np.concatenate([begin, ids[starts[first] : stops[last - 1]], end]))
+                at = starts[first:last] - starts[first] + 1
+                part = None if target is None else target[first:last]
+                items.append(Item(i, (sequence,), part, Words(first, at)))
+        return items
+
+    def head(self, config: PretrainedConfig) -> nn.Module:
+        return as_hf(TokenHead(config, len(self.task.labels)), config)
+
+    def layer(self, config: PretrainedConfig) -> int | None:
+        return None
+
+    def units(self, items: Sequence[Item]) -> int:
+        """Words."""
+        return sum(len(item.note.at) for item in items)
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """Cross entropy, summed over words."""
+        target = torch.from_numpy(np.concatenate([item.target for item in items])).to(hidden.device)
+        return F.cross_entropy(word_logits(head, hidden, batch, items), target, reduction="sum")
+
+    def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
+        """An item's tag indices, (words,)."""
+        best = word_logits(head, hidden, batch, items).argmax(-1).cpu().numpy()
+        return np.split(best, np.cumsum([len(item.note.at) for item in items])[:-1])
+
+    def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
+        """A sentence's tags, one a word, its items rejoined."""
+        rows = typed(examples, Tagged)
+        best = [np.full(len(r.words), -1) for r in rows]
+        for item, tags in zip(items, outputs, strict=True):
+            best[item.example][item.note.first : item.note.first + len(tags)] = tags
+        for row, tags in zip(rows, best, strict=True):
+            if (tags < 0).any():
+                raise ValueError(f"words of {row.id!r} have no output: was an item left out?")
+        return [tuple(self.task.labels[t] for t in tags) for tags in best]
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
+    ) -> dict[str, float]:
+        """Entity F1 (seqeval, as XTREME) and the share of words that are right."""
+        rows = typed(examples, Tagged)
+        check_scored(rows, predictions, lambda r: r.tags is None)
+        gold = [r.tags or () for r in rows]
+        for row, guess in zip(rows, predictions, strict=True):
+            check_tags(row)
+            for tag in set(row.tags or ()):
+                label_index(tag, self.ids, row.id)
+            if len(guess) != len(row.words):
+                raise ValueError(f"got {len(guess)} tags for the {len(row.words)} words of {row.id!r}")
+        scores = {}
+        for metric in self.task.metrics:
+            if metric == "f1":
+                scores["f1"] = entity_f1(gold, predictions)
+            else:
+                pairs = (zip(a, b, strict=True) for a, b in zip(gold, predictions, strict=True))
+                hits = [g == p for pair in pairs for g, p in pair]
+                scores["accuracy"] = percent(hits) if hits else 0.0
+        return scores
+
+    def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
+        """The most frequent tag for every word, and each word's own most frequent tag; ties go to the tag
+        that the task lists first."""
+        seen: dict[str, Counter[str]] = defaultdict(Counter)
+        for row in typed(train, Tagged):
+            for word, tag in zip(row.words, row.tags or (), strict=False):
+                seen[word][tag] += 1
+        if not seen:
+            return {}
+        total = sum(seen.values(), Counter[str]())
+        constant = self._commonest(total)
+        own = {word: self._commonest(counts) for word, counts in seen.items()}
+        rows = {lang: typed(test, Tagged) for lang, test in tests.items()}
+        return {
+            "most frequent tag": {
+                lang: self.score(test, [(constant,) * len(r.words) for r in test])
+                for lang, test in rows.items()
+            },
+            "most frequent tag of the word": {
+                lang: self.score(test, [tuple(own.get(w, constant) for w in r.words) for r in test])
+                for lang, test in rows.items()
+            },
+        }
+
+    def _commonest(self, counts: Counter[str]) -> str:
+        return max(counts, key=lambda tag: (counts[tag], -label_index(tag, self.ids, "training data")))
+
+
+def word_pieces(
+    rows: Sequence[Tagged], tokenizer: PreTrainedTokenizerFast, room: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Each sentence that has words: its index, its token ids without special tokens, and (words,) how many
+    of them each word has: 1 to ``room``."""
+    spoken = [i for i, row in enumerate(rows) if row.words]
+    for part in chunks(len(spoken)):
+        encoded = tokenizer(
+            [list(rows[spoken[k]].words) for k in part],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for k, i in enumerate(spoken[part.start : part.stop]):
+            ids = np.asarray(encoded["input_ids"][k], dtype=np.int32)
+            owner = np.asarray(encoded.word_ids(k), dtype=np.int64)
+            counts = np.bincount(owner, minlength=len(rows[i].words))
+            lost = np.flatnonzero(counts == 0)
+            if len(lost):  # zero-width characters and the like
+                ids = np.insert(ids, np.cumsum(counts)[lost], tokenizer.unk_token_id)
+                counts[lost] = 1
+            if counts.max() > room:
+                within = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
+                ids, counts = ids[within < room], np.minimum(counts, room)
+            yield i, ids, counts
+
+
+def runs(stops: np.ndarray, room: int) -> Iterator[tuple[int, int]]:
+    """Cut words 0..n-1, word k ending before piece ``stops[k]``, into runs [first, last) of at most ``room``
+    pieces, each as long as it can be. No word has more than ``room``."""
+    first = 0
+    while first < len(stops):
+        begun = stops[first - 1] if first else 0
+        last = int(np.searchsorted(stops, begun + room, side="right"))
+        yield first, last
+        first = last
+
+
+def word_logits(head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+    """(T, H) -> (words of all items in order, labels)."""
+    counts = torch.tensor([len(item.note.at) for item in items], device=hidden.device)
+    at = torch.from_numpy(np.concatenate([item.note.at for item in items])).to(hidden.device)
+    return in_float32(head, hidden[torch.repeat_interleave(batch.starts, counts) + at])
+
+
+def check_tags(row: Tagged) -> None:
+    """Refuse a sentence whose tags are not one a word."""
+    if row.tags is not None and len(row.tags) != len(row.words):
+        raise UserError(
+            f"sentence {row.id!r} has {len(row.words)} words and {len(row.tags)} tags",
+            expected="one tag a word",
+        )
