@@ -1,0 +1,162 @@
+"""What is mounted acts, fits, and leaves the backbone as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import tiny_backbone
+from torch import Tensor
+
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.methods import Bottleneck, Full, LoRA, Method
+from xadapt.mount import Mounted, Part, mount
+from xadapt.packing import pack
+
+BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
+METHODS = [LoRA(r=4), LoRA(r=4, layers="top2", targets="qv"), Bottleneck(reduction=4), Full()]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return tiny_backbone()
+
+
+def run(mounted: Mounted) -> Tensor:
+    with torch.no_grad():
+        return mounted.encode(BATCH)
+
+
+def trained(backbone: Backbone, method: Method, seed: int = 0) -> dict[str, Tensor]:
+    """A module's weights after something like training."""
+    weights = mount(backbone, [Part("new", method, None)], seed=(seed,)).weights()
+    generator = torch.Generator().manual_seed(seed)
+    return {k: w + torch.randn(w.shape, generator=generator) * 0.1 for k, w in weights.items()}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_module_taken_off_and_mounted_again_gives_the_same_outputs(
+    backbone: Backbone, method: Method
+) -> None:
+    fresh = mount(backbone, [Part("a", method, None)])
+    weights = trained(backbone, method)
+    with torch.no_grad():
+        for name, parameter in fresh.trainable.items():
+            parameter.copy_(weights[name])
+    again = mount(backbone, [Part("a", method, fresh.weights())])
+    assert torch.equal(run(fresh), run(again))
+    assert not torch.equal(run(again), run(mount(backbone, [])))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_the_backbone_is_the_same_after_mounting_training_and_letting_go(
+    backbone: Backbone, method: Method
+) -> None:
+    before = run(mount(backbone, []))
+    mounted = mount(backbone, [Part("a", method, None)])
+    optimizer = torch.optim.AdamW(mounted.trainable.values(), lr=0.1)
+    for _ in range(2):
+        mounted.encode(BATCH).square().sum().backward()
+        optimizer.step()
+    assert not torch.equal(run(mounted), before)
+    backbone.verify()
+    assert torch.equal(run(mount(backbone, [])), before)
+    assert not any(p.requires_grad or p.grad is not None for p in backbone.model.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_only_the_fresh_module_can_be_trained(backbone: Backbone, method: Method) -> None:
+    below = Part("below", method, trained(backbone, method))
+    mounted = mount(backbone, [below, Part("above", method, None)])
+    able = {id(p) for p in mounted.model.parameters() if p.requires_grad}
+    assert able == {id(p) for p in mounted.trainable.values()}
+    assert not mount(backbone, [below]).trainable
+    frozen = {n: p.clone() for n, p in mounted.model.named_parameters() if not p.requires_grad}
+    optimizer = torch.optim.AdamW(mounted.trainable.values(), lr=0.1)
+    mounted.encode(BATCH).square().sum().backward()
+    optimizer.step()
+    now = dict(mounted.model.named_parameters())
+    assert all(torch.equal(now[n], p) for n, p in frozen.items())
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4), Bottleneck(reduction=4)], ids=str)
+def test_what_lies_below_acts_and_the_order_is_kept(backbone: Backbone, method: Method) -> None:
+    a = Part("a", method, trained(backbone, method, 1))
+    b = Part("b", method, trained(backbone, method, 2))
+    one, both, turned = (run(mount(backbone, parts)) for parts in ([b], [a, b], [b, a]))
+    assert not torch.allclose(one, both, atol=1e-3)
+    if isinstance(method, Bottleneck):
+        assert not torch.allclose(both, turned, atol=1e-3)  # one works on the other's output
+    else:
+        torch.testing.assert_close(both, turned, atol=1e-5, rtol=0)  # LoRA effects add up
+
+
+def test_two_stacks_are_held_at_once(backbone: Backbone) -> None:
+    a, b = (mount(backbone, [Part("x", LoRA(r=4), trained(backbone, LoRA(r=4), n))]) for n in (1, 2))
+    first = run(a)
+    run(b)
+    assert torch.equal(run(a), first)
+
+
+def test_lora_stands_on_a_fully_fine_tuned_copy(backbone: Backbone) -> None:
+    below = Part("full", Full(), trained(backbone, Full()))
+    mounted = mount(backbone, [below, Part("lora", LoRA(r=4), None)])
+    torch.testing.assert_close(run(mounted), run(mount(backbone, [below])))  # a fresh LoRA changes nothing
+    backbone.verify()
+
+
+def test_the_first_weights_are_a_function_of_the_seed_alone(backbone: Backbone) -> None:
+    def draw(seed: int) -> dict[str, Tensor]:
+        return mount(backbone, [Part("a", LoRA(r=4), None)], seed=(seed,)).weights()
+
+    state = torch.get_rng_state()
+    first = draw(1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    assert all(torch.equal(t, first[k]) for k, t in draw(1).items())
+    assert any(not torch.equal(t, first[k]) for k, t in draw(2).items())
+
+
+def test_a_module_without_effect_is_an_error(backbone: Backbone) -> None:
+    weights = trained(backbone, LoRA(r=4))
+    dead = {k: torch.zeros_like(t) if "lora_B" in k else t for k, t in weights.items()}
+    with pytest.raises(UserError, match="changes nothing"):
+        mount(backbone, [Part("dead", LoRA(r=4), dead)])
+
+
+def test_missing_unknown_and_misshapen_weights_are_errors(backbone: Backbone) -> None:
+    weights = trained(backbone, LoRA(r=4))
+    name = next(iter(weights))
+    for broken in (
+        {k: t for k, t in weights.items() if k != name},
+        weights | {"stranger": torch.zeros(1)},
+        weights | {name: torch.zeros(3, 3)},
+    ):
+        with pytest.raises(UserError, match="module 'broken'"):
+            mount(backbone, [Part("broken", LoRA(r=4), broken)])
+    with pytest.raises(UserError, match="does not fit"):
+        mount(backbone, [Part("other", LoRA(r=4, layers="top2"), weights)])
+
+
+def test_mixed_methods_are_refused(backbone: Backbone) -> None:
+    lora = Part("lora", LoRA(r=4), trained(backbone, LoRA(r=4)))
+    with pytest.raises(UserError, match="LoRA and bottleneck"):
+        mount(backbone, [lora, Part("bn", Bottleneck(), None)])
+    with pytest.raises(UserError, match="cannot stand above"):
+        mount(backbone, [lora, Part("full", Full(), None)])
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4), Bottleneck(reduction=4), Full()], ids=str)
+def test_bfloat16_is_near_float32(method: Method) -> None:
+    single = tiny_backbone()
+    half = Backbone("tiny", tiny_backbone().model, single.tokenizer, dtype=torch.bfloat16)
+    assert half.fingerprint == single.fingerprint
+    weights = trained(single, method)
+    a = run(mount(single, [Part("a", method, weights)]))
+    b = run(mount(half, [Part("a", method, weights)])).float()
+    assert (a - b).norm() / a.norm() < 0.03
+    mounted = mount(half, [Part("a", method, weights), Part("b", method, None)])
+    assert all(p.dtype == torch.float32 for p in mounted.trainable.values())
+    mounted.encode(BATCH).float().square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in mounted.trainable.values())
+    half.verify()

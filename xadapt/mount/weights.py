@@ -1,0 +1,37 @@
+"""Stored weights into a module's parameters, strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from xadapt.errors import UserError
+
+
+def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], label: str) -> None:
+    """Copy ``weights`` into ``parameters`` in place.
+
+    Raises:
+        UserError: names missing or too many, or another shape.
+    """
+    missing = sorted(parameters.keys() - weights.keys())
+    extra = sorted(weights.keys() - parameters.keys())
+    if missing or extra:
+        raise UserError(
+            f"module {label!r} does not fit this backbone: {len(missing)} weights missing "
+            f"(such as {missing[:1]}), {len(extra)} unknown (such as {extra[:1]})",
+            expected="exactly the weights that its method has on this backbone",
+            do="mount it on the backbone that it was trained on",
+        )
+    for name, parameter in parameters.items():
+        given = weights[name]
+        if given.shape != parameter.shape:
+            raise UserError(
+                f"module {label!r}: weight {name} has the shape {tuple(given.shape)}",
+                expected=f"{tuple(parameter.shape)}",
+                do="mount it on the backbone that it was trained on",
+            )
+        with torch.no_grad():
+            parameter.copy_(given)
