@@ -1,0 +1,211 @@
+"""Files that are there whole or not at all, and errors of the disk in words.
+
+Everything is written beside its place, forced to the disk, and renamed into its place. A
+process that is killed leaves a temporary, never half a file. Nothing is read with pickle.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xadapt.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TEMPORARY = ".tmp-"  # how the names of temporaries begin
+_OS_ERROR = re.compile(r"os error (\d+)")
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+
+
+@contextmanager
+def explained(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn what the disk refuses within the block into a UserError about ``path``."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except OSError as error:
+        raise _refusal(path, doing, error) from error
+    except SafetensorError as error:  # carries the system's error number in its text only
+        match = _OS_ERROR.search(str(error))
+        if not match:
+            got = f"not a whole safetensors file: {error}"
+            raise UserError(got, do="put back the file that was there, or remove it", path=path) from error
+        raise _refusal(path, doing, OSError(int(match[1]), os.strerror(int(match[1])))) from error
+
+
+def _refusal(path: Path, doing: str, error: OSError) -> UserError:
+    got = f"cannot {doing}: {error.strerror or error}"
+    if error.errno in _NO_SPACE:
+        return UserError(got, do="free some space there, or choose another folder, and run again", path=path)
+    if error.errno in _NO_RIGHT:
+        return UserError(got, do="give yourself the right to it, or choose another folder", path=path)
+    if error.errno in _NO_FOLDER:
+        return UserError(got, expected="a folder", do="choose another folder", path=path)
+    return UserError(got, do="see whether the disk is there and sound, or choose another folder", path=path)
+
+
+def canonical(value: object) -> str:
+    """JSON with one text for one meaning: keys sorted, ``1.0`` written as ``1``, no spaces.
+
+    Raises:
+        TypeError: something that JSON has no word for, or a key that is no string.
+        ValueError: NaN or infinity.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"keys of determinants must be strings, got {wrong[0]!r}")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def digest(value: object) -> str:
+    """The SHA-256 of ``canonical(value)``, in hexadecimal; raises as it does."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where it is not one. Raises OSError if it cannot be read."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file; dtypes stay as they are. Only within a folder that is a temporary."""
+    from safetensors.torch import save_file
+
+    seen: set[int] = set()
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        storage = value.untyped_storage().data_ptr()
+        # Tied weights share memory, which the format cannot say: each is written out.
+        own[name] = value.clone() if storage in seen else value
+        seen.add(storage)
+    path.touch()
+    mode = path.stat().st_mode  # save_file leaves a file that only its owner may read
+    save_file(own, path, metadata={"format": "pt", **(metadata or {})})
+    path.chmod(mode)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or a folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def temporary(folder: Path, name: str = "") -> Path:
+    """A new empty folder in ``folder``, to be filled and renamed. Raises OSError."""
+    path = folder / f"{TEMPORARY}{name}-{os.getpid()}-{secrets.token_hex(4)}"
+    path.mkdir(parents=True)
+    return path
+
+
+def json_text(value: Mapping[str, Any], indent: int | None = None) -> str:
+    """A JSON file's text; ValueError, TypeError where JSON has no word for something."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Put a JSON file in its place, whole or not at all.
+
+    Raises:
+        UserError: the disk refuses; nothing is left behind.
+    """
+    text = json_text(value)
+    part = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    with explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(text, encoding="utf-8")
+            sync(part)
+            os.replace(part, path)
+            sync(path.parent)
+        except BaseException:
+            with suppress(OSError):  # the error to tell of is the first one
+                part.unlink()
+            raise
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Put tensors and what else a training run must remember in one file, replacing the last.
+
+    One process at a time may write ``path``: hold the module's lock. A run that was killed
+    while writing leaves ``path`` as it was; the next save clears what it left.
+
+    Args:
+        meta: anything JSON can say (infinity included); read back equal, tuples as lists.
+
+    Raises:
+        UserError: the disk refuses; the checkpoint of before is still there.
+    """
+    part = path.with_name(path.name + ".tmp")
+    with explained(path):
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            write_tensors(part / path.name, tensors, {"meta": json.dumps(meta)})
+            sync(part / path.name)
+            os.replace(part / path.name, path)
+            sync(path.parent)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What ``save_checkpoint`` wrote, or None where there is no checkpoint.
+
+    Raises:
+        UserError: the file is not a whole checkpoint, or cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with explained(path, "read"):
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                meta = json.loads((file.metadata() or {})["meta"])
+                return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise UserError(
+                "this checkpoint is damaged",
+                expected="a file that xadapt wrote whole",
+                do="delete it and run again: this module's training starts over",
+                path=path,
+            ) from error
