@@ -1,0 +1,186 @@
+"""Training: it learns, it stops, it is a function of its seed, and being killed does not change it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_backbone
+from torch import Tensor
+
+from xadapt.data.examples import Classified
+from xadapt.errors import UserError
+from xadapt.kinds import kind_of
+from xadapt.methods import Bottleneck, Full, LoRA, Method
+from xadapt.mount import Part, mount
+from xadapt.randomness import generator, seeded
+from xadapt.tasks import task_named
+from xadapt.train import Settings, Trained, train
+
+TASK = task_named("xnli")
+LEARNS = Settings(lr=1e-2, epochs=12, batch_size=16, looks=12)
+SETTINGS = Settings(lr=3e-3, epochs=4, batch_size=8, looks=4, max_length=32)
+
+
+def examples(count: int) -> list[Classified]:
+    """The label is said by the second text's first word."""
+    draw = generator("train test")
+    words = {"entailment": "apple", "neutral": "park", "contradiction": "woman"}
+    rows = []
+    for i in range(count):
+        label = TASK.labels[int(draw.integers(3))]
+        rest = " ".join(draw.choice(["the", "old", "man", "eats", "red"], 4))
+        rows.append(Classified(str(i), rest, f"{words[label]} {rest}", label))
+    return rows
+
+
+def run(
+    method: Method = LoRA(r=4),  # noqa: B008
+    *,
+    seed: int = 0,
+    settings: Settings = SETTINGS,
+    checkpoint: Path | None = None,
+    rows: int = 96,
+    dropout: float = 0.1,
+    die_at: int | None = None,
+    batch_tokens: int = 16_384,
+) -> Trained:
+    backbone = tiny_backbone(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+    kind = kind_of(TASK)
+    train_rows = examples(rows)
+    items = kind.encode(train_rows, backbone.tokenizer, 32, training=True)
+    mounted = mount(backbone, [Part("a", method, None)], seed=(seed,))
+    with seeded("head", seed):
+        head = kind.head(backbone.config)
+
+    def tick(step: int, total: int, facts: dict[str, float]) -> None:
+        if step == die_at:
+            raise KeyboardInterrupt
+
+    return train(
+        mounted,
+        head,
+        kind,
+        items,
+        (train_rows[:48], items[:48]),
+        settings,
+        seed=seed,
+        metric="accuracy",
+        checkpoint=checkpoint,
+        checkpoint_seconds=0.0,
+        batch_tokens=batch_tokens,
+        tick=tick,
+    )
+
+
+def same(a: Trained, b: Trained) -> bool:
+    def equal(x: dict[str, Tensor], y: dict[str, Tensor]) -> bool:
+        return x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x)
+
+    return equal(a.weights, b.weights) and equal(a.head, b.head)
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4), Bottleneck(), Full()], ids=str)
+def test_every_method_learns(method: Method) -> None:
+    result = run(method, dropout=0.0, rows=192, settings=LEARNS)
+    assert result.progress.best > 90
+
+
+def test_a_run_is_a_function_of_its_seed() -> None:
+    first = run(seed=1)
+    torch.rand(7)  # what ran before does not matter
+    assert same(first, run(seed=1))
+    assert not same(first, run(seed=2))
+
+
+@pytest.mark.parametrize("method", [LoRA(r=4), Full()], ids=str)
+@pytest.mark.parametrize("at", [1, 13, 25, 47])
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path, method: Method, at: int) -> None:
+    whole = run(method)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(method, checkpoint=path, die_at=at)
+    rest = run(method, checkpoint=path)
+    assert rest.resumed_at >= at - 1
+    assert same(whole, rest)
+    assert [h["step"] for h in whole.progress.history] == [h["step"] for h in rest.progress.history]
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
+    one = run(dropout=0.0, settings=Settings(lr=1e-3, epochs=1, batch_size=16, looks=1))
+    many = run(dropout=0.0, settings=Settings(lr=1e-3, epochs=1, batch_size=16, looks=1), batch_tokens=30)
+    for name, weight in one.weights.items():
+        torch.testing.assert_close(weight, many.weights[name], atol=2e-4, rtol=0)
+
+
+def test_it_stops_when_dev_gets_no_better_and_keeps_the_best() -> None:
+    settings = Settings(lr=1e-9, epochs=40, batch_size=8, looks=40, patience=3)
+    result = run(settings=settings)
+    assert result.progress.step < settings.steps(96)
+    assert result.progress.stale == 3
+    assert result.progress.best == max(h["accuracy"] for h in result.progress.history)
+
+
+def test_nothing_to_train_on_is_an_error() -> None:
+    with pytest.raises(UserError, match="nothing to train on"):
+        run(rows=0)
+
+
+def test_a_loss_that_is_not_finite_is_an_error() -> None:
+    with pytest.raises(UserError, match="lower the learning rate"):
+        run(Full(), settings=Settings(lr=1e30, epochs=4, batch_size=8, clip=1e30))
+
+
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from safetensors.torch import save_file
+from test_train import run
+from xadapt.train import Settings
+out = Path(sys.argv[1])
+print("began", flush=True)
+result = run(checkpoint=out / "checkpoint.safetensors", rows=400,
+             settings=Settings(lr=3e-3, epochs=6, batch_size=8, looks=6, max_length=32))
+save_file({{**result.weights, **{{"head." + k: t for k, t in result.head.items()}}}}, out / "part")
+(out / "part").rename(out / "module.safetensors")
+"""
+
+
+def test_sigkill_at_any_moment_changes_no_bit(tmp_path: Path) -> None:
+    """A process trains and writes a checkpoint after every step; it is killed again and again."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        folder.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True, env=os.environ
+        )
+
+    undisturbed = start(tmp_path / "whole")
+    assert undisturbed.wait(timeout=120) == 0
+    draw = random.Random(0)
+    killed = 0
+    for _ in range(4):
+        process = start(tmp_path / "killed")
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(draw.uniform(0.3, 1.5))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+    if not (tmp_path / "killed" / "module.safetensors").exists():
+        assert start(tmp_path / "killed").wait(timeout=120) == 0
+    assert killed >= 1
+    whole, again = ((tmp_path / n / "module.safetensors").read_bytes() for n in ("whole", "killed"))
+    assert whole == again

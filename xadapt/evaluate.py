@@ -1,0 +1,63 @@
+"""Predictions and scores of one head on one mounted stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from xadapt.data.examples import Example
+from xadapt.kinds.kind import Item, Kind
+from xadapt.mount import Mounted
+from xadapt.packing import budgeted, pack
+
+# Tokens in one forward pass: bounds memory, changes no result.
+BATCH_TOKENS = 16_384
+
+
+@torch.inference_mode()
+def predict(
+    mounted: Mounted,
+    head: nn.Module,
+    kind: Kind,
+    items: Sequence[Item],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    tick: Callable[[int], None] = lambda n: None,
+) -> list[Any]:
+    """The kind's outputs, one an item, in the items' order.
+
+    Args:
+        tick: called with the number of items done after each batch.
+    """
+    mounted.model.eval()
+    head.eval()
+    layer = kind.layer(mounted.model.config)
+    # Items of like length share a batch: fewer attention calls.
+    order = sorted(range(len(items)), key=lambda i: len(items[i]))
+    results: list[Any] = [None] * len(items)
+    for run in budgeted([len(items[i]) for i in order], batch_tokens):
+        chosen = [items[order[i]] for i in run]
+        batch = pack([s for item in chosen for s in item.sequences]).to(mounted.device)
+        hidden = mounted.encode(batch, layer)
+        for i, output in zip(run, kind.outputs(head, hidden, batch, chosen), strict=True):
+            results[order[i]] = output
+        tick(len(run))
+    return results
+
+
+def evaluate(
+    mounted: Mounted,
+    head: nn.Module,
+    kind: Kind,
+    examples: Sequence[Example],
+    items: Sequence[Item],
+    *,
+    language: str | None = None,
+    tick: Callable[[int], None] = lambda n: None,
+) -> dict[str, float]:
+    """Metric -> 0..100 on ``examples``, which ``items`` encode."""
+    outputs = predict(mounted, head, kind, items, tick=tick)
+    return kind.score(examples, kind.decode(examples, items, outputs), language=language)

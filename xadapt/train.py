@@ -1,0 +1,266 @@
+"""The only training loop: one module and its head, in English, on what is frozen below.
+
+Everything random is named by the seed and the step, so the state of a run is its
+weights, its optimiser and its step: a run that is killed and started again gives
+the same bits as one that was not (same thread count).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from xadapt.data.examples import Example
+from xadapt.errors import UserError
+from xadapt.evaluate import BATCH_TOKENS, evaluate
+from xadapt.kinds.kind import Item, Kind
+from xadapt.mount import Mounted
+from xadapt.packing import budgeted, pack
+from xadapt.randomness import generator, seeded
+from xadapt.store import load_checkpoint, save_checkpoint
+
+# Seconds between two checkpoints, and how many times its own cost one must earn first.
+CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_COST = 20.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a training run beside its data, module and seed.
+
+    Attributes:
+        lr: peak learning rate.
+        epochs: passes over the items.
+        batch_size: items an optimiser step. Memory is bounded apart from it: a step is
+            cut into packed micro-batches of ``batch_tokens``.
+        max_steps: an upper limit on optimiser steps; None for no other than the epochs.
+        warmup: share of the steps in which the rate rises from 0, before it falls to 0.
+        weight_decay: AdamW's, on matrices only.
+        clip: the gradient's largest norm.
+        looks: how often English dev is looked at in a full run.
+        patience: looks without a better score before the run stops.
+        dev_examples: how many of the first English dev examples a look takes (jiant: 500).
+        max_length: tokens a sequence.
+    """
+
+    lr: float
+    epochs: int
+    batch_size: int
+    max_steps: int | None = None
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    looks: int = 10
+    patience: int = 5
+    dev_examples: int = 500
+    max_length: int = 128
+
+    def steps(self, items: int) -> int:
+        """Optimiser steps of a run that is not stopped early."""
+        steps = self.epochs * math.ceil(items / self.batch_size)
+        return min(steps, self.max_steps) if self.max_steps else steps
+
+
+@dataclass
+class Progress:
+    """Where a run stands; what a checkpoint holds beside tensors."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: the weights of its best look at English dev."""
+
+    weights: dict[str, Tensor]
+    head: dict[str, Tensor]
+    progress: Progress
+    resumed_at: int
+
+
+Tick = Callable[[int, int, dict[str, float]], None]
+
+
+class Optimisation:
+    """One optimiser step at a time on ``mounted.trainable`` and the head, and on nothing else.
+
+    Attributes:
+        parameters: what is trained, by name: ``module/...`` and ``head/...``.
+        optimizer: fused AdamW on exactly these.
+    """
+
+    def __init__(self, mounted: Mounted, head: nn.Module, kind: Kind, settings: Settings, seed: int) -> None:
+        self.accelerator = Accelerator(cpu=mounted.device.type == "cpu")
+        if self.accelerator.num_processes > 1:
+            raise UserError(
+                f"training was started in {self.accelerator.num_processes} processes",
+                expected="one process a run",
+                do="start xadapt without a launcher; give each GPU its own seeds or expressions",
+            )
+        self.mounted, self.head, self.kind = mounted, head.to(mounted.device), kind
+        self.settings, self.seed = settings, seed
+        self.parameters = {f"module/{k}": p for k, p in mounted.trainable.items()}
+        self.parameters |= {f"head/{k}": p for k, p in head.named_parameters()}
+        self.optimizer = self.accelerator.prepare(_adamw(list(self.parameters.values()), settings))
+
+    def step(self, step: int, total: int, chosen: Sequence[Item], batch_tokens: int = BATCH_TOKENS) -> float:
+        """Step number ``step`` of ``total`` on ``chosen``; returns the mean loss before it.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        self.mounted.model.train()
+        self.head.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * _schedule(step, total, self.settings.warmup)
+        units = max(1, self.kind.units(chosen))
+        mean = 0.0
+        with seeded(self.seed, "step", step):
+            for run in budgeted([len(item) for item in chosen], batch_tokens):
+                part = [chosen[i] for i in run]
+                batch = pack([s for item in part for s in item.sequences]).to(self.mounted.device)
+                loss = self.kind.loss(self.head, self.mounted.encode(batch), batch, part) / units
+                self.accelerator.backward(loss)
+                mean += loss.item()
+        if not math.isfinite(mean):
+            raise UserError(f"the loss is {mean} at step {step}", do="lower the learning rate with --lr")
+        self.accelerator.clip_grad_norm_(self.parameters.values(), self.settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return mean
+
+
+def train(
+    mounted: Mounted,
+    head: nn.Module,
+    kind: Kind,
+    items: Sequence[Item],
+    dev: tuple[Sequence[Example], Sequence[Item]],
+    settings: Settings,
+    *,
+    seed: int,
+    metric: str,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    batch_tokens: int = BATCH_TOKENS,
+    tick: Tick = lambda step, total, facts: None,
+) -> Trained:
+    """Train a fresh module and its head until English dev stops getting better.
+
+    Args:
+        items: the encoded training set.
+        dev: English dev examples and their items, for early stopping by ``metric``.
+        checkpoint: a file to resume from and to write to; None for neither.
+        checkpoint_seconds: seconds between two checkpoints; longer where one costs much.
+        batch_tokens: tokens in one micro-batch; bounds memory.
+        tick: called after each step with step, total and loss or dev score.
+
+    Raises:
+        UserError: nothing to train on, more than one process, a loss that is not finite.
+    """
+    if not items:
+        raise UserError(
+            "there is nothing to train on", do="check the training file and the size in the expression"
+        )
+    work = Optimisation(mounted, head, kind, settings, seed)
+    total = settings.steps(len(items))
+    look_every = max(1, math.ceil(total / settings.looks))
+    state, best = Progress(), _copy(work.parameters)
+    if checkpoint is not None:
+        state, best = _resume(checkpoint, work, state, best)
+    resumed_at = state.step
+    began, last_write, write_cost = time.monotonic() - state.seconds, time.monotonic(), 0.0
+    order, shuffled = np.empty(0, dtype=np.int64), -1  # each epoch is a shuffle of its own
+
+    while state.step < total and state.stale < settings.patience:
+        epoch, place = divmod(state.step, math.ceil(len(items) / settings.batch_size))
+        if epoch != shuffled:
+            order, shuffled = generator(seed, "epoch", epoch).permutation(len(items)), epoch
+        begin = place * settings.batch_size
+        chosen = [items[i] for i in order[begin : begin + settings.batch_size]]
+        loss = work.step(state.step, total, chosen, batch_tokens)
+        state.step += 1
+        tick(state.step, total, {"loss": loss})
+
+        if state.step % look_every == 0 or state.step == total:
+            score = evaluate(mounted, head, kind, *dev)[metric]
+            state.history.append({"step": state.step, "loss": loss, metric: score})
+            if score > state.best:
+                state.best, state.best_step, state.stale = score, state.step, 0
+                best = _copy(work.parameters)
+            else:
+                state.stale += 1
+            tick(state.step, total, {metric: score})
+        state.seconds = time.monotonic() - began
+        due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
+        if checkpoint is not None and time.monotonic() - last_write >= due:
+            last_write = time.monotonic()
+            _save(checkpoint, work, state, best)
+            write_cost = time.monotonic() - last_write
+
+    return Trained(
+        weights={k.removeprefix("module/"): t for k, t in best.items() if k.startswith("module/")},
+        head={k.removeprefix("head/"): t for k, t in best.items() if k.startswith("head/")},
+        progress=state,
+        resumed_at=resumed_at,
+    )
+
+
+def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """A copy on the CPU."""
+    return {k: p.detach().cpu().clone() for k, p in parameters.items()}
+
+
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """Linear up, linear down: the share of the peak rate at a step."""
+    rise = max(1, round(total * warmup))
+    return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
+
+
+def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.AdamW:
+    """Fused AdamW; decay on matrices, none on biases and norms."""
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, eps=1e-8, fused=True)
+
+
+def _save(path: Path, work: Optimisation, state: Progress, best: Mapping[str, Tensor]) -> None:
+    tensors = {f"now/{k}": p.detach() for k, p in work.parameters.items()}
+    tensors |= {f"best/{k}": t for k, t in best.items()}
+    for key, parameter in work.parameters.items():
+        tensors |= {f"{part}/{key}": value for part, value in work.optimizer.state[parameter].items()}
+    plain = {k: t.cpu().contiguous() for k, t in tensors.items()}
+    save_checkpoint(path, plain, {"progress": json.dumps(asdict(state))})
+
+
+def _resume(
+    path: Path, work: Optimisation, state: Progress, best: dict[str, Tensor]
+) -> tuple[Progress, dict[str, Tensor]]:
+    """The state in the checkpoint, put in place; what was given where there is none."""
+    found = load_checkpoint(path)
+    if found is None:
+        return state, best
+    tensors, meta = found
+    for key, parameter in work.parameters.items():
+        with torch.no_grad():
+            parameter.copy_(tensors[f"now/{key}"])
+        work.optimizer.state[parameter] = {
+            part: tensors[f"{part}/{key}"].to(parameter.device) for part in ("step", "exp_avg", "exp_avg_sq")
+        }
+    return Progress(**json.loads(meta["progress"])), {k: tensors[f"best/{k}"] for k in work.parameters}
