@@ -1,0 +1,5 @@
+"""``python -m xadapt``"""
+
+from xadapt.cli import main
+
+main()

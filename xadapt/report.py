@@ -1,0 +1,264 @@
+"""Results as tables for people and JSON for programs; progress bars on the way there."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from xadapt.errors import UserError
+from xadapt.plan import Plan
+from xadapt.results import Advance, Results
+from xadapt.store import Store
+
+POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
+NO_MODEL = "no model: "
+
+
+class Bars:
+    """Progress bars with an estimate, on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def stage(self, what: str, total: int | None) -> Iterator[Advance]:
+        """A bar that goes when its work is done; where nobody watches, a line at the end."""
+        if not self.console.is_terminal:
+            began = time.monotonic()
+            yield lambda n=1, **facts: None
+            if total:
+                self.note(f"{what}: {time.monotonic() - began:.1f} s")
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}", style="dim"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            bar = progress.add_task(what, total=total, facts="")
+
+            def advance(n: int = 1, **facts: float) -> None:
+                if facts:
+                    progress.update(bar, facts=" ".join(f"{k} {v:.3g}" for k, v in facts.items()))
+                progress.advance(bar, n)
+
+            yield advance
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, style="dim", highlight=False, markup=False)
+
+
+def plan_table(plan: Plan, store: Store) -> Table:
+    """What will be trained, what is in the store, what will be evaluated."""
+    table = Table(title=f"plan: {plan.backbone.name} on {plan.source.name}", title_justify="left")
+    for column in ("", "expression", "seed", "what"):
+        table.add_column(column)
+    for step in plan.modules:
+        known = store.has(step.address)
+        action = "[green]reuse[/]" if known else "[yellow]train[/]"
+        what = f"{step.method} on {step.data.name} (en)" + ("" if known else f", lr {step.settings.lr:g}")
+        table.add_row(action, escape(step.shown), str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
+    for evaluation in plan.evaluations:
+        languages = " ".join(evaluation.languages)
+        table.add_row(
+            "evaluate", escape(evaluation.expr), str(evaluation.seed), f"{evaluation.split}: {languages}"
+        )
+    return table
+
+
+def print_results(results: Results, console: Console) -> None:
+    """One table a target task, then the modules."""
+    for task in dict.fromkeys(c.task for c in results.cells):
+        for table in _task_tables(results, task, console.width):
+            console.print(table)
+            console.print()
+    if results.modules:
+        console.print(_module_table(results))
+    trained = sum(m.trained for m in results.modules)
+    reused = len(results.modules) - trained
+    says = f"{trained} modules trained, {reused} reused, {results.seconds:.1f} s in all"
+    console.print(says + ("" if trained or not results.modules else ": nothing was trained"))
+    if results.data == "pocket" or results.backbone == "pocket":
+        console.print(f"[dim]{POCKET_NOTE}[/]")
+
+
+def _task_tables(results: Results, task: str, width: int) -> Iterator[Table]:
+    cells = [c for c in results.cells if c.task == task]
+    seeds = len({c.seed for c in cells})
+    for metric in dict.fromkeys(c.metric for c in cells):
+        rows = [c for c in cells if c.metric == metric]
+        split = rows[0].split
+        low, high = min(c.n for c in rows), max(c.n for c in rows)
+        items = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        world = ", pocket world" if results.data == "pocket" else ""
+        header, lines = _grid(results, task, metric)
+        # Many languages, or a narrow screen: languages go down, expressions across.
+        if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
+            header, *lines = [list(column) for column in zip(header, *lines, strict=True)]
+        table = Table(
+            title=f"{task}: {metric} on {split}{world} "
+            f"({items} items a language, {seeds} seed{'s' * (seeds > 1)})",
+            title_justify="left",
+            caption=_caption(results, task, split, seeds),
+            caption_justify="left",
+        )
+        for i, name in enumerate(header):
+            table.add_column(escape(name), justify="right" if i else "left", no_wrap=i == 0)
+        for line in lines:
+            table.add_row(*map(escape, line), style="dim" if line[0].startswith(NO_MODEL) else None)
+        yield table
+
+
+def _grid(results: Results, task: str, metric: str) -> tuple[list[str], list[list[str]]]:
+    """One line an expression or baseline, one column a language, then mean, gap and gain."""
+    rows = [c for c in results.cells if c.task == task and c.metric == metric]
+    beside = [b for b in results.baselines if b.task == task and b.metric == metric]
+    languages = list(dict.fromkeys(c.lang for c in rows))
+    languages.sort(key=lambda lang: lang != "en")
+    others = [lang for lang in languages if lang != "en"]
+    summary = ["mean of others", *(["gap"] if "en" in languages else []), "gain"] if others else []
+    lines: list[list[str]] = []
+    first: list[float] | None = None
+
+    def line(name: str, per_lang: dict[str, list[float]], gain: str) -> list[str]:
+        zero_shot = _means_over(per_lang, others)
+        english = per_lang.get("en", [])
+        gap = [e - z for e, z in zip(english, zero_shot, strict=True)] if english and zero_shot else []
+        ends = {"mean of others": _spread(zero_shot), "gap": _spread(gap), "gain": gain}
+        return [name, *map(_spread, per_lang.values()), *(ends[s] for s in summary)]
+
+    for expr in dict.fromkeys(c.expr for c in rows):
+        per_lang = {lang: [c.score for c in rows if (c.expr, c.lang) == (expr, lang)] for lang in languages}
+        zero_shot = _means_over(per_lang, others)
+        gain = "·"
+        if first is None:
+            first = zero_shot
+        elif len(zero_shot) == len(first):
+            gain = _spread([a - b for a, b in zip(zero_shot, first, strict=True)], sign=True)
+        lines.append(line(expr, per_lang, gain))
+    for name in dict.fromkeys(b.name for b in beside):
+        per_lang = {lang: [b.score for b in beside if (b.name, b.lang) == (name, lang)] for lang in languages}
+        lines.append(line(f"{NO_MODEL}{name}", per_lang, ""))
+    return ["expression", *languages, *summary], lines
+
+
+def wide(**options: bool) -> Console:
+    """A console; wide enough for tables where its output goes to a file."""
+    console = Console(**options)  # type: ignore[arg-type]
+    return console if console.is_terminal else Console(width=160, **options)  # type: ignore[arg-type]
+
+
+def _caption(results: Results, task: str, split: str, seeds: int) -> str:
+    parts = []
+    if seeds > 1:
+        parts.append("± is the standard deviation over seeds")
+    parts.append("gap: en - mean of others; gain: mean of others against the first expression")
+    if split == "dev" and any(m.expr.endswith(task) for m in results.modules):
+        parts.append("en dev also stopped the training early: read en with that in mind")
+    return "; ".join(parts)
+
+
+def _means_over(per_lang: dict[str, list[float]], languages: Sequence[str]) -> list[float]:
+    """For each seed, the mean over languages."""
+    columns = [per_lang[lang] for lang in languages]
+    if not columns or not all(columns):
+        return []
+    return [statistics.mean(scores) for scores in zip(*columns, strict=True)]
+
+
+def _spread(scores: Sequence[float], *, sign: bool = False) -> str:
+    if not scores:
+        return "-"
+    mean = f"{statistics.mean(scores):{'+' if sign else ''}.1f}"
+    return mean if len(scores) == 1 else f"{mean} ±{statistics.stdev(scores):.1f}"
+
+
+def _module_table(results: Results) -> Table:
+    table = Table(title="modules", title_justify="left")
+    for column, side in (
+        ("expression", "left"),
+        ("seed", "right"),
+        ("", "left"),
+        ("seconds", "right"),
+        ("parameters", "right"),
+        ("on disk", "right"),
+    ):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for m in results.modules:
+        done = "[yellow]trained[/]" if m.trained else "[green]reused[/]"
+        table.add_row(
+            escape(m.expr), str(m.seed), done, f"{m.seconds:.1f}", f"{m.parameters:,}", size(m.bytes)
+        )
+    return table
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def as_json(results: Results) -> dict[str, object]:
+    """The machine's form of the results; scores in 0..100."""
+    return {
+        "backbone": results.backbone,
+        "data": results.data,
+        "cells": [asdict(c) for c in results.cells],
+        "modules": [asdict(m) for m in results.modules],
+        "baselines": [asdict(b) for b in results.baselines],
+        "seconds": round(results.seconds, 2),
+    }
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = file.name
+            json.dump(content, file, ensure_ascii=False, indent=1)
+            file.write("\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise UserError(
+            f"cannot be written: {error.strerror or error}", do="name another file with --json", path=path
+        ) from error
