@@ -1,0 +1,84 @@
+"""Speed, memory and size, measured so that the figures can be put side by side."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and range of a few rounds, in the unit of what was measured."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], tuple[int, float]]], *, rounds: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Items per second of each contender, one value a round.
+
+    Every round runs each contender once, in turn and in a turning order, so that what
+    the machine does meanwhile falls on all alike. A contender does a fixed piece of
+    work and returns how many items that was and how many seconds it took: see ``timed``.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for turn in range(-warmup, rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            items, seconds = contenders[name]()
+            if turn >= 0:
+                rates[name].append(items / seconds)
+    return rates
+
+
+def timed(work: Callable[[], int], device: str) -> Callable[[], tuple[int, float]]:
+    """``work``, which returns how many items it did, with the seconds it took."""
+
+    def run() -> tuple[int, float]:
+        synchronise(device)
+        began = time.perf_counter()
+        items = work()
+        synchronise(device)
+        return items, time.perf_counter() - began
+
+    return run
+
+
+def ratios(rates: Mapping[str, list[float]], over: str) -> dict[str, Spread]:
+    """Each contender's rate over that of ``over``, round by round: medians and ranges."""
+    return {
+        name: Spread.of([a / b for a, b in zip(values, rates[over], strict=True)])
+        for name, values in rates.items()
+    }
+
+
+def synchronise(device: str) -> None:
+    """Wait for the device, where it runs apart from the host."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def peak_bytes(device: str) -> int:
+    """The most memory that this process has held: on a GPU torch's own peak, else resident memory."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
