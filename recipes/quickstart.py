@@ -15,10 +15,11 @@ from pathlib import Path
 import tyro
 
 from xadapt.backbone import Backbone
+from xadapt.console import wide
 from xadapt.data.sources import open_source
 from xadapt.methods import parse_method
 from xadapt.plan import make_plan
-from xadapt.report import Bars, as_json, plan_table, print_results, wide, write_json
+from xadapt.report import Bars, as_json, plan_table, print_results, write_json
 from xadapt.store import Store
 from xadapt.study import run
 

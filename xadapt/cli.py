@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from xadapt.console import wide
 from xadapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Run:
     """optimiser steps at most"""
     max_length: int | None = None
     """tokens a sequence; by default the task's"""
+    layer: int | None = None
+    """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -96,8 +99,6 @@ Command = (
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: exits with status 2 and one message on anything the user can put right."""
-    from xadapt.report import wide
-
     command = tyro.cli(Command, prog="xadapt", args=arguments, description=__doc__)
     console, errors = wide(), wide(stderr=True)
     try:
@@ -127,6 +128,9 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
         if value is not None and value <= 0:
             raise UserError(f"--{option.replace('_', '-')} {value}", expected="a number above 0")
 
+    if options.json is not None:
+        check_writable(options.json)  # now, not after hours of training
+
     import torch
 
     from xadapt.backbone import Backbone
@@ -152,7 +156,12 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
         languages=languages,
         split=None if options.split == "auto" else options.split,
         overrides=Overrides(
-            options.lr, options.epochs, options.batch_size, options.max_steps, options.max_length
+            options.lr,
+            options.epochs,
+            options.batch_size,
+            options.max_steps,
+            options.max_length,
+            options.layer,
         ),
     )
     console.print(plan_table(plan, store))
@@ -244,6 +253,17 @@ def show_modules(options: Modules, console: Console) -> None:
             m.created,
         )
     console.print(table)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written at the end."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(
+            "results cannot be written there", expected="a file in a folder that can be written", path=path
+        )
 
 
 def _here(source: Source, task: Task) -> tuple[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from typing import Any
 from xadapt.backbone import BF16_WIDTH, Backbone
 from xadapt.data.examples import Source
 from xadapt.errors import UserError
+from xadapt.kinds import kind_of
 from xadapt.methods import Full, Method, layer_range
 from xadapt.stack import Stack, parse
 from xadapt.store import address_of
@@ -35,13 +36,14 @@ POCKET_STEPS = 800
 
 @dataclass(frozen=True)
 class Overrides:
-    """Training settings that the user set; None leaves the task's and method's own."""
+    """Settings that the user set; None leaves the task's and method's own. ``layer`` is for retrieval."""
 
     lr: float | None = None
     epochs: int | None = None
     batch_size: int | None = None
     max_steps: int | None = None
     max_length: int | None = None
+    layer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Evaluation:
 
     Attributes:
         module: the address of the uppermost module; None for the bare backbone.
+        layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
     """
 
     expr: str
@@ -85,6 +88,7 @@ class Evaluation:
     split: str
     module: str | None
     max_length: int
+    layer: int | None
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,14 @@ def make_plan(
         with _collecting(problems):
             chosen_split, chosen = _languages(target, source, languages, split)
             length = min(overrides.max_length or target.max_length, backbone.max_length)
+            layer = kind_of(target, overrides.layer).layer(backbone.config)
             for seed in dict.fromkeys(seeds):
                 steps = _steps(stack, seed, backbone, source, method, overrides)
                 modules |= {step.address: step for step in steps}
                 top = steps[-1].address if steps else None
-                evaluations.append(Evaluation(str(stack), seed, target, chosen, chosen_split, top, length))
+                evaluations.append(
+                    Evaluation(str(stack), seed, target, chosen, chosen_split, top, length, layer)
+                )
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -275,5 +282,5 @@ def settings_for(
         max_steps=POCKET_STEPS if source.name == "pocket" else None,
         max_length=min(task.max_length, backbone.max_length),
     )
-    given = {k: v for k, v in asdict(overrides).items() if v is not None}
+    given = {k: v for k, v in asdict(overrides).items() if v is not None and k != "layer"}
     return replace(settings, **given)

@@ -27,11 +27,14 @@ from rich.table import Table
 
 from xadapt.errors import UserError
 from xadapt.plan import Plan
-from xadapt.results import Advance, Results
+from xadapt.results import Advance, Cell, Results
 from xadapt.store import Store
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
 NO_MODEL = "no model: "
+
+# Seconds after which a stage is worth a line where no bar is seen.
+LONG = 5.0
 
 
 class Bars:
@@ -46,7 +49,7 @@ class Bars:
         if not self.console.is_terminal:
             began = time.monotonic()
             yield lambda n=1, **facts: None
-            if total:
+            if time.monotonic() - began > LONG:
                 self.note(f"{what}: {time.monotonic() - began:.1f} s")
             return
         columns = (
@@ -95,8 +98,10 @@ def plan_table(plan: Plan, store: Store) -> Table:
 def print_results(results: Results, console: Console) -> None:
     """One table a target task, then the modules."""
     for task in dict.fromkeys(c.task for c in results.cells):
-        for table in _task_tables(results, task, console.width):
+        for title, table, caption in _task_tables(results, task, console.width):
+            console.print(title, highlight=False)
             console.print(table)
+            console.print(caption, style="dim", highlight=False)
             console.print()
     if results.modules:
         console.print(_module_table(results))
@@ -108,7 +113,8 @@ def print_results(results: Results, console: Console) -> None:
         console.print(f"[dim]{POCKET_NOTE}[/]")
 
 
-def _task_tables(results: Results, task: str, width: int) -> Iterator[Table]:
+def _task_tables(results: Results, task: str, width: int) -> Iterator[tuple[str, Table, str]]:
+    """For each metric: a title, the table, what is to be known of it."""
     cells = [c for c in results.cells if c.task == task]
     seeds = len({c.seed for c in cells})
     for metric in dict.fromkeys(c.metric for c in cells):
@@ -121,18 +127,16 @@ def _task_tables(results: Results, task: str, width: int) -> Iterator[Table]:
         # Many languages, or a narrow screen: languages go down, expressions across.
         if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
             header, *lines = [list(column) for column in zip(header, *lines, strict=True)]
-        table = Table(
-            title=f"{task}: {metric} on {split}{world} "
-            f"({items} items a language, {seeds} seed{'s' * (seeds > 1)})",
-            title_justify="left",
-            caption=_caption(results, task, split, seeds),
-            caption_justify="left",
+        title = (
+            f"[bold]{escape(task)}: {metric} on {split}{world}[/] "
+            f"({items} items a language, {seeds} seed{'s' * (seeds > 1)})"
         )
+        table = Table()
         for i, name in enumerate(header):
             table.add_column(escape(name), justify="right" if i else "left", no_wrap=i == 0)
         for line in lines:
             table.add_row(*map(escape, line), style="dim" if line[0].startswith(NO_MODEL) else None)
-        yield table
+        yield title, table, _caption(results, rows, split, seeds)
 
 
 def _grid(results: Results, task: str, metric: str) -> tuple[list[str], list[list[str]]]:
@@ -168,19 +172,18 @@ def _grid(results: Results, task: str, metric: str) -> tuple[list[str], list[lis
     return ["expression", *languages, *summary], lines
 
 
-def wide(**options: bool) -> Console:
-    """A console; wide enough for tables where its output goes to a file."""
-    console = Console(**options)  # type: ignore[arg-type]
-    return console if console.is_terminal else Console(width=160, **options)  # type: ignore[arg-type]
-
-
-def _caption(results: Results, task: str, split: str, seeds: int) -> str:
+def _caption(results: Results, rows: Sequence[Cell], split: str, seeds: int) -> str:
     parts = []
+    if (layer := rows[0].layer) is not None:
+        parts.append(f"hidden layer {layer}, mean-pooled")
     if seeds > 1:
         parts.append("± is the standard deviation over seeds")
-    parts.append("gap: en - mean of others; gain: mean of others against the first expression")
-    if split == "dev" and any(m.expr.endswith(task) for m in results.modules):
-        parts.append("en dev also stopped the training early: read en with that in mind")
+    if any(c.lang == "en" for c in rows):
+        parts.append("gap: en - mean of others")
+    parts.append("gain: mean of others against the first expression")
+    trained = {m.expr for m in results.modules}
+    if split == "dev" and any(c.lang == "en" and c.expr in trained for c in rows):
+        parts.append("en dev also stopped the training: read en with that in mind")
     return "; ".join(parts)
 
 

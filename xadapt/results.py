@@ -34,7 +34,7 @@ class Unwatched:
 
 @dataclass(frozen=True)
 class Cell:
-    """One score: 0..100, on ``n`` items."""
+    """One score: 0..100, on ``n`` items; read off hidden layer ``layer``, None for the last."""
 
     expr: str
     seed: int
@@ -44,6 +44,7 @@ class Cell:
     metric: str
     score: float
     n: int
+    layer: int | None = None
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,7 @@ class _Run:
                 lang=lang,
                 split=evaluation.split,
                 metric=metric,
+                layer=evaluation.layer,
                 score=cell["scores"][metric],
                 n=cell["n"],
             )
@@ -222,7 +223,7 @@ class _Run:
 
     def _score(self, evaluation: Evaluation, languages: Sequence[str]) -> dict[str, dict[str, Any]]:
         task = evaluation.task
-        kind = kind_of(task)
+        kind = kind_of(task, evaluation.layer)
         mounted = self.mounted(evaluation.module)
         head: nn.Module = kind.head(self.backbone.config)
         if task.train is not None and evaluation.module is not None:
@@ -253,7 +254,7 @@ class _Run:
                 "split": evaluation.split,
                 "revision": self.source.revision(task.name, lang, evaluation.split),
                 "max_length": evaluation.max_length,
-                "layer": kind_of(task).layer(self.backbone.config),
+                "layer": evaluation.layer,
             }
         )
 

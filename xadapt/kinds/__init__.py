@@ -24,11 +24,11 @@ KINDS: dict[str, Callable[[Task], Kind]] = {
 }
 
 
-def kind_of(task: Task) -> Kind:
-    """The task's kind, built for it."""
+def kind_of(task: Task, layer: int | None = None) -> Kind:
+    """The task's kind, built for it; ``layer`` is the one that ``retrieve`` reads, None for its default."""
     if task.kind not in KINDS:
         raise UserError(
             f"task {task.name!r} is of the unknown kind {task.kind!r}{nearest(task.kind, list(KINDS))}",
             expected=f"one of {', '.join(KINDS)}",
         )
-    return KINDS[task.kind](task)
+    return Retrieve(task, layer) if task.kind == "retrieve" else KINDS[task.kind](task)

@@ -1,0 +1,172 @@
+"""The command line: what it prints, and what bad input gets: one message, status 2, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import save_tiny
+
+from xadapt.cli import main
+
+PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a backbone and XNLI's files."""
+    save_tiny(tmp_path / "backbone")
+    data = tmp_path / "xtreme" / "xnli"
+    data.mkdir(parents=True)
+    for name in ("train-en", "dev-en", "dev-de"):
+        (data / f"{name}.tsv").write_text(PAIRS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+COMMON = ["--backbone", "./backbone", "--data", "./xtreme", "--max-steps", "3"]
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one message that bad input gets."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return said.err
+
+
+def test_a_run_prints_its_plan_its_scores_and_what_was_trained(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "xnli", "mnli > xnli", *COMMON, "--json", "out/results.json"])
+    first = capsys.readouterr().out
+    assert "3 modules trained, 0 reused" in first
+    assert "overlap only" in first
+    main(["run", "xnli", "mnli > xnli", *COMMON, "--json", "again.json"])
+    assert "0 modules trained, 3 reused" in capsys.readouterr().out
+    a, b = (json.loads((world / name).read_text()) for name in ("out/results.json", "again.json"))
+    assert a["cells"] == b["cells"]
+    assert {c["lang"] for c in a["cells"]} == {"en", "de"}
+    assert not any(m["trained"] for m in b["modules"])
+
+
+def test_a_dry_run_shows_the_plan_and_touches_nothing(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(world.rglob("*"))
+    main(["run", "mnli > xnli", *COMMON, "--dry-run"])
+    said = capsys.readouterr().out
+    assert "train" in said
+    assert "mnli > xnli" in said
+    assert sorted(world.rglob("*")) == before
+
+
+def test_modules_lists_and_proves(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "xnli", *COMMON])
+    main(["modules"])
+    assert "xnli" in capsys.readouterr().out
+    main(["modules", "verify"])
+    assert "1 modules, 0 broken" in capsys.readouterr().out
+    head = next((world / ".xadapt").rglob("head.safetensors"))
+    head.write_bytes(head.read_bytes()[:-1] + b"!")
+    assert "are broken" in fails(capsys, "modules", "verify")
+
+
+def test_tasks_shows_every_task(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["tasks", "--data", "./xtreme"])
+    said = capsys.readouterr().out
+    for task in ("mnli", "xnli", "udpos", "tatoeba", "squad_v2"):
+        assert task in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["xnly"], "did you mean 'xnli'"),
+        (["mnli >> xnli"], "^"),
+        (["xnli@lora(rank=8)"], "no option 'rank'"),
+        (["xnli", "--method", "lorra"], "did you mean 'lora'"),
+        (["xnli", "--langs", "en,xx"], "xx"),
+        (["xnli", "--langs", ","], "names nothing"),
+        (["xnli", "--seeds", "one"], "not a seed"),
+        (["xnli", "--max-steps", "0"], "above 0"),
+        (["xnli", "--backbone", "./nowhere"], "no such folder"),
+        (["xnli", "--backbone", "roberta"], "unknown backbone"),
+        (["xnli", "--data", "./nowhere"], "nowhere"),
+        (["mnli"], "intermediate task"),
+        (["panx"], "panx"),
+        (["tatoeba > xnli"], "put tatoeba last"),
+        ([], ""),
+        (["xnli", "--no-such-option"], ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_arguments_get_one_message(
+    world: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    message = fails(capsys, "run", *COMMON, *arguments)
+    assert says in message
+    assert not (world / ".xadapt" / "modules").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a\tb\tentailment\nonly one column\n", "train-en.tsv:2"),
+        ("a\tb\tentailment\na\tb\tmaybe\n", "train-en.tsv:2"),
+        ("", "train-en.tsv"),
+        (b"a\tb\tentailment\n\xff\xfe\tb\tneutral\n", "train-en.tsv:2"),
+    ],
+    ids=["a missing column", "an unknown label", "an empty file", "no UTF-8"],
+)
+def test_broken_data_is_refused_with_its_place(
+    world: Path, capsys: pytest.CaptureFixture[str], content: str | bytes, says: str
+) -> None:
+    raw = content.encode() if isinstance(content, str) else content
+    (world / "xtreme/xnli/train-en.tsv").write_bytes(raw)
+    assert says in fails(capsys, "run", "xnli", *COMMON)
+    assert not list((world / ".xadapt").glob("modules/*")) if (world / ".xadapt").exists() else True
+
+
+def test_a_store_that_cannot_be_written(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "file").write_text("in the way")
+    message = fails(capsys, "run", "xnli", *COMMON, "--store", "file")
+    assert "file" in message
+    assert (world / "file").read_text() == "in the way"
+
+
+def test_a_full_disk(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if "modules" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = fails(capsys, "run", "xnli", *COMMON)
+    assert "space" in message.lower() or "full" in message.lower()
+    monkeypatch.setattr(os, "fsync", real)
+    main(["modules", "verify"])
+    assert "0 modules, 0 broken" in capsys.readouterr().out
+
+
+def test_a_json_file_that_cannot_be_written(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "taken").mkdir()
+    assert "taken" in fails(capsys, "run", "xnli", *COMMON, "--json", "taken")
+
+
+def test_it_is_a_module_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xadapt", "run", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--backbone" in done.stdout

@@ -1,0 +1,267 @@
+"""The main job, end to end, on a folder of a few files and a random encoder."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import save_tiny
+
+from xadapt.backbone import Backbone
+from xadapt.data.folder import Folder
+from xadapt.data.sources import open_source
+from xadapt.errors import UserError
+from xadapt.methods import Method, parse_method
+from xadapt.plan import Overrides, Plan, make_plan
+from xadapt.report import as_json
+from xadapt.results import Results
+from xadapt.store import Store
+from xadapt.study import run
+
+FAST = Overrides(max_steps=6, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone and XTREME-like files: XNLI, POS, XQuAD with SQuAD, Tatoeba, and MNLI through XNLI's file."""
+    root = tmp_path_factory.mktemp("world")
+    save_tiny(root / "backbone")
+    data = root / "xtreme"
+    pairs = [
+        f"the man eats a {what}\tthe {who} eats\t{label}"
+        for what in ("apple", "park", "red apple")
+        for who, label in (("man", "entailment"), ("woman", "neutral"), ("apple", "contradiction"))
+    ]
+    files = {"xnli/train-en.tsv": "\n".join(pairs * 4)}
+    files |= {f"xnli/dev-{lang}.tsv": "\n".join(pairs) for lang in ("en", "de", "es")}
+    tagged = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n"
+    files |= {f"udpos/{split}.tsv": tagged * 6 for split in ("train-en", "dev-en", "dev-de")}
+    context = "Anna lives in Berlin and works for Acme ."
+    answer = {"answer_start": context.index("Berlin"), "text": "Berlin"}
+    squad = {
+        "data": [
+            {
+                "title": "t",
+                "paragraphs": [
+                    {
+                        "context": context,
+                        "qas": [
+                            {"id": str(i), "question": "where ?", "answers": [answer]} for i in range(12)
+                        ],
+                    }
+                ],
+            }
+        ]
+    }
+    files |= {
+        f"{name}.json": json.dumps(squad)
+        for name in ("squad/train-v1.1", "squad/dev-v1.1", "xquad/xquad.en", "xquad/xquad.de")
+    }
+    files["laser-tatoeba-v1/tatoeba.deu-eng.deu"] = "der Mann\nder Apfel\nim Park\n"
+    files["laser-tatoeba-v1/tatoeba.deu-eng.eng"] = "the man\nthe apple\nin the park\n"
+    for name, content in files.items():
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(content)
+    return root
+
+
+@pytest.fixture(scope="module")
+def backbone(world: Path) -> Backbone:
+    return Backbone.from_pretrained(str(world / "backbone"))
+
+
+def plan(
+    world: Path, backbone: Backbone, *expressions: str, method: str | Method = "lora", **options: object
+) -> Plan:
+    chosen = parse_method(method) if isinstance(method, str) else method
+    return make_plan(
+        expressions,
+        backbone=backbone,
+        source=open_source(str(world / "xtreme")),
+        method=chosen,
+        **({"overrides": FAST} | options),  # type: ignore[arg-type]
+    )
+
+
+def scores(results: Results) -> list[tuple[str, int, str, str, float]]:
+    return [(c.expr, c.seed, c.lang, c.metric, c.score) for c in results.cells]
+
+
+@pytest.mark.parametrize("method", ["lora", "bottleneck", "full", "lora(r=2, layers=top2)"])
+def test_every_kind_runs_in_every_language_and_a_second_run_trains_nothing(
+    world: Path, backbone: Backbone, tmp_path: Path, method: str
+) -> None:
+    made = plan(
+        world, backbone, "xnli", "mnli > xnli", "udpos", "xquad", "tatoeba", "mnli > tatoeba", method=method
+    )
+    first = run(made, Store(tmp_path))
+    assert [m.expr for m in first.modules] == ["xnli", "mnli", "mnli > xnli", "udpos", "xquad"]
+    assert all(m.trained for m in first.modules)
+    languages = {(c.task, c.lang) for c in first.cells}
+    assert languages == {
+        *(("xnli", lang) for lang in ("de", "en", "es")),
+        *((task, lang) for task in ("udpos", "xquad") for lang in ("de", "en")),
+        ("tatoeba", "de"),
+    }
+    assert all(0 <= c.score <= 100 and c.n > 0 for c in first.cells)
+    again = run(made, Store(tmp_path))
+    assert not any(m.trained for m in again.modules)
+    assert scores(again) == scores(first)
+    assert all(check.problem is None for check in Store(tmp_path).verify())
+    backbone.verify()
+
+
+def test_scores_do_not_come_from_the_cache_alone(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    """Modules read back from disk give the scores that they gave when they were trained."""
+    made = plan(world, backbone, "mnli > xnli", "xquad", "udpos")
+    first = run(made, Store(tmp_path))
+    for cell in (tmp_path / "cells").rglob("*.json"):
+        cell.unlink()
+    assert scores(run(made, Store(tmp_path))) == scores(first)
+
+
+def test_a_module_is_shared_by_all_stacks_that_stand_on_it(world: Path, backbone: Backbone) -> None:
+    made = plan(world, backbone, "mnli > xnli", "mnli > udpos", "mnli > tatoeba", "mnli > mnli > xnli")
+    assert [m.shown for m in made.modules] == [
+        "mnli",
+        "mnli > xnli",
+        "mnli > udpos",
+        "mnli > mnli",
+        "mnli > mnli > xnli",
+    ]
+
+
+def test_the_address_follows_from_what_determines_the_weights_and_nothing_else(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    def address(*expression: str, **options: object) -> str:
+        return plan(world, backbone, *expression, **options).modules[-1].address
+
+    base = address("xnli")
+    moved = tmp_path / "elsewhere"
+    (world / "xtreme").rename(moved)
+    try:
+        same = make_plan(
+            ["xnli"],
+            backbone=backbone,
+            source=Folder(moved, None),
+            method=parse_method("lora(r=8)"),
+            languages=["de"],
+            overrides=FAST,
+        )
+    finally:
+        moved.rename(world / "xtreme")
+    assert same.modules[-1].address == base
+    others = {
+        address("xnli[20]"),
+        address("xnli@lora(r=4)"),
+        address("mnli > xnli"),
+        address("xnli", seeds=[1]),
+        address("xnli", method="bottleneck"),
+        address("xnli", overrides=Overrides(max_steps=7)),
+        address("xnli", overrides=Overrides(max_steps=6, batch_size=8, lr=1e-4)),
+        address("udpos"),
+    }
+    assert base not in others
+    assert len(others) == 8
+
+
+def test_another_backbone_is_another_address(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    other = Backbone.from_pretrained(str(save_tiny(tmp_path, seed=1)))
+    assert plan(world, other, "xnli").modules[0].address != plan(world, backbone, "xnli").modules[0].address
+
+
+def test_seeds_give_different_modules_and_sizes_take_fewer_examples(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    results = run(plan(world, backbone, "xnli[10]", seeds=[0, 1]), Store(tmp_path), baselines=False)
+    assert [m.seed for m in results.modules] == [0, 1]
+    manifests = [Store(tmp_path).load(m.address).manifest for m in results.modules]
+    assert [m["data"]["examples"] for m in manifests] == [10, 10]
+    weights = [Store(tmp_path).load(m.address).weights for m in results.modules]
+    assert any(not torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_the_manifest_says_what_made_the_module(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    results = run(plan(world, backbone, "mnli > xnli"), Store(tmp_path), baselines=False)
+    manifest = Store(tmp_path).load(results.modules[-1].address).manifest
+    assert manifest["expression"] == "mnli@lora > xnli@lora"
+    assert manifest["backbone"]["fingerprint"] == backbone.fingerprint
+    assert manifest["labels"] == ["entailment", "neutral", "contradiction"]
+    assert manifest["determinants"]["below"] == results.modules[0].address
+    assert manifest["dev"]["metric"] == "accuracy"
+
+
+def test_json_has_the_documented_fields(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    content = as_json(run(plan(world, backbone, "xquad"), Store(tmp_path)))
+    assert {"backbone", "data", "cells", "modules"} <= content.keys()
+    cells, modules = content["cells"], content["modules"]
+    assert isinstance(cells, list)
+    assert isinstance(modules, list)
+    fields = {"expr", "seed", "task", "lang", "split", "metric", "score", "n"}
+    assert all(fields <= cell.keys() for cell in cells)
+    assert {cell["metric"] for cell in cells} == {"f1", "exact_match"}
+    assert {"expr", "seed", "trained", "seconds", "parameters", "bytes"} <= modules[0].keys()
+
+
+def test_an_altered_module_is_refused(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    made = plan(world, backbone, "xnli")
+    run(made, Store(tmp_path), baselines=False)
+    weights = next((tmp_path / "modules").rglob("adapter_model.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(UserError, match="adapter_model"):
+        run(made, Store(tmp_path), baselines=False)
+
+
+def test_all_problems_of_a_plan_are_named_at_once(world: Path, backbone: Backbone) -> None:
+    with pytest.raises(UserError) as caught:
+        plan(world, backbone, "mnly > xnli", "tatoeba > xnli", "mnli", "panx", "squad_v2 > xquad")
+    message = str(caught.value)
+    for part in (
+        "did you mean 'mnli'",
+        "put tatoeba last",
+        "mnli is an intermediate task",
+        "panx",
+        "squad_v2",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("expressions", "options", "says"),
+    [
+        (["xnli"], {"languages": ["de", "xx"]}, "xx"),
+        (["xnli[100000]"], {}, "there are 36 training examples"),
+        (["xnli@lora(layers=top9)"], {}, "9"),
+        ([], {}, "no expression"),
+    ],
+)
+def test_what_cannot_be_had(
+    world: Path, backbone: Backbone, tmp_path: Path, expressions: list[str], options: dict, says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        run(plan(world, backbone, *expressions, **options), Store(tmp_path))
+
+
+def _run_in_process(world: Path, store: Path, queue: multiprocessing.Queue) -> None:
+    backbone = Backbone.from_pretrained(str(world / "backbone"))
+    results = run(plan(world, backbone, "mnli > xnli"), Store(store), baselines=False)
+    queue.put(([m.trained for m in results.modules], scores(results)))
+
+
+def test_two_runs_that_need_the_same_modules_train_each_once(world: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_run_in_process, args=(world, tmp_path, queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    (trained_a, scores_a), (trained_b, scores_b) = (queue.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join()
+    assert [a + b for a, b in zip(trained_a, trained_b, strict=True)] == [1, 1]
+    assert scores_a == scores_b
