@@ -15,6 +15,7 @@ LONGEST = 420  # lines; one subject a file
 LEVELS = {
     "console": 0,
     "errors": 0,
+    "reach": 0,
     "randomness": 0,
     "syntax": 1,
     "methods": 2,

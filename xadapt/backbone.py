@@ -25,6 +25,7 @@ from transformers.utils import logging as hf_logging
 
 from xadapt.errors import UserError
 from xadapt.packing import pack_attention
+from xadapt.reach import hub_answers
 
 POCKET = Path(__file__).parent / "pocket" / "model"
 HUB_EXAMPLES = "FacebookAI/xlm-roberta-base"
@@ -104,12 +105,14 @@ class Backbone:
                 such repository, the hub out of reach, weights only as a pickle.
         """
         place, local = _place(name)
-        config = _config(name, place, local)
+        # Without the hub, what an earlier run downloaded still serves.
+        cached = not local and not hub_answers()
+        config = _config(name, place, local, cached)
         chosen_device = _device(device)
         chosen_dtype = _dtype(dtype, chosen_device, config)
         try:
             with _quiet():
-                tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True)
+                tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True, local_files_only=cached)
                 model, report = AutoModel.from_pretrained(
                     place,
                     config=config,
@@ -117,9 +120,10 @@ class Backbone:
                     use_safetensors=True,
                     add_pooling_layer=False,
                     output_loading_info=True,
+                    local_files_only=cached,
                 )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise _cannot_open(name, place, local, error) from error
+            raise _cannot_open(name, place, local, error, cached) from error
         # HF draws what is missing at random and says so in a warning.
         if missing := sorted(report["missing_keys"]):
             raise _cannot_open(
@@ -185,7 +189,7 @@ def _place(name: str) -> tuple[str, bool]:
     return name, False
 
 
-def _config(name: str, place: str, local: bool) -> PretrainedConfig:
+def _config(name: str, place: str, local: bool, cached: bool) -> PretrainedConfig:
     if local and not (Path(place) / "config.json").is_file():
         raise UserError(
             f"backbone {name!r}: no config.json in {place}",
@@ -193,9 +197,9 @@ def _config(name: str, place: str, local: bool) -> PretrainedConfig:
             do="save the model and its tokenizer there, or name the right folder",
         )
     try:
-        config = AutoConfig.from_pretrained(place)
+        config = AutoConfig.from_pretrained(place, local_files_only=cached)
     except (OSError, ValueError) as error:
-        raise _cannot_open(name, place, local, error) from error
+        raise _cannot_open(name, place, local, error, cached) from error
     if config.model_type not in MODEL_TYPES:
         raise UserError(
             f"backbone {name!r} has the architecture {config.model_type!r}",
@@ -205,7 +209,7 @@ def _config(name: str, place: str, local: bool) -> PretrainedConfig:
     return config
 
 
-def _cannot_open(name: str, place: str, local: bool, error: Exception) -> UserError:
+def _cannot_open(name: str, place: str, local: bool, error: Exception, cached: bool = False) -> UserError:
     first_line = str(error).strip("'\" \n").partition("\n")[0] or type(error).__name__
     if local:
         return UserError(
@@ -215,6 +219,8 @@ def _cannot_open(name: str, place: str, local: bool, error: Exception) -> UserEr
             do=f"look into {place}; weights saved as .bin are written anew by "
             "AutoModel.from_pretrained(...).save_pretrained(folder)",
         )
+    if cached:
+        first_line = "the hub does not answer, and no earlier download is there"
     return UserError(
         f"backbone {name!r} cannot be had from the hub: {first_line}",
         expected=f"a hub id that exists, such as {HUB_EXAMPLES!r}, and a hub that answers",

@@ -16,6 +16,7 @@ from xadapt.data.examples import Example
 from xadapt.data.hub_rows import REPORT, config_of, examples_of
 from xadapt.data.reading import hold_out
 from xadapt.errors import UserError
+from xadapt.reach import hub_answers
 from xadapt.tasks.catalogue import task_named
 from xadapt.tasks.task import Hub, Task
 
@@ -49,7 +50,7 @@ class HubSource:
         """
         row, hub, part = self._row(task, language, split)
         if self._online is None:
-            self._online = _answers()
+            self._online = hub_answers()
         data = _download(hub, config_of(hub, language), hub.splits[part], self._online)
         examples = examples_of(row, hub, data, language, split)
         if "dev" in hub.splits or split == "test":
@@ -152,18 +153,6 @@ def _cache_only() -> Iterator[None]:
         yield
     finally:
         datasets.config.HF_HUB_OFFLINE = before
-
-
-def _answers() -> bool:
-    """Whether the hub answers anything at all, within ten seconds."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(constants.ENDPOINT, timeout=10)
-    except Exception:
-        return False
-    return True
 
 
 def _is_commit(revision: str) -> bool:
