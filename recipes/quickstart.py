@@ -15,10 +15,10 @@ from pathlib import Path
 import tyro
 
 from xadapt.backbone import Backbone
-from xadapt.console import wide
+from xadapt.console import one_message, wide
 from xadapt.data.sources import open_source
 from xadapt.methods import parse_method
-from xadapt.plan import make_plan
+from xadapt.plan import Overrides, make_plan
 from xadapt.report import Bars, as_json, plan_table, print_results, write_json
 from xadapt.store import Store
 from xadapt.study import run
@@ -45,6 +45,10 @@ class Options:
     """lora(r=8), bottleneck(reduction=4) or full"""
     seeds: tuple[int, ...] = (0,)
     """one run of everything a seed"""
+    langs: tuple[str, ...] = ()
+    """languages to evaluate in; all by default"""
+    max_steps: int | None = None
+    """optimiser steps a module at most"""
     store: Path = Path(".xadapt")
     """where modules and scores are kept"""
     json: Path | None = None
@@ -64,6 +68,8 @@ def main(options: Options) -> None:
         source=source,
         method=parse_method(options.method),
         seeds=options.seeds,
+        languages=options.langs or None,
+        overrides=Overrides(max_steps=options.max_steps),
     )
     console = wide()
     console.print(plan_table(plan, store))
@@ -78,4 +84,6 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    options = tyro.cli(Options, description=__doc__)
+    with one_message():
+        main(options)

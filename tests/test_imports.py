@@ -13,10 +13,10 @@ LONGEST = 420  # lines; one subject a file
 # A module may import what has its own level or a lower one. A package's entry holds for all that
 # is in it, unless a longer name says otherwise.
 LEVELS = {
-    "console": 0,
     "errors": 0,
     "reach": 0,
     "randomness": 0,
+    "console": 1,
     "syntax": 1,
     "methods": 2,
     "stack": 3,

@@ -26,7 +26,7 @@ FAST = Overrides(max_steps=6, batch_size=8)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backbone and XTREME-like files: XNLI, POS, XQuAD with SQuAD, Tatoeba, and MNLI through XNLI's file."""
+    """A backbone and XTREME's files: XNLI (MNLI is read from it too), POS, XQuAD with SQuAD, Tatoeba."""
     root = tmp_path_factory.mktemp("world")
     save_tiny(root / "backbone")
     data = root / "xtreme"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from xadapt.console import wide
+from xadapt.console import one_message, wide
 from xadapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The entry point: exits with status 2 and one message on anything the user can put right."""
     command = tyro.cli(Command, prog="xadapt", args=arguments, description=__doc__)
     console, errors = wide(), wide(stderr=True)
-    try:
+    with one_message():
         match command:
             case Tasks():
                 show_tasks(command, console)
@@ -109,14 +108,6 @@ def main(arguments: list[str] | None = None) -> None:
                 execute(command, console, errors)
             case Modules():
                 show_modules(command, console)
-    except UserError as error:
-        errors.print(f"xadapt: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        errors.print("xadapt: stopped; the same command goes on where it was", highlight=False)
-        sys.exit(130)
 
 
 def execute(options: Run, console: Console, errors: Console) -> Results | None:

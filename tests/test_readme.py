@@ -1,0 +1,72 @@
+"""What the README tells a newcomer to type is what runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xadapt.cli import Run
+from xadapt.stack import parse
+from xadapt.tasks import CATALOGUE
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.strip() and not line.strip().startswith("#")
+]
+
+
+def test_the_two_commands_are_there() -> None:
+    assert "pip install . && python recipes/quickstart.py" in COMMANDS
+    assert 'pip install ".[test]" && pytest' in COMMANDS
+    assert 'pip install --quiet ".[test]" && pytest' in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("xadapt run")])
+def test_every_run_in_the_readme_is_well_formed(command: str) -> None:
+    words = shlex.split(command, comments=True)[2:]
+    expressions = []
+    for word in words:
+        if word.startswith("--"):
+            break
+        expressions.append(word)
+    assert expressions
+    for expression in expressions:
+        parse(expression, tuple(CATALOGUE))
+    options = {w.removeprefix("--").replace("-", "_") for w in words if w.startswith("--")}
+    assert options <= set(Run.__dataclass_fields__)
+
+
+def quickstart(store: Path, *options: str) -> tuple[str, dict]:
+    results = store.parent / "results.json"
+    command = [sys.executable, str(ROOT / "recipes" / "quickstart.py"), "--store", str(store)]
+    done = subprocess.run(
+        [*command, "--json", str(results), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=store.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(results.read_text())
+
+
+def test_the_quickstart_runs_and_runs_again_from_its_store(tmp_path: Path) -> None:
+    """The whole recipe, a few steps a module, in two languages."""
+    options = ["--max-steps", "5", "--langs", "en", "de"]
+    _, first = quickstart(tmp_path / "store", *options)
+    assert len(first["modules"]) == 6
+    assert all(m["trained"] for m in first["modules"])
+    assert {c["task"] for c in first["cells"]} == {"xnli", "xquad", "tatoeba"}
+    said, second = quickstart(tmp_path / "store", *options)
+    assert second["cells"] == first["cells"]
+    assert "nothing was trained" in said
