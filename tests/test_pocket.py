@@ -296,7 +296,9 @@ def test_checkpoint_is_small_and_opens() -> None:
 
 # --- the script that makes it ---------------------------------------------------------------------
 TINY = pretrain.Recipe(
-    steps=6, tokens=400, warm_up=2, contrast_every=2, contrast_pairs=4, width=24, depth=2, heads=2, inner=32,
+    steps=6, tokens=400, warm_up=2, rates=((2, 3e-3, 6, 0.0),), guided_step=3, guided_from=0,
+    align_layer=1, guided_heads=1,
+    contrast_every=2, contrast_pairs=4, width=24, depth=2, heads=2, inner=32,
     vocabulary=700, tokenizer_texts=700,
 )  # fmt: skip
 
@@ -325,7 +327,7 @@ def test_whole_words_are_hidden() -> None:
     words = np.array([-1, 0, 0, 1, 2, 2, 2, -1])
     ids = np.arange(8) + 10
     for seed in range(20):
-        read, picked = pretrain.hide(ids, words, 0.4, np.random.default_rng(seed), 99)
+        read, picked = pretrain.hide(ids, words, np.full(3, 0.4), np.random.default_rng(seed), 99)
         assert picked.any()
         assert not picked[[0, -1]].any()
         assert len({*picked[1:3]}) == len({*picked[4:7]}) == 1

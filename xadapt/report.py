@@ -79,7 +79,7 @@ class Bars:
 
 def plan_table(plan: Plan, store: Store) -> Table:
     """What will be trained, what is in the store, what will be evaluated."""
-    table = Table(title=f"plan: {plan.backbone.name} on {plan.source.name}", title_justify="left")
+    table = Table(title=escape(f"plan: {plan.backbone.name} on {plan.source.name}"), title_justify="left")
     for column in ("", "expression", "seed", "what"):
         table.add_column(column)
     for step in plan.modules:

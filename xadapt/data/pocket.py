@@ -18,6 +18,7 @@ GENERATOR = (
     "lexicon.tsv",
     "lexicon.py",
     "morphology.py",
+    "phrases.py",
     "grammar.py",
     "frames.py",
     "making.py",

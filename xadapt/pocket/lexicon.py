@@ -1,0 +1,107 @@
+"""The pocket world's words: ``lexicon.tsv``, one concept a row, one column a language.
+
+Columns: ``concept kind isa marks`` and the seven languages. What a cell may hold:
+
+* nouns (``being``, ``thing``, ``place``): ``word~oblique stem.mark``. The mark is the gender in de,
+  es, ru and hi and the noun class in sw. ``isa`` is the hypernym; a place's ``marks`` are prepositions.
+* verbs (``vt`` ``vi`` ``vd`` ``vl`` ``vo``): ``present/participle`` (en, de, es), ``present/negated
+  present`` (tr), ``stem/negated stem/passive stem`` (sw), stem (hi). ``marks`` are three lists joined by
+  ``;``: who does it, to what, where. They are the affinities that make the text predictable.
+* adjectives (``adj``): ``isa`` is the scale with its pole (``size+`` against ``size-``; ``colour`` has
+  no poles), ``marks`` the categories it may describe. In sw ``=word`` does not inflect.
+* ``manner`` and ``time``: words with a one-letter part of speech each.
+* names (``per``, ``sur``, ``loc``, ``org``, ``orgtype``): ``=`` is the English spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LANGUAGES = ("en", "de", "es", "ru", "tr", "sw", "hi")
+COLOUR = "colour"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One row. ``words`` maps a language to its cell, ``=`` resolved."""
+
+    name: str
+    kind: str
+    isa: str
+    marks: str
+    words: Mapping[str, str]
+
+
+class Lexicon:
+    """The rows with the questions that grammar and frames ask of them."""
+
+    def __init__(self, concepts: list[Concept]) -> None:
+        self.concepts = {c.name: c for c in concepts}
+        self.by_kind: dict[str, tuple[str, ...]] = {}
+        for c in concepts:
+            self.by_kind[c.kind] = (*self.by_kind.get(c.kind, ()), c.name)
+        self._children: dict[str, tuple[str, ...]] = {}
+        for c in concepts:
+            if c.kind in ("being", "thing", "place") and c.isa != "-":
+                self._children[c.isa] = (*self._children.get(c.isa, ()), c.name)
+        scales: dict[str, list[str]] = {}
+        for c in concepts:
+            if c.kind in ("adj", "manner"):
+                scales.setdefault(c.isa.rstrip("+-"), []).append(c.name)
+        self._scales = {s: tuple(v) for s, v in scales.items()}
+
+    def __getitem__(self, name: str) -> Concept:
+        return self.concepts[name]
+
+    def parent(self, name: str) -> str | None:
+        """The hypernym, ``None`` at a root."""
+        isa = self.concepts[name].isa
+        return isa if isa in self.concepts else None
+
+    def children(self, name: str) -> tuple[str, ...]:
+        """Direct hyponyms; ``()`` at a leaf."""
+        return self._children.get(name, ())
+
+    def ancestors(self, name: str) -> tuple[str, ...]:
+        """Hypernyms from the nearest to the root."""
+        found: list[str] = []
+        up = self.parent(name)
+        while up is not None:
+            found.append(up)
+            up = self.parent(up)
+        return tuple(found)
+
+    def leaves(self, name: str) -> tuple[str, ...]:
+        """``name`` if it has no hyponym, else all leaves below it."""
+        below = self.children(name)
+        if not below:
+            return (name,)
+        return tuple(leaf for child in below for leaf in self.leaves(child))
+
+    def rivals(self, adjective: str) -> tuple[str, ...]:
+        """Adjectives or manners that exclude this one: the other pole, or the other colours."""
+        scale = self._scales[self.concepts[adjective].isa.rstrip("+-")]
+        return tuple(a for a in scale if a != adjective)
+
+    def describes(self, noun: str) -> tuple[str, ...]:
+        """The adjectives that may describe a noun."""
+        belongs = {noun, self.concepts[noun].kind, *self.ancestors(noun)}
+        if COLOUR in self.concepts[noun].marks.split(","):
+            belongs.add(COLOUR)
+        return tuple(
+            a for a in self.by_kind["adj"] if belongs.intersection(self.concepts[a].marks.split(","))
+        )
+
+
+def read_lexicon(path: Path | None = None) -> Lexicon:
+    """Parse ``lexicon.tsv`` (beside this file unless told otherwise)."""
+    text = (path or Path(__file__).with_name("lexicon.tsv")).read_text(encoding="utf-8")
+    header, *rows = (line.split("\t") for line in text.splitlines() if line)
+    concepts = []
+    for row in rows:
+        cells = dict(zip(header, row, strict=True))
+        words = {lang: cells["en"] if cells[lang] == "=" else cells[lang] for lang in LANGUAGES}
+        concepts.append(Concept(cells["concept"], cells["kind"], cells["isa"], cells["marks"], words))
+    return Lexicon(concepts)

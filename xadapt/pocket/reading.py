@@ -1,0 +1,121 @@
+"""Contexts from frames: questions with a span as answer, and continuations to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .frames import NP, Frame
+from .grammar import PLAIN, Form
+from .making import Maker
+from .phrases import Token, spell
+
+ASKABLE = ("agent", "object", "place", "time", "recipient")
+Span = tuple[str, int]
+
+
+def answers_to(frame: Frame, question: Frame, slot: str) -> bool:
+    """Does ``frame`` tell what ``question`` asks for? All it mentions must agree, ``slot`` aside."""
+    if frame.verb != question.verb or getattr(frame, slot) is None:
+        return False
+    return all(getattr(frame, s) == getattr(question, s) for s in question.slots() if s != slot)
+
+
+def _context(make: Maker) -> tuple[list[Frame], int, str]:
+    """2 to 4 frames, which one is asked about, and the slot; the others share its verb, agent or object."""
+    rng = make.rng
+    while True:
+        target = make.sampler.draw()
+        slot = rng.choice([s for s in ASKABLE if s in target.slots()])
+        frames = [target]
+        for _ in range(rng.randint(1, 3)):
+            roll = rng.random()
+            other = make.sampler.draw(verb=target.verb if roll < 0.5 else None, rate=0.8)
+            if roll > 0.75 and other.verb != "live" and target.place is not None:
+                other = replace(other, place=target.place)
+            frames.append(other)
+        rng.shuffle(frames)
+        at = frames.index(target)
+        if not any(answers_to(f, target, slot) for i, f in enumerate(frames) if i != at):
+            return frames, at, slot
+
+
+def _shortened(make: Maker, frames: list[Frame], at: int, slot: str) -> Frame:
+    """The asked frame with less detail, as long as only it answers."""
+    question = frames[at]
+    for other in ("manner", "time", "place"):
+        if other != slot and getattr(question, other) is not None and make.rng.random() < 0.6:
+            less = question.put(other, None)
+            if not any(answers_to(f, less, slot) for i, f in enumerate(frames) if i != at):
+                question = less
+    return question
+
+
+def _trimmed(tokens: list[Token]) -> range:
+    """The answer's tokens: no adpositions or articles around them."""
+    first, last = 0, len(tokens)
+    while first < last - 1 and tokens[first].pos in ("ADP", "DET"):
+        first += 1
+    while last > first + 1 and tokens[last - 1].pos == "ADP":
+        last -= 1
+    return range(first, last)
+
+
+def reading(make: Maker, unanswerable: float = 0.0) -> tuple[str, str, tuple[Span, ...]]:
+    """(question, context, answers): one span, or none where the question fits no sentence."""
+    rng = make.rng
+    frames, at, slot = _context(make)
+    forms = [make.form(f) for f in frames]
+    question = _shortened(make, frames, at, slot)
+    lost = rng.random() < unanswerable
+    if lost:
+        question = _unanswerable(make, frames, question, slot)
+    words: list[Token] = []
+    where: list[int] = []
+    for i, (frame, form) in enumerate(zip(frames, forms, strict=True)):
+        sentence = make.grammar.sentence(frame, form)
+        if i == at:
+            where = [len(words) + j for j, t in enumerate(sentence) if t.slot == slot]
+        words += sentence
+    context, starts = spell(words)
+    asked = make.say(question, Form(ask=slot))
+    if lost:
+        return asked, context, ()
+    kept = [where[i] for i in _trimmed([words[j] for j in where])]
+    begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
+    return asked, context, ((context[begin:end], begin),)
+
+
+def _unanswerable(make: Maker, frames: list[Frame], question: Frame, slot: str) -> Frame:
+    """Another frame's question with the same slot, which nothing in the context answers."""
+    while True:
+        other = make.sampler.draw(verb=question.verb if make.rng.random() < 0.5 else None)
+        if slot not in other.slots():
+            other = make.sampler.draw(verb=question.verb)
+        if slot in other.slots() and not any(answers_to(f, other, slot) for f in frames):
+            return other
+
+
+def continuation(make: Maker) -> tuple[str, tuple[str, ...], int]:
+    """(context, four endings, the right one): only one verb can be done to the object by that agent."""
+    rng, sampler, lexicon = make.rng, make.sampler, make.lexicon
+    transitive = lexicon.by_kind["vt"]
+    while True:
+        frame = sampler.draw()
+        if frame.object is None or frame.object.name or frame.agent.name:
+            continue
+        agent, thing = frame.agent.head, frame.object.head
+        fits = [
+            v for v in transitive if thing in sampler.arguments(v)[1] and agent in sampler.arguments(v)[0]
+        ]
+        wrong = [v for v in transitive if thing not in sampler.arguments(v)[1]]
+        fits = [v for v in fits if v != frame.verb]
+        if not fits or len(wrong) < 3:
+            continue
+        verbs = [rng.choice(fits), *rng.sample(wrong, 3)]
+        place = rng.choice(sampler.arguments(verbs[0])[2])
+        order = rng.sample(range(4), 4)
+        endings = [
+            make.say(Frame(v, frame.agent, NP(thing), place=NP(place)), replace(PLAIN, pronoun=True))
+            for v in verbs
+        ]
+        return make.say(frame, make.form(frame)), tuple(endings[i] for i in order), order.index(0)
