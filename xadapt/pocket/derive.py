@@ -106,7 +106,7 @@ SHAPES: dict[str, Shape] = {
     "squad_v1": Shape({"train": 10_000, "dev": 1_000}, _squad, ENGLISH),
     "squad_v2": Shape({"train": 12_000, "dev": 1_000}, _squad_v2, ENGLISH),
     "hellaswag": Shape({"train": 8_000, "dev": 1_000}, _choice, ENGLISH),
-    "xnli": Shape({"train": 8_000, "dev": 1_000, "test": 1_000}, _nli),
+    "xnli": Shape({"train": 16_000, "dev": 1_000, "test": 1_000}, _nli),
     "pawsx": Shape({"train": 8_000, "dev": 1_000, "test": 1_000}, _paraphrase),
     "xquad": Shape({"test": 1_000}, _squad),
     "udpos": Shape({"train": 8_000, "dev": 1_000, "test": 1_000}, _pos),
@@ -141,28 +141,25 @@ def derive(lexicon: Lexicon, task: str, language: str, split: str, size: int | N
 
 # --- retrieval ------------------------------------------------------------------------------------
 def _cluster(make: Maker) -> Iterator[Frame]:
-    """A frame and three that differ from it in one or two slots, as sentences of real text do."""
+    """Sentences that are easily taken for one another: two that differ in one or two slots, and of each
+    also the one that says something else in the same words, its roles or its adjectives exchanged."""
     rng, sampler = make.rng, make.sampler
     first = sampler.draw()
-    yield first
-    for _ in range(3):
-        frame = first
-        for _ in range(rng.randint(1, 2)):
-            other = sampler.draw(verb=first.verb)
-            slot = rng.choice(
-                [
-                    s
-                    for s in ("agent", "object", "recipient", "place", "time", "org")
-                    if s in first.slots() or s in ("place", "time")
-                ]
-            )
-            value = getattr(other, slot)
-            if value is None and slot in ("agent", "object", "recipient", "org"):
-                continue
-            if first.verb == "live" and value is None:
-                continue
+    while not make.confusable(first):
+        first = sampler.draw()
+    frame = first
+    for _ in range(rng.randint(1, 2)):
+        other = sampler.draw(verb=first.verb)
+        slots = [s for s in ("agent", "object", "recipient", "place", "time", "org") if s in first.slots()]
+        slot = rng.choice([*slots, *(s for s in ("place", "time") if s not in slots)])
+        value = getattr(other, slot)
+        needed = slot in ("agent", "object", "recipient", "org") or first.verb == "live"
+        if value is not None or not needed:
             frame = frame.put(slot, value)
-        yield frame
+    for one in (first, frame):
+        yield one
+        if make.confusable(one):
+            yield make.confused(one)
 
 
 def _retrieval(lexicon: Lexicon, make: Maker, count: int) -> list[Example]:

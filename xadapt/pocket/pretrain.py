@@ -434,7 +434,8 @@ def pretrain(
             left = seconds / (step + 1 - first) * (recipe.steps - step - 1)
             print(
                 f"step {step + 1}/{recipe.steps}  loss {sums[0] / log_every:.3f}  masked words "
-                f"{sums[1] / log_every:.3f}  alignment {sums[2] / log_every:.3f}  {tokens / seconds:.0f} tokens/s  {left / 60:.1f} min left",
+                f"{sums[1] / log_every:.3f}  alignment {sums[2] / log_every:.3f}  "
+                f"{tokens / seconds:.0f} tokens/s  {left / 60:.1f} min left",
                 flush=True,
             )
             sums = [0.0] * 3
