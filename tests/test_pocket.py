@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, XLMRobertaModel
 from xadapt.data.examples import Classified, Example, Extracted, Paired, Tagged
 from xadapt.data.pocket import Pocket
 from xadapt.errors import UserError
-from xadapt.pocket import pretrain
+from xadapt.pocket import masking, pretrain
 from xadapt.pocket.corpus import Corpus
 from xadapt.pocket.derive import SHAPES
 from xadapt.pocket.frames import NP, Frame, Sampler, split_of
@@ -327,7 +327,7 @@ def test_whole_words_are_hidden() -> None:
     words = np.array([-1, 0, 0, 1, 2, 2, 2, -1])
     ids = np.arange(8) + 10
     for seed in range(20):
-        read, picked = pretrain.hide(ids, words, np.full(3, 0.4), np.random.default_rng(seed), 99)
+        read, picked = masking.hide(ids, words, np.full(3, 0.4), np.random.default_rng(seed), 99)
         assert picked.any()
         assert not picked[[0, -1]].any()
         assert len({*picked[1:3]}) == len({*picked[4:7]}) == 1

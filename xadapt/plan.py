@@ -124,7 +124,7 @@ def make_plan(
     """Work out what ``expressions`` need.
 
     Args:
-        languages: where to evaluate; None for every language in which the source has the task.
+        languages: where to evaluate, of those that a task has; None for all of them.
         split: what to evaluate on; None for ``test`` where its labels are real, else ``dev``.
 
     Raises:
@@ -154,6 +154,14 @@ def make_plan(
                 evaluations.append(
                     Evaluation(str(stack), seed, target, chosen, chosen_split, top, length, layer)
                 )
+    evaluated = {lang for e in evaluations for lang in e.languages}
+    unknown = [lang for lang in languages or () if lang not in evaluated]
+    if unknown and not problems:
+        raise UserError(
+            f"no target of these expressions has data in: {', '.join(unknown)}",
+            expected=f"some of {', '.join(sorted(evaluated))}, or all",
+            do="change --langs",
+        )
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -190,14 +198,14 @@ def _languages(
         )
     if wanted is None:
         return split, available
-    unknown = [lang for lang in wanted if lang not in available]
-    if unknown:
+    chosen = tuple(lang for lang in available if lang in wanted)
+    if not chosen:
         raise UserError(
-            f"{task.name} ({split}) has no data in: {', '.join(unknown)}",
+            f"{task.name} ({split}) has no data in: {', '.join(wanted)}",
             expected=f"some of {', '.join(available)}, or all",
             do="change --langs",
         )
-    return split, tuple(lang for lang in available if lang in wanted)
+    return split, chosen
 
 
 def _steps(

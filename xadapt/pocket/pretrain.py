@@ -25,8 +25,9 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,49 +37,13 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
 
 from ..packing import Packed, encode, pack, pack_attention
-from .corpus import Corpus, Document
+from .corpus import Corpus
 from .lexicon import read_lexicon
+from .masking import LONGEST, Batches, Masked
+from .recipe import Recipe
 from .vocabulary import as_transformers, train_tokenizer
 
-LONGEST = 256  # tokens
 SNAPSHOT = "snapshot.safetensors"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that determines the weights, besides the text."""
-
-    steps: int = 8200
-    tokens: int = 1536  # a batch
-    warm_up: int = 400  # steps
-    # cosines: the step at which one begins, its first rate, where it would end, the share left there
-    rates: tuple[tuple[int, float, int, float], ...] = (
-        (400, 2.5e-3, 7000, 0.05),
-        (2500, 1.2e-3, 6500, 0.0),
-        (5000, 8e-4, 8200, 0.0),
-    )
-    weight_decay: float = 0.01
-    mask_plain: float = 0.18  # the share of words hidden in a single segment
-    mask_most: float = 0.35  # of two aligned segments: in the one that is to be read off the other
-    mask_least: float = 0.05  # and in the other
-    contrast_every: int = 2  # steps between XLCO terms
-    contrast_pairs: int = 64
-    contrast_weight: float = 0.3
-    temperature: float = 0.1
-    align_weight: float = 0.5
-    align_layer: int = 3  # what the pointer reads
-    guided_step: int = 1750  # from here on, heads of the upper layers are held to point as well
-    guided_from: int = 2  # the first such layer
-    guided_heads: int = 2  # a layer
-    layer: int = 2  # whose mean XLCO compares
-    width: int = 192
-    depth: int = 4
-    heads: int = 6
-    inner: int = 576
-    vocabulary: int = 6000
-    tokenizer_texts: int = 20000
-    alike: float = 1.0  # how strongly queries and keys agree at first
-    seed: int = 0
 
 
 def new_model(recipe: Recipe, vocabulary: int) -> XLMRobertaForMaskedLM:
@@ -121,131 +86,13 @@ def begin_alike(model: XLMRobertaForMaskedLM, recipe: Recipe) -> None:
     run, reading one segment off the other would hardly be found otherwise.
     """
     for layer in model.roberta.encoder.layer:
-        attention = layer.attention.self
+        attention: Any = layer.attention.self  # type: ignore[union-attr]
         attention.query.weight.mul_(recipe.alike)
         attention.key.weight.copy_(attention.query.weight)
     table = model.roberta.embeddings.position_embeddings.weight  # (positions, width)
     place = torch.arange(table.shape[0], dtype=torch.float32)[:, None]
     pace = torch.exp(torch.arange(0, recipe.width, 2) * (-math.log(200.0) / recipe.width))
     table[:, 0::2], table[:, 1::2] = 0.05 * torch.sin(place * pace), 0.05 * torch.cos(place * pace)
-
-
-def hide(
-    ids: np.ndarray, words: np.ndarray, rates: np.ndarray, rng: np.random.Generator, mask_id: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose whole words; 8 of 10 become ``<mask>``, one a random piece, one stays.
-
-    Args:
-        ids: (L,) pieces.
-        words: (L,) the word each piece belongs to, -1 for special pieces.
-        rates: (words,) how likely each word is hidden.
-
-    Returns:
-        (L,) the pieces to read, and (L,) which of them to predict.
-    """
-    count = int(words.max()) + 1
-    chosen = rng.random(count) < rates[:count]
-    if not chosen.any():
-        chosen[rng.integers(count)] = True
-    picked = (words >= 0) & chosen[words]
-    kind = rng.random(count)[words]
-    read = np.where(picked & (kind < 0.8), mask_id, ids)
-    return np.where(picked & (kind >= 0.9), rng.integers(4, mask_id, len(ids)), read), picked
-
-
-@dataclass(frozen=True)
-class Masked:
-    """N sequences with words hidden.
-
-    Attributes:
-        read, truth: what the model sees and what stood there, (L,) each.
-        chosen: (L,) which pieces to predict.
-        pointers: (P, 4) hidden piece, the piece that says the same in the other segment, and
-            where that segment begins and ends.
-    """
-
-    read: list[np.ndarray]
-    truth: list[np.ndarray]
-    chosen: list[np.ndarray]
-    pointers: list[np.ndarray]
-
-
-def pointers(document: Document, words: np.ndarray, picked: np.ndarray) -> np.ndarray:
-    """(P, 4): for each hidden word with a counterpart that is not hidden, see ``Masked``."""
-    if not document.links:
-        return np.empty((0, 4), dtype=np.int64)
-    first = len(document.segments[0])
-    firsts = {int(w): i for i, w in reversed(list(enumerate(words)))}
-    spans = []
-    for own in (words < first, words >= first):
-        at = np.flatnonzero(own & (words >= 0))
-        spans.append((int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0))
-    found = []
-    for a, b in document.links:
-        one, two = firsts.get(a), firsts.get(first + b)
-        if one is not None and two is not None and picked[one] != picked[two]:
-            found.append((one, two, *spans[1]) if picked[one] else (two, one, *spans[0]))
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
-
-
-class Batches:
-    """Step number -> its batch; no state between steps."""
-
-    def __init__(self, recipe: Recipe, tokenizer: XLMRobertaTokenizerFast, corpus: Corpus) -> None:
-        self.recipe, self.tokenizer, self.corpus = recipe, tokenizer, corpus
-        self._pieces: dict[str, list[int]] = {}
-
-    def pieces(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
-        """(L,) pieces in XLM-R's layout and (L,) their words, -1 for special pieces.
-
-        The tokenizer splits at spaces and punctuation first, so that a word's pieces do not depend on
-        its neighbours and can be remembered.
-        """
-        ids, words, count = [0], [-1], 0
-        for segment in document.segments:
-            if len(ids) > 1:
-                ids += [2, 2]
-                words += [-1, -1]
-            for token in segment:
-                found = self._pieces.get(token.text)
-                if found is None:
-                    found = self.tokenizer(token.text, add_special_tokens=False)["input_ids"]
-                    self._pieces[token.text] = found
-                ids += found
-                words += [count] * len(found)
-                count += 1
-        ids.append(2)
-        words.append(-1)
-        return np.array(ids[:LONGEST]), np.array(words[:LONGEST])
-
-    def masked(self, step: int) -> Masked:
-        """Documents with words hidden, ``recipe.tokens`` in all."""
-        recipe = self.recipe
-        self.corpus.reseed(random.Random(f"{recipe.seed}/text/{step}"))
-        rng = np.random.default_rng([recipe.seed, step])
-        batch, total = Masked([], [], [], []), 0
-        while total < recipe.tokens:
-            document = self.corpus.document()
-            ids, words = self.pieces(document)
-            rates = [recipe.mask_plain] * len(document.segments)
-            if document.aligned:
-                rates = [recipe.mask_least, recipe.mask_most]
-                if rng.random() < 0.5:
-                    rates.reverse()
-            each = np.repeat(rates, [len(s) for s in document.segments])
-            seen, picked = hide(ids, words, each, rng, len(self.tokenizer) - 1)
-            batch.read.append(seen)
-            batch.truth.append(ids)
-            batch.chosen.append(picked)
-            batch.pointers.append(pointers(document, words, picked))
-            total += len(ids)
-        return batch
-
-    def translations(self, step: int) -> tuple[list[list[int]], list[list[int]]]:
-        """Pieces of ``contrast_pairs`` sentences in English, and of their translations."""
-        self.corpus.reseed(random.Random(f"{self.recipe.seed}/pairs/{step}"))
-        ours, theirs = zip(*self.corpus.pairs(self.recipe.contrast_pairs), strict=True)
-        return self.tokenizer(list(ours))["input_ids"], self.tokenizer(list(theirs))["input_ids"]
 
 
 class Pointer(nn.Module):
@@ -298,7 +145,8 @@ def losses(
         if i == recipe.align_layer:
             aligned.append(pointer(hidden, packed, batch.pointers, guided))
         if guided:
-            attention, size = layer.attention.self, recipe.width // recipe.heads
+            attention: Any = layer.attention.self  # type: ignore[union-attr]
+            size = recipe.width // recipe.heads
             queries, keys = attention.query(hidden), attention.key(hidden)
             for head in range(recipe.guided_heads):
                 own = slice(head * size, (head + 1) * size)
