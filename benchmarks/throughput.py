@@ -11,6 +11,7 @@ does nothing else. The last line is the result as JSON.
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -27,11 +28,11 @@ import peft
 import torch
 import transformers
 import tyro
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 from transformers import (
     DataCollatorWithPadding,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerState,
@@ -42,6 +43,7 @@ from transformers import (
 )
 
 from xadapt.backbone import Backbone
+from xadapt.console import wide
 from xadapt.evaluate import predict
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
@@ -50,7 +52,7 @@ from xadapt.methods import Full, Method, parse_method
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.lora import lora_config
 from xadapt.randomness import generator, seeded
-from xadapt.store import Store
+from xadapt.store import Store, address_of
 from xadapt.tasks import task_named
 from xadapt.train import Optimisation, Settings
 
@@ -133,7 +135,8 @@ class Bench:
 
         Timed from its first step's begin to its last step's end: its set-up does not count.
         """
-        config = XLMRobertaConfig(**{**self.backbone.config.to_dict(), "num_labels": 3})
+        config = copy.deepcopy(self.backbone.config)
+        config.num_labels = 3  # the setter keeps label names and their count together
         with seeded("throughput", "hf"):
             model = XLMRobertaForSequenceClassification(config).to(self.backbone.dtype)
         lora = lora_config(parse_method("lora"), self.backbone.model)  # type: ignore[arg-type]
@@ -167,6 +170,7 @@ class Bench:
             train_dataset=rows,  # type: ignore[arg-type]
             data_collator=DataCollatorWithPadding(self.backbone.tokenizer),
         )
+        trainer.remove_callback(PrinterCallback)  # the last line is to be the result
 
         def round_() -> tuple[int, float]:
             trainer.train()
@@ -210,12 +214,13 @@ def stored_bytes(bench: Bench, mounted: Mounted, head: nn.Module, method: Method
     """What the module weighs in the store."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
+        determinants = {"method": str(method)}
         saved = store.write(
-            "0" * 16,
+            address_of(determinants),
             weights=mounted.weights(),
             head={k: p.detach().cpu() for k, p in head.named_parameters()},
             config=mounted.config,
-            manifest={},
+            manifest={"determinants": determinants},
             weights_file="model.safetensors" if isinstance(method, Full) else "adapter_model.safetensors",
         )
         return sum(f.stat().st_size for f in saved.path.iterdir())
@@ -250,7 +255,7 @@ def main(options: Options) -> None:
             bench.theirs(TRAINERS[options.only])()
         print(peak_bytes(bench.device))
         return
-    console = Console()
+    console = wide()
     mounted: dict[str, Any] = {}
     training: dict[str, Callable[[], tuple[int, float]]] = {}
     inference: dict[str, Callable[[], tuple[int, float]]] = {}
