@@ -135,34 +135,41 @@ class Corpus:
     def say(self, lang: str, frame: Frame, form: Form = PLAIN) -> Words:
         return self.grammars[lang].sentence(frame, form)
 
-    def told(self, lang: str, frames: list[Frame], firm: bool = False) -> Words:
-        """Sentences one after another; a repeated agent may become a pronoun. ``firm``: none negated."""
-        words: Words = []
+    def told(self, lang: str, frames: list[Frame], firm: bool = False) -> list[Words]:
+        """A sentence for each; a repeated agent may become a pronoun. ``firm``: none negated."""
+        sentences: list[Words] = []
         last: NP | None = None
         for frame in frames:
             form = replace(self.form(frame), negated=False) if firm else self.form(frame)
             if last == frame.agent and not form.object_first and self.rng.random() < 0.5:
                 form = replace(form, pronoun=True)
             last = frame.agent
-            words += self.say(lang, frame, form)
-        return words
+            sentences.append(self.say(lang, frame, form))
+        return sentences
 
     def short_answer(self, lang: str, frame: Frame, slot: str) -> Words:
         """The asked slot on its own, as its plain sentence says it."""
         return [t for t in self.say(lang, frame) if t.slot == slot]
 
-    def answered(self, asking: str, telling: str) -> tuple[Words, Words]:
-        """A question, often with its answer, and the document that answers it."""
+    def answered(self, asking: str, telling: str) -> Document:
+        """A question, often with its answer, and the text that answers it.
+
+        The question's own words are aligned with the sentence they are about; the answer's are not.
+        """
         rng, first = self.rng, self.sampler.draw()
         frames = self.story(first)
         rng.shuffle(frames)
         shorter, form = self.question(first)
         question = self.say(asking, shorter, form)
+        sentences = self.told(telling, frames, firm=True)
+        about = frames.index(first)
+        before = sum(map(len, sentences[:about]))
+        aligned = tuple((a, before + b) for a, b in links(question, sentences[about]))
         if rng.random() < 0.6:
             assert form.ask is not None
             grammar = self.grammars[asking]
             question = question + grammar.close(self.short_answer(asking, first, form.ask))
-        return question, self.told(telling, frames, firm=True)
+        return Document((tuple(question), tuple(joined(sentences))), True, aligned)
 
     def definition(self, lang: str) -> Words:
         """What is what, and what excludes what."""
@@ -221,10 +228,10 @@ class Corpus:
             if mixed:
                 words = [t for f in frames for t in self._switching(lang, f, self.form(f))]
                 return Document((tuple(words),), False)
-            return Document((tuple(self.told(lang, frames)),), False)
+            return Document((tuple(joined(self.told(lang, frames))),), False)
         if sort in ("answered", "cross_answered"):
             telling = other if sort == "cross_answered" else lang
-            return Document(tuple(tuple(w) for w in self.answered(lang, telling)), True)
+            return self.answered(lang, telling)
         frame = self.sampler.draw()
         form = self.form(frame)
         if sort == "sentence":
@@ -284,6 +291,10 @@ class Corpus:
     def __iter__(self) -> Iterator[Document]:
         while True:
             yield self.document()
+
+
+def joined(sentences: Sequence[Words]) -> Words:
+    return [token for sentence in sentences for token in sentence]
 
 
 def links(first: Sequence[Token], second: Sequence[Token]) -> tuple[tuple[int, int], ...]:

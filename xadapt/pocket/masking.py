@@ -44,8 +44,7 @@ class Masked:
     Attributes:
         read, truth: what the model sees and what stood there, (L,) each.
         chosen: (L,) which pieces to predict.
-        pointers: (P, 4) hidden piece, the piece that says the same in the other segment, and
-            where that segment begins and ends.
+        pointers: (P, 2) hidden piece, and the piece that says the same in the other segment.
     """
 
     read: list[np.ndarray]
@@ -55,21 +54,17 @@ class Masked:
 
 
 def pointers(document: Document, words: np.ndarray, picked: np.ndarray) -> np.ndarray:
-    """(P, 4): for each hidden word with a counterpart that is not hidden, see ``Masked``."""
+    """(P, 2): for each hidden word with a counterpart that is not hidden, see ``Masked``."""
     if not document.links:
-        return np.empty((0, 4), dtype=np.int64)
+        return np.empty((0, 2), dtype=np.int64)
     first = len(document.segments[0])
     firsts = {int(w): i for i, w in reversed(list(enumerate(words)))}
-    spans = []
-    for own in (words < first, words >= first):
-        at = np.flatnonzero(own & (words >= 0))
-        spans.append((int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0))
     found = []
     for a, b in document.links:
         one, two = firsts.get(a), firsts.get(first + b)
         if one is not None and two is not None and picked[one] != picked[two]:
-            found.append((one, two, *spans[1]) if picked[one] else (two, one, *spans[0]))
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
+            found.append((one, two) if picked[one] else (two, one))
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 class Batches:

@@ -1,15 +1,15 @@
 """Pretrain the pocket backbone: a tiny XLM-R on generated text, bit for bit reproducible.
 
-    OMP_NUM_THREADS=2 python -m xadapt.pocket.pretrain --out pocket-model
+    python -m xadapt.pocket.pretrain --out pocket-model
 
-What it learns from, on two threads and in one fixed number of steps:
+What it learns from, on one thread and in a fixed number of steps:
 
 * masked language modelling of whole words over ``corpus.py``'s documents, among them translations side
   by side (TLM, Conneau & Lample 2019, https://arxiv.org/abs/1901.07291);
 * word alignment: a hidden word points at the word that says the same in the other segment (Chi et al.
-  2021, https://arxiv.org/abs/2106.06381), later heads of the upper layers as well (guided attention,
+  2021, https://arxiv.org/abs/2106.06381), and so do some heads of the upper layers (guided attention,
   Garg et al. 2019, https://arxiv.org/abs/1909.02074);
-* on every second step, XLCO: an InfoNCE loss on the mean of the second layer over translations
+* on every fourth step, XLCO: an InfoNCE loss on the mean of the second layer over translations
   (Chi et al. 2021, InfoXLM, https://arxiv.org/abs/2007.07834).
 
 XLM-R itself learned by plain MLM (Conneau et al. 2020): a backbone this small needs the help.
@@ -104,38 +104,35 @@ class Pointer(nn.Module):
         self.query = nn.Parameter(weight.clone())
         self.key = nn.Parameter(weight.clone())
 
-    def forward(self, hidden: Tensor, packed: Packed, pointers: list[np.ndarray], whole: bool) -> Tensor:
+    def forward(self, hidden: Tensor, packed: Packed, pointers: list[np.ndarray]) -> Tensor:
         """hidden: (T, H)."""
-        return pointing(hidden @ self.query, hidden @ self.key, packed, pointers, whole)
+        return pointing(hidden @ self.query, hidden @ self.key, packed, pointers)
 
 
-def pointing(
-    queries: Tensor, keys: Tensor, packed: Packed, pointers: list[np.ndarray], whole: bool = True
-) -> Tensor:
+def pointing(queries: Tensor, keys: Tensor, packed: Packed, pointers: list[np.ndarray]) -> Tensor:
     """The mean cross entropy of attention that should go from hidden pieces to what says the same.
+
+    Every piece of the sequence competes.
 
     Args:
         queries, keys: (T, D), as in attention.
         packed: N sequences.
-        pointers: N times (P, 4), see ``Masked``.
-        whole: every piece of the sequence competes; else those of the other segment alone.
+        pointers: N times (P, 2), see ``Masked``.
     """
     rows = torch.from_numpy(np.concatenate([np.full(len(p), i) for i, p in enumerate(pointers)]))
     if len(rows) == 0:
         return queries.sum() * 0.0
-    asked, answer, begin, end = torch.from_numpy(np.concatenate(pointers)).T
-    base = packed.starts[rows]
-    if whole:
-        begin, end = torch.zeros_like(begin), packed.lengths[rows]
-    place = torch.arange(int((end - begin).max()))  # (S,)
-    inside = place < (end - begin)[:, None]  # (P, S)
-    at = ((base + begin)[:, None] + place).clamp(max=len(keys) - 1)
+    asked, answer = torch.from_numpy(np.concatenate(pointers)).T
+    base, lengths = packed.starts[rows], packed.lengths[rows]
+    place = torch.arange(int(lengths.max()))  # (S,)
+    inside = place < lengths[:, None]  # (P, S)
+    at = (base[:, None] + place).clamp(max=len(keys) - 1)
     scores = (keys[at] @ queries[base + asked][:, :, None]).squeeze(2) / keys.shape[1] ** 0.5  # (P, S)
-    return F.cross_entropy(scores.masked_fill(~inside, -1e9), answer - begin)
+    return F.cross_entropy(scores.masked_fill(~inside, -1e9), answer)
 
 
 def losses(
-    model: XLMRobertaForMaskedLM, pointer: Pointer, batch: Masked, recipe: Recipe, guided: bool
+    model: XLMRobertaForMaskedLM, pointer: Pointer, batch: Masked, recipe: Recipe
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(MLM loss, its accuracy, alignment loss); logits at hidden positions only."""
     packed = pack(batch.read)
@@ -143,14 +140,13 @@ def losses(
     aligned = []
     for i, layer in enumerate(model.roberta.encoder.layer[recipe.guided_from :], recipe.guided_from):
         if i == recipe.align_layer:
-            aligned.append(pointer(hidden, packed, batch.pointers, guided))
-        if guided:
-            attention: Any = layer.attention.self  # type: ignore[union-attr]
-            size = recipe.width // recipe.heads
-            queries, keys = attention.query(hidden), attention.key(hidden)
-            for head in range(recipe.guided_heads):
-                own = slice(head * size, (head + 1) * size)
-                aligned.append(pointing(queries[:, own], keys[:, own], packed, batch.pointers))
+            aligned.append(pointer(hidden, packed, batch.pointers))
+        attention: Any = layer.attention.self  # type: ignore[union-attr]
+        size = recipe.width // recipe.heads
+        queries, keys = attention.query(hidden), attention.key(hidden)
+        for head in range(recipe.guided_heads):
+            own = slice(head * size, (head + 1) * size)
+            aligned.append(pointing(queries[:, own], keys[:, own], packed, batch.pointers))
         hidden = layer(hidden[None], None, packed.groups)[0][0]
     at = torch.cat(
         [packed.starts[i] + torch.from_numpy(np.flatnonzero(c)) for i, c in enumerate(batch.chosen)]
@@ -184,12 +180,11 @@ def contrast_loss(
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then the latest cosine that has begun."""
+    """Linear warm-up, then a cosine to nothing."""
     if step < recipe.warm_up:
-        return recipe.rates[0][1] * (step + 1) / recipe.warm_up
-    begin, peak, end, rest = [phase for phase in recipe.rates if phase[0] <= step][-1]
-    done = (step - begin) / max(1, end - begin)
-    return peak * (rest + (1 - rest) * 0.5 * (1 + math.cos(math.pi * done)))
+        return recipe.rate * (step + 1) / recipe.warm_up
+    done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
+    return recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def save_snapshot(
@@ -256,7 +251,7 @@ def pretrain(
     others = [w for w in named.values() if w.ndim != 2]
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.rates[0][1],
+        lr=recipe.rate,
         betas=(0.9, 0.98),
         fused=True,
     )
@@ -267,7 +262,7 @@ def pretrain(
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, recipe)
         batch = batches.masked(step)
-        mlm, accuracy, aligned = losses(model, pointer, batch, recipe, step >= recipe.guided_step)
+        mlm, accuracy, aligned = losses(model, pointer, batch, recipe)
         loss = mlm + recipe.align_weight * aligned
         if step % recipe.contrast_every == 0:
             loss = loss + recipe.contrast_weight * contrast_loss(model, batches.translations(step), recipe)
@@ -302,7 +297,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     args = parser.parse_args()
-    torch.set_num_threads(2)  # a fixed number: sums in one order, hence the same bits on every run
+    torch.set_num_threads(1)  # a fixed number: sums in one order, hence the same bits on every run
     pretrain(args.out, Recipe(steps=args.steps))
 
 
