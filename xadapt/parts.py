@@ -301,7 +301,6 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
     problems: list[Problem] = []
     seen: list[Stack] = []
     first: str | None = None  # the method of the operands before
-    tasks = [stack.top.task for stack in stacks if isinstance(stack.top, Term)]
     for at, stack in enumerate(stacks):
         names = method_names(stack)
         cannot = next((name for name in names if name not in COMBINATIONS[how].methods), None)
@@ -311,7 +310,7 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
             do = f"give it a weight, as in 2*{stack}" if how in MERGES and len(stack) == 1 else None
             problems.append(Problem(at, f"{stack} stands twice in one {how}", do))
         elif how == "joint":
-            problems += _joint_problem(at, stack, tasks)
+            problems += _joint_problem(at, stack, seen)
         elif any(map(is_fuse, _within(stack))):
             do = "put fuse(...) into the stack itself, as in fuse(mnli, qqp) > xnli"
             problems.append(
@@ -327,7 +326,7 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
     return problems
 
 
-def _joint_problem(at: int, stack: Stack, tasks: Sequence[str]) -> list[Problem]:
+def _joint_problem(at: int, stack: Stack, before: Sequence[Stack]) -> list[Problem]:
     """Why ``stack`` cannot be data of a joint module."""
     term = stack.top
     if len(stack) > 1 or not isinstance(term, Term):
@@ -336,7 +335,7 @@ def _joint_problem(at: int, stack: Stack, tasks: Sequence[str]) -> list[Problem]
     if term.method:
         do = f"write the method behind the combination, as in joint(...)@{term.method}"
         return [Problem(at, "joint trains one module, so its tasks have no methods of their own", do)]
-    if term.task in tasks[:at]:
+    if any(isinstance(other.top, Term) and other.top.task == term.task for other in before):
         what = f"{term.task} stands twice in one joint"
         return [Problem(at, what, f"select its data once, as in {term.task}[10k, de+en]")]
     return []
