@@ -42,6 +42,7 @@ LEVELS = {
     "plan": 14,
     "study": 15,
     "report": 16,
+    "tree": 16,
     "cli": 17,
     "__main__": 18,
     "": 19,  # xadapt itself: its public names
@@ -133,7 +134,8 @@ def test_a_file_is_short_enough_to_be_read(path: Path) -> None:
 
 
 def test_what_needs_no_torch_imports_none() -> None:
-    light = "import sys, xadapt, xadapt.errors, xadapt.methods, xadapt.needs, xadapt.stack, xadapt.tasks; "
+    names = ("errors", "methods", "needs", "stack", "tasks", "tree")
+    light = f"import sys, xadapt, {', '.join(f'xadapt.{name}' for name in names)}; "
     heavy = "{'torch', 'transformers', 'peft', 'adapters', 'datasets', 'numpy'} & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", f"{light}print({heavy} or '')"],
