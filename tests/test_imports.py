@@ -19,7 +19,10 @@ LEVELS = {
     "console": 1,
     "syntax": 1,
     "methods": 2,
+    "combine": 2,
+    "parts": 3,
     "stack": 3,
+    "needs": 3,
     "tasks": 4,
     "packing": 5,
     "data": 6,
@@ -39,6 +42,7 @@ LEVELS = {
     "plan": 14,
     "study": 15,
     "report": 16,
+    "tree": 16,
     "cli": 17,
     "__main__": 18,
     "": 19,  # xadapt itself: its public names
@@ -48,10 +52,10 @@ LEVELS = {
 
 # Beyond the levels: the stack knows no data, kinds no stacks.
 NEVER = {
-    "kinds": ("stack", "methods", "backbone", "mount"),
-    "backbone": ("stack", "methods", "kinds", "data"),
+    "kinds": ("stack", "parts", "methods", "backbone", "mount"),
+    "backbone": ("stack", "parts", "methods", "kinds", "data"),
     "mount": ("kinds", "data", "tasks"),
-    "disk": ("mount", "kinds", "data", "tasks", "stack"),
+    "disk": ("mount", "kinds", "data", "tasks", "stack", "parts"),
     "store": ("mount", "kinds", "data", "tasks"),
 }
 
@@ -130,7 +134,8 @@ def test_a_file_is_short_enough_to_be_read(path: Path) -> None:
 
 
 def test_what_needs_no_torch_imports_none() -> None:
-    light = "import sys, xadapt, xadapt.errors, xadapt.methods, xadapt.stack, xadapt.tasks; "
+    names = ("errors", "methods", "needs", "stack", "tasks", "tree")
+    light = f"import sys, xadapt, {', '.join(f'xadapt.{name}' for name in names)}; "
     heavy = "{'torch', 'transformers', 'peft', 'adapters', 'datasets', 'numpy'} & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", f"{light}print({heavy} or '')"],

@@ -11,30 +11,18 @@ text can stand in an address. How a method is mounted is not known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final
 
 from xadapt.errors import UserError, nearest
-from xadapt.syntax import Tokens, number, pointed
+from xadapt.syntax import Rule, Tokens, option_problem, pointed, read_option, whole
 
 _TOP = re.compile(r"top([1-9][0-9]{0,2})")
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """What an option's value must be, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-def _option(default: Any, words: str, holds: Callable[[Any], bool]) -> Any:
-    return field(default=default, metadata={"rule": _Rule(words, holds)})
-
-
-def _whole(low: int, high: int) -> Callable[[Any], bool]:
-    return lambda v: type(v) is int and low <= v <= high
+def _option(default: Any, rule: Rule) -> Any:
+    return field(default=default, metadata={"rule": rule})
 
 
 def _names_layers(value: object) -> bool:
@@ -42,7 +30,7 @@ def _names_layers(value: object) -> bool:
 
 
 def _layers_option() -> Any:
-    return _option("all", "'all' or 'topN' such as top4", _names_layers)
+    return _option("all", Rule("'all' or 'topN' such as top4", _names_layers))
 
 
 @dataclass(frozen=True)
@@ -61,14 +49,14 @@ class LoRA:
     """
 
     name: ClassVar[str] = "lora"
-    r: int = _option(8, "a whole number from 1 to 1024", _whole(1, 1024))
+    r: int = _option(8, whole(1, 1024))
     alpha: int = _option(
-        None, "a whole number from 1 to 65536", lambda v: v is None or _whole(1, 65536)(v)
+        None, Rule(whole(1, 65536).words, lambda v: v is None or whole(1, 65536).holds(v))
     )  # never None once constructed
     dropout: float = _option(
-        0.0, "a number from 0 to below 1", lambda v: type(v) in (int, float) and 0 <= v < 1
+        0.0, Rule("a number from 0 to below 1", lambda v: type(v) in (int, float) and 0 <= v < 1)
     )
-    targets: str = _option("all", "'all' or 'qv'", lambda v: v in ("all", "qv"))
+    targets: str = _option("all", Rule("'all' or 'qv'", lambda v: v in ("all", "qv")))
     layers: str = _layers_option()
 
     def __post_init__(self) -> None:
@@ -94,7 +82,7 @@ class Bottleneck:
     """
 
     name: ClassVar[str] = "bottleneck"
-    reduction: int = _option(4, "a whole number from 1 to 1024", _whole(1, 1024))
+    reduction: int = _option(4, whole(1, 1024))
     layers: str = _layers_option()
 
     def __post_init__(self) -> None:
@@ -159,13 +147,12 @@ def read_method(tokens: Tokens) -> Method:
         while not tokens.accept(")"):
             if values or problems:
                 tokens.expect(",", "between options, or ')' after the last")
-            at, option, value = _read_option(tokens)
-            if option not in rules:
-                problems.append((at, f"{word.text} has no option {option!r}{nearest(option, tuple(rules))}"))
-            elif option in values:
-                problems.append((at, f"{option!r} is given twice"))
-            elif value is None or not rules[option].holds(value):
-                problems.append((at, f"{option} must be {rules[option].words}"))
+            name, value = read_option(tokens, "r=8")
+            option = name.text
+            if option in values:
+                problems.append((name.at, f"{option!r} is given twice"))
+            elif what := option_problem(word.text, rules, option, value):
+                problems.append((name.at, what))
             values.setdefault(option, value)
     if problems:
         options = ", ".join(rules) or "none"
@@ -191,19 +178,7 @@ def layer_range(layers: str, n_layers: int) -> range:
     return range(n_layers - int(match[1]), n_layers)
 
 
-def _read_option(tokens: Tokens) -> tuple[int, str, int | float | str | None]:
-    """Where an option stands, its name and its value."""
-    if tokens.peek.kind != "name":
-        raise tokens.unexpected("an option such as r=8, or ')'")
-    name = tokens.take()
-    tokens.expect("=", f"and a value after {name.text!r}")
-    if tokens.peek.kind not in ("name", "number"):
-        raise tokens.unexpected(f"a value for {name.text!r}")
-    value = tokens.take()
-    return name.at, name.text, value.text if value.kind == "name" else number(value)
-
-
-def _rules(cls: type[LoRA] | type[Bottleneck] | type[Full]) -> dict[str, _Rule]:
+def _rules(cls: type[LoRA] | type[Bottleneck] | type[Full]) -> dict[str, Rule]:
     options: tuple[Field[Any], ...] = fields(cls)
     return {f.name: f.metadata["rule"] for f in options}
 

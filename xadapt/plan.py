@@ -16,7 +16,7 @@ from xadapt.data.examples import Source
 from xadapt.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.methods import Full, Method, layer_range
-from xadapt.stack import Stack, parse
+from xadapt.stack import Stack, Term, parse
 from xadapt.store import address_of
 from xadapt.tasks import CATALOGUE, Task, task_named
 from xadapt.train import Settings
@@ -212,6 +212,7 @@ def _steps(
     stack: Stack, seed: int, backbone: Backbone, source: Source, method: Method, overrides: Overrides
 ) -> list[ModuleStep]:
     filled = stack.with_method(method)
+    _refuse_unbuilt(filled)
     steps: list[ModuleStep] = []
     for shown, prefix in zip(stack.prefixes(), filled.prefixes(), strict=True):
         term = prefix.target
@@ -276,6 +277,22 @@ def _steps(
             )
         )
     return steps
+
+
+def _refuse_unbuilt(stack: Stack) -> None:
+    """What can be written but not yet trained must not pass for something else."""
+    for part in stack:
+        if not isinstance(part, Term) or part.languages:
+            raise UserError(
+                f"{part} can be written, but not be trained yet in this version",
+                do="for now, use 'a > b > target', sizes as in a[10000] and methods as in a@lora(r=16)",
+            )
+    methods = {term.method.name for term in stack if isinstance(term, Term) and term.method} - {Full.name}
+    if len(methods) > 1:
+        raise UserError(
+            f"{stack}: LoRA and bottleneck modules in one stack cannot be trained yet in this version",
+            do="take one of them for all terms",
+        )
 
 
 def settings_for(

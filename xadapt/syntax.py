@@ -1,17 +1,17 @@
 """Tokens of an expression, and errors that point at the place.
 
 Shared by the grammars of methods and of stacks, so that ``lora(rank=8)`` is explained
-the same way on its own and inside ``mnli@lora(rank=8) > xnli``.
+the same way on its own and inside ``mnli@lora(rank=8) > xnli``, and so is ``ties(mnli, densty=1)``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from xadapt.errors import UserError
+from xadapt.errors import UserError, nearest
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[kKmM]?(?![A-Za-z0-9_.])")
@@ -28,6 +28,19 @@ class Token:
     kind: Literal["name", "number", "sign", "end"]
     text: str
     at: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an option's value must be, in words and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def whole(low: int, high: int) -> Rule:
+    """A whole number; ``True`` is none."""
+    return Rule(f"a whole number from {low} to {high}", lambda v: type(v) is int and low <= v <= high)
 
 
 class Tokens:
@@ -76,6 +89,31 @@ class Tokens:
         else:
             what = f"{self.peek.text!r} does not belong here"
         return pointed(self.text, [(self.peek.at, what)], expected, do)
+
+
+def read_option(tokens: Tokens, example: str) -> tuple[Token, int | float | str | None]:
+    """Take ``name=value`` from ``tokens``: the name, and what the value means.
+
+    Raises:
+        UserError: something else stands there; ``example`` is shown as what was expected.
+    """
+    if tokens.peek.kind != "name":
+        raise tokens.unexpected(f"an option such as {example}, or ')'")
+    name = tokens.take()
+    tokens.expect("=", f"and a value after {name.text!r}")
+    if tokens.peek.kind not in ("name", "number"):
+        raise tokens.unexpected(f"a value for {name.text!r}")
+    value = tokens.take()
+    return name, value.text if value.kind == "name" else number(value)
+
+
+def option_problem(word: str, rules: Mapping[str, Rule], name: str, value: object) -> str | None:
+    """Why ``name=value`` is no option of ``word``; None where it is one."""
+    if name not in rules:
+        return f"{word} has no option {name!r}{nearest(name, tuple(rules))}"
+    if value is None or not rules[name].holds(value):
+        return f"{name} must be {rules[name].words}"
+    return None
 
 
 def number(token: Token) -> int | float | None:
