@@ -138,10 +138,35 @@ def test_missing_unknown_and_misshapen_weights_are_errors(backbone: Backbone) ->
         mount(backbone, [Part("other", LoRA(r=4, layers="top2"), weights)])
 
 
-def test_mixed_methods_are_refused(backbone: Backbone) -> None:
+@pytest.mark.parametrize("below", [LoRA(r=4), Bottleneck(reduction=4), Full()], ids=str)
+@pytest.mark.parametrize("above", [LoRA(r=4), Bottleneck(reduction=4)], ids=str)
+def test_methods_stand_on_one_another(backbone: Backbone, below: Method, above: Method) -> None:
+    low, high = (Part(str(m), m, trained(backbone, m, n)) for n, m in enumerate((below, above)))
+    alone = run(mount(backbone, [low]))
+    both = mount(backbone, [low, high])
+    assert not torch.allclose(run(both), alone, atol=1e-3)
+    # Trained above what is below, it is the same as mounted from its weights.
+    fresh = mount(backbone, [low, Part("new", above, None)])
+    able = {id(p) for p in fresh.model.parameters() if p.requires_grad}
+    assert able == {id(p) for p in fresh.trainable.values()}
+    fresh.encode(BATCH).square().sum().backward()
+    assert all(p.grad is not None for p in fresh.trainable.values())
+    with torch.no_grad():
+        for name, parameter in fresh.trainable.items():
+            parameter.copy_(high.weights[name])  # type: ignore[index]
+    torch.testing.assert_close(run(fresh), run(both))
+    backbone.verify()
+
+
+def test_lora_and_bottleneck_commute(backbone: Backbone) -> None:
     lora = Part("lora", LoRA(r=4), trained(backbone, LoRA(r=4)))
-    with pytest.raises(UserError, match="LoRA and bottleneck"):
-        mount(backbone, [lora, Part("bn", Bottleneck(), None)])
+    bottleneck = Part("bn", Bottleneck(), trained(backbone, Bottleneck()))
+    one, other = (run(mount(backbone, parts)) for parts in ([lora, bottleneck], [bottleneck, lora]))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_full_copy_above_modules_is_refused(backbone: Backbone) -> None:
+    lora = Part("lora", LoRA(r=4), trained(backbone, LoRA(r=4)))
     with pytest.raises(UserError, match="cannot stand above"):
         mount(backbone, [lora, Part("full", Full(), None)])
 

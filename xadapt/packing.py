@@ -144,7 +144,26 @@ def encode(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> 
         position_ids=position_ids,
         token_type_ids=torch.zeros_like(position_ids),
     )
-    for layer in model.encoder.layer[:layers]:
+    return continued(model, hidden[0], batch, 0, layers)
+
+
+def continued(
+    model: XLMRobertaModel, hidden: Tensor, batch: Packed, first: int, layers: int | None = None
+) -> Tensor:
+    """The rest of ``encode`` from the output of the first ``first`` layers on.
+
+    Args:
+        model: as for ``encode``.
+        hidden: (T, H) after ``first`` layers; 0 are the embeddings.
+        batch: what it was made of.
+        first: how many layers are done.
+        layers: after how many layers to stop; all by default.
+
+    Returns:
+        (T, H)
+    """
+    hidden = hidden.unsqueeze(0)
+    for layer in model.encoder.layer[first:layers]:
         hidden = layer(hidden, None, batch.groups)[0]
     # XLM-R XL and XXL norm each block's input, so one norm is left for the end.
     last = getattr(model.encoder, "LayerNorm", None)

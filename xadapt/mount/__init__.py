@@ -1,6 +1,6 @@
 """A stack on a backbone.
 
-Modules are mounted, lowest first, on a skeleton of the backbone: a module tree of
+Elements are mounted, lowest first, on a skeleton of the backbone: a module tree of
 its own over the same tensors. The backbone itself is never touched, several stacks
 can be held at once, and unmounting is letting go.
 """
@@ -8,9 +8,7 @@ can be held at once, and unmounting is letting go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,127 +16,228 @@ from transformers import XLMRobertaModel
 
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, Method
-from xadapt.mount import bottleneck, full, lora
-from xadapt.packing import Packed, encode, pack
+from xadapt.methods import Bottleneck, Full, LoRA
+from xadapt.mount import delta, full, lora, mixture
+from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
+from xadapt.mount.effect import changes_nothing, effect_of
+from xadapt.mount.factors import Effect, layer_of, total
+from xadapt.mount.mounted import Mounted
+from xadapt.mount.parallel import encode_many
+from xadapt.mount.parts import (
+    Dropped,
+    Element,
+    Fused,
+    Merged,
+    Part,
+    fresh,
+    layers_of,
+    method_of,
+    undropped,
+)
+from xadapt.packing import Packed, pack
 from xadapt.randomness import seeded
 
-__all__ = ["Mounted", "Part", "mount"]
+__all__ = [
+    "Dropped",
+    "Element",
+    "Fused",
+    "Merged",
+    "Mounted",
+    "Part",
+    "encode_many",
+    "linear_shapes",
+    "mount",
+    "split_fusion",
+]
+
+Fold = Literal[False, True, "cat"]
 
 
-@dataclass(frozen=True)
-class Part:
-    """One module to mount.
+def mount(
+    backbone: Backbone, parts: Sequence[Element], *, seed: Sequence[object] = (), fold: Fold = False
+) -> Mounted:
+    """Put a stack on a backbone, lowest element first.
 
-    Attributes:
-        label: how messages name it: its expression.
-        method: LoRA, bottleneck or full.
-        weights: as stored; None for a fresh module, to be trained: the last one only.
-    """
-
-    label: str
-    method: Method
-    weights: Mapping[str, Tensor] | None
-
-
-class Mounted:
-    """A backbone with modules on it.
-
-    Attributes:
-        model: the packed encoder with everything on it.
-        trainable: the last module's parameters by the names they are stored under, if it
-            is fresh, else empty. The optimiser gets these and the head's, and no others.
-        config: what the last module's own library needs to build it (``adapter_config.json``).
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        model: XLMRobertaModel,
-        trainable: dict[str, nn.Parameter],
-        config: dict[str, Any],
-    ) -> None:
-        self.model = model
-        self.trainable = trainable
-        self.config = config
-        self.device = backbone.device
-        self.dtype = backbone.dtype
-
-    def encode(self, batch: Packed, layers: int | None = None) -> Tensor:
-        """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
-        mixed = self.dtype == torch.bfloat16
-        with torch.autocast(self.device.type, dtype=torch.bfloat16) if mixed else nullcontext():
-            return encode(self.model, batch, layers)
-
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the trained module, on the CPU."""
-        return {name: p.detach().cpu().clone() for name, p in self.trainable.items()}
-
-
-def mount(backbone: Backbone, parts: Sequence[Part], *, seed: Sequence[object] = ()) -> Mounted:
-    """Put modules on a backbone, lowest first.
+    LoRA modules and bottlenecks may stand on one another in any order: the ones change the linears,
+    the others what comes behind them.
 
     Args:
         backbone: stays as it is.
-        parts: none gives the bare backbone. The last may be fresh.
+        parts: none gives the bare backbone. The last may be fresh, and a fusion right below it.
         seed: names the draw of a fresh module's first weights.
+        fold: how what is trained runs. False: each module for itself, as its library does it.
+            ``"cat"``: all LoRA modules as one of their ranks together, fusions of bottlenecks in
+            their cheap form: nothing is copied. True: LoRA modules inside a copy of the linears'
+            weights, which costs that memory and no time. Outputs are the same.
 
     Raises:
         UserError: methods that cannot stand on one another, weights that do not fit,
             a module that changes nothing.
     """
-    if any(part.weights is None for part in parts[:-1]):
-        raise ValueError("only the last part may be fresh")
+    _check(parts)
     if not parts:
         return Mounted(backbone, backbone.skeleton(), {}, {})
-    copies = [p for p in parts if isinstance(p.method, Full)]
-    rest = [p for p in parts if not isinstance(p.method, Full)]
-    if copies and list(parts) != copies + rest:
+    with seeded("module", *seed):
+        stack = _Stack(backbone, parts, fold)
+        for element in parts:
+            stack.add(element)
+        stack.settle()
+    return stack.mounted(parts)
+
+
+def linear_shapes(backbone: Backbone) -> dict[str, tuple[int, int]]:
+    """(out, in) of each linear of the encoder's layers, by its name in the bare encoder."""
+    return {
+        name: (module.out_features, module.in_features)
+        for name, module in backbone.model.named_modules()
+        if isinstance(module, nn.Linear) and name.startswith("encoder.layer.")
+    }
+
+
+def split_fusion(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights trained together: those of the fusion, and those of the module above it."""
+    fusion = {
+        name: tensor
+        for name, tensor in weights.items()
+        if name == mixture.NAME or f".adapter_fusion_layer.{STORED_FUSION}." in name
+    }
+    return fusion, {name: tensor for name, tensor in weights.items() if name not in fusion}
+
+
+def _check(parts: Sequence[Element]) -> None:
+    """What can stand on what."""
+    new = [i for i, part in enumerate(parts) if fresh(part)]
+    below = [i for i in new if i != len(parts) - 1]
+    if below and (below != [len(parts) - 2] or not isinstance(parts[-2], Fused) or len(new) != 2):
+        raise ValueError("only the last part may be fresh, and a fusion right below a fresh part")
+    copies = [isinstance(part, Part) and isinstance(part.method, Full) for part in parts]
+    if copies != sorted(copies, reverse=True):
         raise UserError(
             "a fully fine-tuned module cannot stand above a LoRA or bottleneck module",
             do="put @full first in the stack, or give every module the same method",
         )
-    kinds = {type(p.method) for p in rest}
-    if len(kinds) > 1:
-        raise UserError(
-            "LoRA and bottleneck modules in one stack are not supported",
-            do="give the modules of one stack the same method",
-        )
-    model = backbone.skeleton()
-    parameters: dict[str, nn.Parameter] = {}
-    config: dict[str, Any] = {}
-    probe = _probe(backbone)
-    before = _effect(backbone, model, probe)
 
-    def prove(part: Part) -> None:
-        nonlocal before
-        after = _effect(backbone, model, probe)
-        if part.weights is not None and torch.equal(before, after):
-            raise UserError(
-                f"module {part.label!r} is mounted but changes nothing",
-                expected="outputs that differ from those without it",
-                do="remove it from the store and train it again, with a higher learning rate or more steps",
-            )
-        before = after
 
-    with seeded("module", *seed):
+class _Stack:
+    """A stack while it is being mounted."""
+
+    def __init__(self, backbone: Backbone, parts: Sequence[Element], fold: Fold) -> None:
+        self.backbone, self.fold = backbone, fold
+        self.shapes = linear_shapes(backbone)
+        self.probe = _probe(backbone)
         # A full module replaces all weights: of several, only the last one counts.
-        if copies:
-            model = backbone.unfrozen()
-            parameters, config = full.attach(model, copies[-1].label, copies[-1].weights)
-            prove(copies[-1])
-        if rest:
-            layers: Any = bottleneck.Bottlenecks(model) if kinds == {Bottleneck} else lora.LoRAs(model)
-            for part in rest:
-                parameters, config = layers.add(part.label, part.method, part.weights)
-                prove(part)
-    fresh = parts[-1].weights is None
-    for tensor in model.parameters():
-        tensor.requires_grad_(False)
-    for tensor in parameters.values() if fresh else ():
-        tensor.requires_grad_(True)
-    model.eval()
-    return Mounted(backbone, model, parameters if fresh else {}, config)
+        self.copies = [p for p in parts if isinstance(p, Part) and isinstance(p.method, Full)]
+        self.model = backbone.unfrozen() if self.copies else backbone.skeleton()
+        self.bottlenecks: Bottlenecks | None = None
+        if any(method_of(p) is Bottleneck for p in parts):
+            self.bottlenecks = Bottlenecks(self.model)
+        self.loras: lora.LoRAs | None = None
+        self.before = _effect(backbone, backbone.skeleton(), self.probe)
+        self.trainable: dict[str, nn.Parameter] = {}
+        self.config: dict[str, Any] = {}
+        self.fusion: dict[str, Any] = {}
+        self.held: list[tuple[str, dict[str, nn.Parameter]]] = []
+        self.mixtures: dict[str, Tensor] = {}
+        self.waiting: list[tuple[str, Effect]] = []
+
+    def add(self, element: Element) -> None:
+        """One element on top of those before it."""
+        parameters: dict[str, nn.Parameter] = {}
+        self.config = {}
+        method = method_of(element)
+        if isinstance(element, Part) and method is Full:
+            if element is not self.copies[-1]:
+                return
+            parameters, self.config = full.attach(self.model, element.label, element.weights)
+        elif method is Bottleneck and self.bottlenecks is not None:
+            lean = bool(self.fold) and not fresh(element)
+            parameters, self.config = self.bottlenecks.add(element, lean=lean)
+        elif isinstance(element, Part) and (fresh(element) or not (self.fold or element.scaling)):
+            parameters = self._single_lora(element)
+        elif isinstance(element, Fused) and fresh(element):
+            effects = [effect_of(part, self.shapes) for part in element.operands]
+            parameters = mixture.attach(self.model, effects, self.backbone.layers)
+            self.mixtures[element.label] = parameters[mixture.NAME]
+            self.config = {"fusion": "coefficients", "modules": [e.label for e in element.operands]}
+        else:
+            self._fixed(element)
+            return
+        if isinstance(element, Part) and method is not Full:
+            self.held.append((element.label, parameters))
+        if fresh(element):
+            self.trainable |= parameters
+            if isinstance(element, Fused):
+                self.fusion = self.config
+        else:
+            self._prove(element.label)
+
+    def _single_lora(self, part: Part) -> dict[str, nn.Parameter]:
+        if not isinstance(part.method, LoRA):
+            raise ValueError(f"{part.label!r} is no LoRA module")
+        if self.loras is None:
+            self.loras = lora.LoRAs(self.model)
+        parameters, self.config = self.loras.add(part.label, part.method, part.weights)
+        return parameters
+
+    def _fixed(self, element: Element) -> None:
+        """LoRA modules that are trained and run as one effect: now, or with all others at the end."""
+        below = undropped(element)
+        if isinstance(below, Fused):
+            self.mixtures[element.label] = mixture.stored(below, self.backbone.layers)
+        effect = effect_of(element, self.shapes)
+        if isinstance(element, Part) and isinstance(element.method, LoRA):
+            self.config = lora.peft_json(lora.lora_config(element.method, self.model))
+        if self.fold:
+            self.waiting.append((element.label, effect))
+        else:
+            delta.install(self.model, effect)
+            self._prove(element.label)
+
+    def settle(self) -> None:
+        """Put on what was waiting to become one."""
+        if not self.waiting:
+            return
+        whole = total([(1.0, effect) for _, effect in self.waiting])
+        if self.fold == "cat":
+            delta.install(self.model, whole)
+        else:
+            delta.fold(self.model, whole)
+        self._prove(" > ".join(label for label, _ in self.waiting))
+
+    def _prove(self, label: str) -> None:
+        after = _effect(self.backbone, self.model, self.probe)
+        if torch.equal(self.before, after):
+            raise changes_nothing(label)
+        self.before = after
+
+    def mounted(self, parts: Sequence[Element]) -> Mounted:
+        """The finished stack."""
+        for tensor in self.model.parameters():
+            tensor.requires_grad_(False)
+        for tensor in self.trainable.values():
+            tensor.requires_grad_(True)
+        if self.backbone.dtype != torch.float32:
+            _cast_frozen(self.model, self.backbone.dtype)
+        self.model.eval()
+        return Mounted(
+            self.backbone,
+            self.model,
+            self.trainable,
+            self.config,
+            fusion=self.fusion,
+            lowest=min(min(layers_of(part, self.backbone.layers)) for part in parts),
+            held=self.held,
+            mixtures=self.mixtures,
+            fused=[p.label for p in parts if isinstance(undropped(p), Fused) and method_of(p) is Bottleneck],
+        )
+
+
+def _cast_frozen(model: nn.Module, dtype: torch.dtype) -> None:
+    """Frozen linears once into the type that autocast gives them in every call: the same outputs,
+    for less. Adapters' own layer norms, if any, stay as they are."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not any(p.requires_grad for p in module.parameters()):
+            module.to(dtype)
 
 
 def _probe(backbone: Backbone) -> Packed:

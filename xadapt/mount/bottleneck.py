@@ -1,10 +1,11 @@
-"""Bottleneck adapters (Pfeiffer et al. 2021, arXiv 2005.00247).
+"""Bottleneck adapters and their fusion (Pfeiffer et al. 2021, arXiv 2005.00247).
 
-The one place that knows ``adapters``.
+With fusion.py the one place that knows ``adapters``.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,36 +13,79 @@ from typing import Any
 
 import adapters
 from adapters import SeqBnConfig
+from adapters.composition import Fuse
 from adapters.composition import Stack as AdapterStack
 from adapters.configuration import build_full_config
-from torch import Tensor, nn
+from torch import nn
 from transformers import XLMRobertaModel
 
 from xadapt.methods import Bottleneck, layer_range
+from xadapt.mount.effect import changes_nothing
+from xadapt.mount.fusion import LeanFusion, averaged
+from xadapt.mount.parts import Element, Fused, Merged, Part, layers_of
 from xadapt.mount.weights import fill
 
-# The name under which one module's weights are stored, whatever stands beside it.
-STORED = "module"
+# The names under which one module's and one fusion's weights are stored, whatever stands beside them.
+STORED, STORED_FUSION = "module", "fusion"
+
+# Parameters by stored name, and the configuration that their library needs.
+Built = tuple[dict[str, nn.Parameter], dict[str, Any]]
 
 
 class Bottlenecks:
-    """Bottleneck modules on one model, each on the output of those before it."""
+    """Bottleneck modules on one model, each on the output of those before it.
+
+    Made before anything else changes the model's linears: ``adapters`` makes linears of its own.
+    """
 
     def __init__(self, model: XLMRobertaModel) -> None:
         self.model: Any = model  # adapters.init adds methods to it
-        self.names: list[str] = []
+        self.active: list[str | Fuse] = []
+        self.count = 0
         adapters.init(model)
 
-    def add(
-        self, label: str, method: Bottleneck, weights: Mapping[str, Tensor] | None
-    ) -> tuple[dict[str, nn.Parameter], dict[str, Any]]:
-        """One more module on top.
+    def add(self, element: Element, *, lean: bool = False) -> Built:
+        """One more element on top.
+
+        Args:
+            element: of bottleneck modules.
+            lean: run a fusion in its cheap form (fusion.py); for a trained one.
 
         Returns:
-            its parameters, named as ``adapters`` stores a module called ``module``, and
-            its ``adapter_config.json``.
+            its parameters, named as ``adapters`` stores a module called ``module`` or a fusion
+            called ``fusion``, and its configuration; both empty for what has none of its own.
         """
-        name = f"module{len(self.names)}"
+        name, built = self._build(element)
+        if lean and isinstance(name, Fuse):
+            name = self._lean(name)
+        self.active.append(name)
+        self._activate()
+        return built
+
+    def _build(self, element: Element) -> tuple[str | Fuse, Built]:
+        """The element in the model's layers, not active yet: its name there."""
+        if isinstance(element, Part):
+            return self._single(element)
+        if isinstance(element, Merged):
+            return self._average(element), ({}, {})
+        if isinstance(element, Fused):
+            return self._fusion(element)
+        name, _ = self._build(element.part)
+        left = layers_of(element, len(self._outputs()))
+        for i, output in enumerate(self._outputs()):
+            if i not in left:
+                for each in [name] if isinstance(name, str) else name.children:
+                    if each in output.adapters:
+                        output.adapters.pop(each)
+                if isinstance(name, Fuse) and name.name in output.adapter_fusion_layer:
+                    output.adapter_fusion_layer.pop(name.name)
+        return name, ({}, {})
+
+    def _single(self, part: Part) -> tuple[str, Built]:
+        method = part.method
+        if not isinstance(method, Bottleneck):
+            raise ValueError(f"{part.label!r} is no bottleneck module")
+        name = self._new("module")
         layers = self.model.config.num_hidden_layers
         kept = layer_range(method.layers, layers)
         config = SeqBnConfig(
@@ -49,17 +93,12 @@ class Bottlenecks:
         )
         with _quiet():
             self.model.add_adapter(name, config=config)
-            self.names.append(name)
-            self.model.set_active_adapters(AdapterStack(*self.names))
-        device = self.model.embeddings.word_embeddings.weight.device
-        self.model.adapter_to(name, device=device)
-        parameters = {
-            key.replace(f".{name}.", f".{STORED}."): tensor
-            for key, tensor in self.model.named_parameters()
-            if f".adapters.{name}." in key
-        }
-        if weights is not None:
-            fill(parameters, weights, label)
+        self.model.adapter_to(name, device=self._device())
+        parameters = self._parameters(f".adapters.{name}.", f".adapters.{STORED}.")
+        if part.weights is not None:
+            fill(parameters, part.weights, part.label)
+            if not any(p.any() for key, p in parameters.items() if ".adapter_up." in key):
+                raise changes_nothing(part.label)
         full = build_full_config(
             self.model.adapters_config.get(name),
             self.model.config,
@@ -67,7 +106,76 @@ class Bottlenecks:
             name=STORED,
             model_class=type(self.model).__name__,
         )
-        return parameters, full
+        return name, (parameters, full)
+
+    def _average(self, merged: Merged) -> str:
+        weight = sum(w for w, _ in merged.operands)
+        parts = [(w / weight, str(self._build(element)[0])) for w, element in merged.operands]
+        name = self._new("mean")
+        for output in self._outputs():
+            present = [(w, output.adapters.pop(part)) for w, part in parts if part in output.adapters]
+            if present:  # where a module has nothing, its share of the mean is zero
+                output.adapters[name] = averaged(present)
+        return name
+
+    def _fusion(self, fused: Fused) -> tuple[Fuse, Built]:
+        children = [str(self._build(element)[0]) for element in fused.operands]
+        name = self._new("fusion")
+        with _quiet():
+            self.model.add_adapter_fusion(Fuse(*children, name=name))
+        for output in self._outputs():
+            if not any(child in output.adapters for child in children):
+                output.adapter_fusion_layer.pop(name)
+            elif fused.weights is not None:  # finished: done with dropout
+                output.adapter_fusion_layer[name].dropout.p = 0.0
+        for output in self._outputs():
+            output.adapter_fusion_layer.to(self._device())
+        parameters = self._parameters(
+            f".adapter_fusion_layer.{name}.", f".adapter_fusion_layer.{STORED_FUSION}."
+        )
+        if fused.weights is not None:
+            fill(parameters, fused.weights, fused.label)
+        config, _ = self.model.adapters_config.get_fusion(name)
+        return Fuse(*children, name=name), (parameters, config.to_dict())
+
+    def _lean(self, fuse: Fuse) -> str:
+        """The same fusion in its cheap form; the library's is gone."""
+        name = self._new("lean")
+        for output in self._outputs():
+            present = [output.adapters.pop(child) for child in fuse.children if child in output.adapters]
+            if present:
+                output.adapters[name] = LeanFusion(present, output.adapter_fusion_layer.pop(fuse.name))
+        return name
+
+    def _activate(self) -> None:
+        """Each layer runs what stands in it: a fusion there attends over those of its modules that do."""
+        shared = self.model.adapters_config
+        shared.active_setup = AdapterStack(*self.active)
+        for output in self._outputs():
+            here = [present for name in self.active if (present := _present(name, output.adapters))]
+            output.adapters_config = copy.copy(shared)
+            output.adapters_config.active_setup = AdapterStack(*here) if here else None
+
+    def _outputs(self) -> list[Any]:
+        return [layer.output for layer in self.model.encoder.layer]
+
+    def _new(self, word: str) -> str:
+        self.count += 1
+        return f"{word}{self.count - 1}"
+
+    def _device(self) -> Any:
+        return self.model.embeddings.word_embeddings.weight.device
+
+    def _parameters(self, own: str, stored: str) -> dict[str, nn.Parameter]:
+        return {k.replace(own, stored): p for k, p in self.model.named_parameters() if own in k}
+
+
+def _present(name: str | Fuse, here: Mapping[str, nn.Module]) -> str | Fuse | None:
+    """``name`` without what does not stand in a layer; None if nothing is left."""
+    if isinstance(name, str):
+        return name if name in here else None
+    children = [child for child in name.children if child in here]
+    return Fuse(*children, name=name.name) if children else None
 
 
 @contextmanager

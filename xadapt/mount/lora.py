@@ -1,6 +1,6 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685).
 
-The one place that knows ``peft``.
+With merge.py, which uses its formulas, the one place that knows ``peft``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
 from xadapt.methods import LoRA, layer_range
+from xadapt.mount.factors import LINEARS
 from xadapt.mount.weights import fill
 
-LINEARS = {"all": "query|key|value|dense", "qv": "query|value"}
+# A fusion of bottlenecks has linears called query, key and value too.
+NOT_THE_ENCODER = r".*\.adapter_fusion_layer\..*"
 
 
 class LoRAs:
@@ -37,7 +39,9 @@ class LoRAs:
         """
         # A finished module has done with dropout, also while another trains above it.
         config = lora_config(method if weights is None else replace(method, dropout=0.0), self.model)
-        name = f"module{len(self.names)}"
+        if any(".adapter_fusion_layer." in key for key, _ in self.model.named_modules()):
+            config.exclude_modules = NOT_THE_ENCODER
+        name = f"lora{len(self.names)}"
         if self.peft is None:
             self.peft = PeftModel(self.model, config, adapter_name=name)
         else:

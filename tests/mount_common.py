@@ -1,0 +1,32 @@
+"""What the tests of mounting share: trained-looking modules on a tiny backbone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xadapt.backbone import Backbone
+from xadapt.methods import Method
+from xadapt.mount import Element, Mounted, Part, mount
+from xadapt.packing import pack
+
+BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
+
+
+def module(backbone: Backbone, method: Method, seed: int, scaling: float | None = None) -> Part:
+    """A module after something like training."""
+    weights = mount(backbone, [Part("new", method, None)], seed=(seed,)).weights()
+    generator = torch.Generator().manual_seed(seed)
+    moved = {k: w + torch.randn(w.shape, generator=generator) * 0.1 for k, w in weights.items()}
+    return Part(f"module {seed}", method, moved, scaling)
+
+
+def run(mounted: Mounted) -> Tensor:
+    """(T, H) of the batch."""
+    with torch.no_grad():
+        return mounted.encode(BATCH)
+
+
+def outputs(backbone: Backbone, *elements: Element, fold: bool | str = False) -> Tensor:
+    """(T, H) under a stack."""
+    return run(mount(backbone, elements, fold=fold))  # type: ignore[arg-type]

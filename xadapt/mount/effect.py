@@ -1,0 +1,47 @@
+"""What an element made of LoRA modules adds to each linear: one effect, however it is combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xadapt.errors import UserError
+from xadapt.mount import merge, mixture
+from xadapt.mount.factors import Effect, acts, effect_of_lora, layer_of
+from xadapt.mount.parts import Dropped, Element, Merged, Part, layers_of
+
+
+def effect_of(element: Element, shapes: Mapping[str, tuple[int, int]]) -> Effect:
+    """The one update that a trained element makes.
+
+    Args:
+        element: of LoRA modules only.
+        shapes: (out, in) of each linear of the encoder's layers.
+
+    Returns:
+        float32 factors on the CPU, for the linears that the element changes.
+
+    Raises:
+        UserError: weights that do not fit, a module or a merge that changes nothing.
+    """
+    if isinstance(element, Part):
+        effect = effect_of_lora(element, shapes)
+    elif isinstance(element, Dropped):
+        left = layers_of(element, 1 + max(map(layer_of, shapes)))
+        effect = {n: f for n, f in effect_of(element.part, shapes).items() if layer_of(n) in left}
+    elif isinstance(element, Merged):
+        effects = [(weight, effect_of(part, shapes)) for weight, part in element.operands]
+        effect = merge.merge(element.label, element.how, effects, element.options)
+    else:
+        effect = mixture.settled(element, [effect_of(part, shapes) for part in element.operands], shapes)
+    if not acts(effect):
+        raise changes_nothing(element.label)
+    return effect
+
+
+def changes_nothing(label: str) -> UserError:
+    """For whoever mounts what has no effect."""
+    return UserError(
+        f"module {label!r} is mounted but changes nothing",
+        expected="outputs that differ from those without it",
+        do="remove it from the store and train it again, with a higher learning rate or more steps",
+    )

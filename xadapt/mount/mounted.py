@@ -1,0 +1,105 @@
+"""A backbone with a stack on it, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import XLMRobertaModel
+
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.mount.fusion import penalty
+from xadapt.mount.weights import fill
+from xadapt.packing import Packed, encode
+
+
+class Mounted:
+    """A backbone with modules on it. Held as long as wanted, beside others on the same backbone.
+
+    Attributes:
+        model: the packed encoder with everything on it.
+        trainable: what is to be trained, by the names it is stored under: the last module's
+            parameters if it is fresh, and those of a fresh fusion, else empty. The optimiser gets
+            these and the head's, and no others.
+        config: what the last module's own library needs to build it (``adapter_config.json``).
+        fusion: the configuration of a fresh fusion, else empty.
+        lowest: the lowest layer that anything acts in; -1 with a full copy; the number of layers
+            for the bare backbone.
+        mixtures: coefficients (layers, modules) of each mixture of LoRA modules, by its label.
+        fused: labels of the fusions of bottlenecks, lowest first.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        model: XLMRobertaModel,
+        trainable: dict[str, nn.Parameter],
+        config: dict[str, Any],
+        *,
+        fusion: dict[str, Any] | None = None,
+        lowest: int | None = None,
+        held: Sequence[tuple[str, dict[str, nn.Parameter]]] = (),
+        mixtures: Mapping[str, Tensor] | None = None,
+        fused: Sequence[str] = (),
+    ) -> None:
+        self.model = model
+        self.trainable = trainable
+        self.config = config
+        self.fusion = fusion or {}
+        self.lowest = backbone.layers if lowest is None else lowest
+        self.mixtures = dict(mixtures or {})
+        self.fused = tuple(fused)
+        self.device = backbone.device
+        self.dtype = backbone.dtype
+        self._held = list(held)
+
+    def encode(self, batch: Packed, layers: int | None = None) -> Tensor:
+        """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
+        with self.autocast():
+            return encode(self.model, batch, layers)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """What a forward pass runs under: bf16 products where the backbone is in bf16."""
+        mixed = self.dtype == torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if mixed else nullcontext()
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of what was trained, on the CPU."""
+        return {name: p.detach().cpu().clone() for name, p in self.trainable.items()}
+
+    def penalty(self) -> Tensor | None:
+        """What a fusion in training adds to the loss; None where there is nothing to add."""
+        return penalty(self.trainable)
+
+    def swap(self, label: str, weights: Mapping[str, Tensor], *, named: str | None = None) -> None:
+        """Give the module ``label`` of this stack the weights of another one of the same method,
+        in place: no tree is built, so it takes as long as the copy.
+
+        Args:
+            label: a plain module of the stack, not one inside a merge or a fusion or folded.
+            weights: as stored.
+            named: the label from now on.
+
+        Raises:
+            UserError: no such module, or weights that do not fit it or change nothing; the module
+                is then as it was.
+        """
+        at = next((i for i, (name, _) in enumerate(self._held) if name == label), None)
+        if at is None:
+            raise UserError(
+                f"no module {label!r} to swap in this stack",
+                expected=f"one of {[name for name, _ in self._held]}",
+                do="mount the stack without fold",
+            )
+        if not any(w.any() for name, w in weights.items() if "lora_B" in name or "adapter_up" in name):
+            raise UserError(
+                f"module {named or label!r} changes nothing",
+                expected="an update other than zero",
+                do="train it again, with a higher learning rate or more steps",
+            )
+        fill(self._held[at][1], weights, named or label)
+        self._held[at] = (named or label, self._held[at][1])
