@@ -47,6 +47,7 @@ class Backbone:
         model: embeddings and encoder with packed attention, frozen, in eval mode.
         tokenizer: the checkpoint's own fast tokenizer.
         fingerprint: of float32 weights and tokenizer; whatever dtype and device are in use.
+        tokenizer_digest: of the tokenizer alone.
         device, dtype: where it runs and in what.
     """
 
@@ -65,7 +66,7 @@ class Backbone:
         vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())
         vocabulary.pop("truncation", None)
         vocabulary.pop("padding", None)
-        self._tokenizer_digest = hashlib.sha256(json.dumps(vocabulary, sort_keys=True).encode()).hexdigest()
+        self.tokenizer_digest = hashlib.sha256(json.dumps(vocabulary, sort_keys=True).encode()).hexdigest()
         pack_attention(model)
         model.eval().requires_grad_(False)
         self.fingerprint = self._hash(model)
@@ -155,7 +156,7 @@ class Backbone:
             raise RuntimeError(f"the weights of backbone {self.name!r} have changed since it was loaded")
 
     def _hash(self, model: nn.Module) -> str:
-        digest = hashlib.sha256(self._tokenizer_digest.encode())
+        digest = hashlib.sha256(self.tokenizer_digest.encode())
         for key, tensor in sorted(model.state_dict().items()):
             digest.update(f"{key}{tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from xadapt.data.examples import Example
+from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Mounted
 from xadapt.packing import budgeted, pack
@@ -36,9 +38,10 @@ def predict(
     head.eval()
     layer = kind.layer(mounted.model.config)
     # Items of like length share a batch: fewer attention calls.
-    order = sorted(range(len(items)), key=lambda i: len(items[i]))
+    lengths = lengths_of(items)
+    order = np.argsort(lengths, kind="stable").tolist()
     results: list[Any] = [None] * len(items)
-    for run in budgeted([len(items[i]) for i in order], batch_tokens):
+    for run in budgeted(lengths[order].tolist(), batch_tokens):
         chosen = [items[order[i]] for i in run]
         batch = pack([s for item in chosen for s in item.sequences]).to(mounted.device)
         hidden = mounted.encode(batch, layer)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from xadapt.data.examples import Example
+from xadapt.data.lazy import Lazy, Taken
+from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
 from xadapt.evaluate import evaluate
 from xadapt.kinds import kind_of
@@ -40,7 +42,8 @@ class _Run:
     def __init__(self, plan: Plan, store: Store, watch: Watch) -> None:
         self.plan, self.store, self.watch = plan, store, watch
         self.backbone, self.source = plan.backbone, plan.source
-        self._encoded: dict[tuple[Any, ...], tuple[Sequence[Example], list[Item]]] = {}
+        self._encoder = Encoder(self.backbone, store, self.watch)
+        self._encoded: dict[tuple[Any, ...], tuple[Sequence[Example], Sequence[Item]]] = {}
         self._loaded: dict[str, Saved] = {}
 
     def all(self, baselines: bool) -> Results:
@@ -317,8 +320,8 @@ class _Run:
         size: int | None = None,
         limit: int | None = None,
         seed: int = 0,
-    ) -> tuple[Sequence[Example], list[Item]]:
-        """Examples and their items, encoded once a run.
+    ) -> tuple[Sequence[Example], Sequence[Item]]:
+        """Examples and their items, encoded once a run; large sets are kept on disk beyond it.
 
         Args:
             task: whose kind encodes them.
@@ -328,19 +331,32 @@ class _Run:
         """
         key = (task.name, data.name, lang, split, max_length, size, limit, seed if size else None)
         if key not in self._encoded:
-            examples = self.examples(data, lang, split)
-            if size is not None:
-                if size > len(examples):
-                    raise UserError(
-                        f"{data.name}[{size}]: there are {len(examples)} training examples",
-                        do=f"ask for {len(examples)} at most, or leave the size out",
-                    )
-                order = generator(seed, "subset", data.name).permutation(len(examples))
-                examples = [examples[i] for i in order[:size]]
-            examples = examples[:limit]
-            with self.watch.stage(f"encode {data.name} {split} in {lang}", None):
-                items = kind_of(task).encode(
-                    examples, self.backbone.tokenizer, max_length, training=split == "train"
+            revision = self.source.revision(data.name, lang, split)
+            which = {"task": data.name, "language": lang, "split": split, "revision": revision}
+            chosen = {"size": size, "limit": limit, "seed": seed if size else None}
+            self._encoded[key] = self._encoder(
+                Wanted(
+                    task,
+                    which | chosen,
+                    lambda: self._chosen(data, lang, split, size, limit, seed),
+                    at_most=size if limit is None else limit,
+                    max_length=max_length,
+                    training=split == "train",
+                    shown=f"{data.name} {split} in {lang}",
                 )
-            self._encoded[key] = (examples, items)
+            )
         return self._encoded[key]
+
+    def _chosen(
+        self, data: Task, lang: str, split: str, size: int | None, limit: int | None, seed: int
+    ) -> Sequence[Example]:
+        examples = self.examples(data, lang, split)
+        if size is not None:
+            if size > len(examples):
+                raise UserError(
+                    f"{data.name}[{size}]: there are {len(examples)} training examples",
+                    do=f"ask for {len(examples)} at most, or leave the size out",
+                )
+            order = generator(seed, "subset", data.name).permutation(len(examples))[:size]
+            examples = Taken(examples, order) if isinstance(examples, Lazy) else [examples[i] for i in order]
+        return examples[:limit]

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged
-from xadapt.data.reading import all_alike, answers_of
+from xadapt.data.lazy import LARGE, RUN, TableRows
+from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of
 from xadapt.errors import UserError
 from xadapt.tasks.languages import iso3_of, name_of
 from xadapt.tasks.task import Hub, Task
@@ -50,6 +51,9 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str) -> Se
             expected=", ".join(hub.columns.values()),
             do=REPORT,
         )
+    flat = hub.prefix is None and not any("." in path for path in hub.columns.values())
+    if row.kind == "classify" and flat and len(data) >= LARGE:
+        return _many_classified(hub, data, row, _names(hub, data, where), split, where)
     rows = _fields(hub, data)
     if hub.prefix is not None:
         prefix = _filled(hub.prefix, hub, language).lower()
@@ -131,6 +135,40 @@ def _classify(rows: Iterator[Row], row: Task, names: Names, split: str, where: s
     if not _withheld([example.label for example in found], split, where):
         return list(found)
     return [replace(example, label=None) for example in found]
+
+
+def _many_classified(
+    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str
+) -> Sequence[Example]:
+    """What ``_classify`` gives, checked in one pass over the table and left there."""
+    text, pair, label = hub.columns["text"], hub.columns.get("pair"), hub.columns["label"]
+    data = data.select_columns([text, label] if pair is None else [text, pair, label])
+    seen: dict[object, str | None] = {}  # their labels -> ours
+    for first in range(0, len(data), RUN):
+        columns = data[first : first + RUN]
+        for number, value in enumerate(columns[label], first):
+            if value not in seen:
+                seen[value] = _checked(names(value), row, where, number)
+                if seen[value] is None and split != "test":
+                    raise UserError(
+                        f"{where}: row {number} has no label",
+                        expected=f"labels in the {split} split",
+                        do=REPORT,
+                    )
+        for column in (text, pair):
+            if column and None in columns[column]:
+                number = first + columns[column].index(None)
+                raise UserError(
+                    f"{where}, row {number}: no {column}", expected="a text in every row", do=REPORT
+                )
+    ours = set(seen.values())
+    withheld = None in ours or (split == "test" and len(data) >= PLACEHOLDER_ROWS and len(ours) == 1)
+
+    def parse(number: int, fields: dict[str, Any]) -> Classified:
+        known = None if withheld else seen[fields[label]]
+        return Classified(str(number), fields[text], fields[pair] if pair else None, known)
+
+    return TableRows(data, Classified, parse)
 
 
 def _choose(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:

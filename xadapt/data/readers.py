@@ -12,76 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from xadapt.data.examples import Classified, Paired, Tagged
+from xadapt.data.examples import Paired, Tagged
 from xadapt.data.json_readers import commonsense, cosmos, hellaswag, squad
-from xadapt.data.reading import Reading, all_alike, lines_of, missing_label
+from xadapt.data.reading import Reading, lines_of, missing_label
+from xadapt.data.rows import pairs, table, unknown_label
 from xadapt.errors import UserError
 from xadapt.tasks.task import Task
-
-Rows = list[tuple[int, list[str]]]  # line number, columns
-
-
-def pairs(paths: Sequence[Path], task: Task, split: str) -> Reading:
-    """XTREME's pairs: text, pair and label between tabs, no header; no label in its test files.
-
-    Quotes are literal, except in a file that ``csv.writer`` wrote, as XTREME's own
-    script does: there every text with a quote in it is wrapped, and is unwrapped here.
-
-    Raises:
-        UserError: another number of columns, an unknown label, labels missing in train or dev.
-    """
-    path = paths[0]
-    rows = [(number, line.split("\t")) for number, line in enumerate(lines_of(path), 1)]
-    width = 2 if split == "test" and len(rows[0][1]) == 2 else 3
-    for number, columns in rows:
-        if len(columns) != width:
-            if number == 1 and len(columns) == 2:
-                raise missing_label(split, "2 columns, no label", path, number)
-            names = ("text", "pair", "label")[:width]
-            raise _ragged(path, number, len(columns), names)
-    unwrapped = _undo_csv(rows)
-    at = {"text": 0, "pair": 1, "label": 2} if width == 3 else {"text": 0, "pair": 1}
-    reading = _classified(path, rows, at, task, split)
-    if unwrapped:
-        reading.notes["unwrapped"] = unwrapped
-    return reading
-
-
-def table(
-    paths: Sequence[Path], task: Task, split: str, columns: Mapping[str, str], ragged: int = 0
-) -> Reading:
-    """A file with a header between tabs (GLUE); ``columns``: our field -> its column.
-
-    ``ragged`` rows may be torn and are dropped, counted as ``dropped``.
-
-    Raises:
-        UserError: a column is missing, more rows are torn, an unknown label.
-    """
-    path = paths[0]
-    lines = lines_of(path)
-    header = lines[0].split("\t")
-    wanted = {ours: theirs for ours, theirs in columns.items() if split != "test" or ours != "label"}
-    if lost := [theirs for theirs in wanted.values() if theirs not in header]:
-        raise UserError(
-            f"no column {', '.join(lost)}; the header has {', '.join(header)}",
-            expected=", ".join(columns.values()),
-            do="is this the official file? Its first line is the header",
-            path=path,
-            line=1,
-        )
-    at = {ours: header.index(theirs) for ours, theirs in columns.items() if theirs in header}
-    rows = [(number, line.split("\t")) for number, line in enumerate(lines[1:], 2)]
-    whole = [row for row in rows if len(row[1]) == len(header)]
-    dropped = len(rows) - len(whole)
-    if dropped > ragged:
-        number, bad = next(row for row in rows if len(row[1]) != len(header))
-        raise _ragged(path, number, len(bad), header)
-    if not whole:
-        raise UserError("a header and no rows", expected="rows", do="download it again", path=path)
-    reading = _classified(path, whole, at, task, split)
-    if dropped:
-        reading.notes["dropped"] = dropped
-    return reading
 
 
 def tagged(paths: Sequence[Path], task: Task, split: str) -> Reading:
@@ -120,7 +56,7 @@ def tagged(paths: Sequence[Path], task: Task, split: str) -> Reading:
         words.append(word)
         if labelled:
             if tag not in allowed:
-                raise _unknown_label(path, number, tag, task.labels, "tag")
+                raise unknown_label(path, number, tag, task.labels, "tag")
             tags.append(tag)
     close()
     return Reading(examples, labelled)
@@ -166,61 +102,6 @@ READERS: Mapping[str, Callable[..., Reading]] = MappingProxyType(
         "cosmos": cosmos,
     }
 )
-
-
-def _classified(path: Path, rows: Rows, at: Mapping[str, int], task: Task, split: str) -> Reading:
-    """The examples of rows whose fields stand at the columns ``at``."""
-    text, pair, label = at["text"], at.get("pair"), at.get("label")
-    labels: list[str | None] = [None] * len(rows)
-    if label is not None:
-        allowed = frozenset(task.labels)
-        for i, (number, columns) in enumerate(rows):
-            if columns[label] not in allowed:
-                raise _unknown_label(path, number, columns[label], task.labels, "label")
-            labels[i] = columns[label]
-        if all_alike(labels, split):
-            labels = [None] * len(rows)
-    examples = [
-        Classified(str(i), columns[text], None if pair is None else columns[pair], labels[i])
-        for i, (_, columns) in enumerate(rows)
-    ]
-    blank = sum(not example.text.strip() or example.pair == "" for example in examples)
-    return Reading(examples, labels[0] is not None, {"blank": blank} if blank else {})
-
-
-def _undo_csv(rows: Rows) -> int:
-    """Unwraps the texts in place where all that hold a quote are wrapped and doubled; how many."""
-    held = [(columns, i) for _, columns in rows for i in (0, 1) if '"' in columns[i]]
-    if not held or not all(_wrapped(columns[i]) for columns, i in held):
-        return 0
-    for columns, i in held:
-        columns[i] = columns[i][1:-1].replace('""', '"')
-    return len(held)
-
-
-def _wrapped(text: str) -> bool:
-    inner = text[1:-1]
-    return text[0] == '"' == text[-1] and '""' in inner and '"' not in inner.replace('""', "")
-
-
-def _ragged(path: Path, line: int, got: int, names: Sequence[str]) -> UserError:
-    return UserError(
-        f"{got} column{'s' if got != 1 else ''}",
-        expected=f"{len(names)} between tabs: {', '.join(names)}",
-        do="a text that contains a tab or a line break tears its row apart; download the file again",
-        path=path,
-        line=line,
-    )
-
-
-def _unknown_label(path: Path, line: int, got: str, labels: Sequence[str], what: str) -> UserError:
-    return UserError(
-        f"unknown {what} {got!r}",
-        expected=f"one of {', '.join(labels)}",
-        do="is this the file of another task?",
-        path=path,
-        line=line,
-    )
 
 
 def _bad_word(path: Path, line: int, got: str, labelled: bool) -> UserError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from xadapt.data.examples import Example
+from xadapt.data.lazy import Lazy
 from xadapt.errors import UserError, nearest
 from xadapt.tasks.task import Task
 
@@ -33,8 +34,10 @@ def check_length(max_length: int, least: int) -> None:
         raise UserError(f"max_length {max_length}", expected=f"at least {least} for this kind of task")
 
 
-def typed(examples: Sequence[Example], of: type[T]) -> list[T]:
-    """The same examples, known to be of one class."""
+def typed(examples: Sequence[Example], of: type[T]) -> Sequence[T]:
+    """The same examples, known to be of one class; not read where the sequence says which."""
+    if isinstance(examples, Lazy) and examples.of is of:
+        return examples
     rows: list[T] = [e for e in examples if isinstance(e, of)]
     if len(rows) != len(examples):
         wrong = next(e for e in examples if not isinstance(e, of))

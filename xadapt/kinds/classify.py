@@ -109,18 +109,20 @@ class Classify:
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The majority class; for pairs also what word overlap alone, and the second text alone, give away
         (Gururangan et al. 2018, arXiv 1803.02324; McCoy et al. 2019, arXiv 1902.01007)."""
-        known = [r for r in typed(train, Classified) if r.label is not None]
+        rows = typed(train, Classified)
+        labels = [r.label for r in rows]
+        known = [i for i, label in enumerate(labels) if label is not None]
         if not known:
             return {}
-        counts = Counter(r.label for r in known)
+        counts = Counter(labels)
         majority = max(self.task.labels, key=lambda label: counts[label])
         scores = {
             "majority class": {lang: self.score(test, [majority] * len(test)) for lang, test in tests.items()}
         }
-        few = known
-        if len(few) > _BASELINE_EXAMPLES:
+        if len(known) > _BASELINE_EXAMPLES:
             drawn = generator("baseline", self.task.name).permutation(len(known))[:_BASELINE_EXAMPLES]
-            few = [known[i] for i in sorted(drawn)]
+            known = [known[i] for i in sorted(drawn)]
+        few = [rows[i] for i in known]
         gold = [r.label for r in few]
         asked = {lang: typed(test, Classified) for lang, test in tests.items()}
         if len(set(gold)) < 2 or any(r.pair is None for rows in (few, *asked.values()) for r in rows):

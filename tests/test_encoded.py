@@ -1,0 +1,215 @@
+"""Items that are kept on disk: the same training, the same scores, and never half a set."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_flat import same
+from tiny import save_tiny
+
+from xadapt import study
+from xadapt.backbone import Backbone
+from xadapt.data.examples import Classified, Example
+from xadapt.data.folder import Folder
+from xadapt.encoded import Encoder, Wanted
+from xadapt.errors import UserError
+from xadapt.kinds.flat import FlatItems
+from xadapt.methods import parse_method
+from xadapt.plan import Overrides, make_plan
+from xadapt.results import Results, Unwatched
+from xadapt.store import Store
+from xadapt.tasks import task_named
+
+LABELS = ("entailment", "neutral", "contradiction")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    save_tiny(root / "backbone")
+    for name, n in (("train-en", 60), ("dev-en", 20), ("dev-de", 30)):
+        path = root / "xtreme" / "xnli" / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [f"the man eats {i} apples\tthe woman {'sings ' * (i % 5)}\t{LABELS[i % 3]}" for i in range(n)]
+        path.write_text("\n".join(rows))
+    tagged = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n"
+    for name in ("train-en", "dev-en", "dev-de"):
+        path = root / "xtreme" / "udpos" / f"{name}.tsv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(tagged * 20)
+    return root
+
+
+@pytest.fixture(scope="module")
+def backbone(world: Path) -> Backbone:
+    return Backbone.from_pretrained(str(world / "backbone"))
+
+
+def run(world: Path, backbone: Backbone, store: Path, source: Folder | None = None) -> Results:
+    plan = make_plan(
+        ["mnli[40] > xnli", "udpos"],
+        backbone=backbone,
+        source=source or Folder(world / "xtreme"),
+        method=parse_method("lora"),
+        overrides=Overrides(max_steps=8, batch_size=8),
+    )
+    return study.run(plan, Store(store))
+
+
+def outcome(results: Results, store: Path) -> tuple[Any, ...]:
+    files = {
+        (path.parent.name, path.name): path.read_bytes()
+        for path in (store / "modules").glob("*/*.safetensors")
+    }
+    return files, [(c.expr, c.lang, c.metric, c.score, c.n) for c in results.cells]
+
+
+def keep_from(many: int, monkeypatch: pytest.MonkeyPatch, workers: int = 1) -> None:
+    monkeypatch.setattr(study, "Encoder", functools.partial(Encoder, many=many, workers=workers))
+
+
+class Counted(Folder):
+    """A folder that counts what is loaded from it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.loaded: list[tuple[str, str, str]] = []
+
+    def load(self, task: str, language: str, split: str) -> Sequence[Example]:
+        self.loaded.append((task, language, split))
+        return super().load(task, language, split)
+
+
+def test_modules_and_scores_are_the_same_to_the_last_bit(
+    world: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = outcome(run(world, backbone, tmp_path / "plain"), tmp_path / "plain")
+    assert not (tmp_path / "plain" / "cache").exists()
+    keep_from(10, monkeypatch, workers=2)
+    kept = outcome(run(world, backbone, tmp_path / "kept"), tmp_path / "kept")
+    assert len(plain[0]) == 6  # three modules and their heads
+    assert kept == plain
+    assert len(list((tmp_path / "kept" / "cache").iterdir())) >= 5
+
+    # A second start finds the items: no training set is read again.
+    for module in (tmp_path / "kept" / "modules").iterdir():
+        Store(tmp_path / "kept").remove(module.name)
+    source = Counted(world / "xtreme")
+    again = outcome(run(world, backbone, tmp_path / "kept", source), tmp_path / "kept")
+    assert again == plain
+    assert "train" not in {split for _, _, split in source.loaded}
+    assert all(check.problem is None for check in Store(tmp_path / "kept").verify())
+    assert not Store(tmp_path / "kept").leftovers()
+
+
+class Notes(Unwatched):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Made:
+    """An encoder of 30 NLI examples, and how often they were loaded."""
+
+    def __init__(self, backbone: Backbone, root: Path) -> None:
+        self.watch, self.loads = Notes(), 0
+        self.encoder = Encoder(backbone, Store(root), self.watch, many=10, workers=1)
+
+    def load(self) -> list[Classified]:
+        self.loads += 1
+        return [Classified(str(i), f"the man {i}", "eats", LABELS[i % 3]) for i in range(30)]
+
+    def wanted(self, **changes: Any) -> Wanted:
+        basis = Wanted(task_named("xnli"), {"revision": "r1"}, self.load, None, 16, True, "some")
+        return basis._replace(**changes)
+
+    def __call__(self, **changes: Any) -> Sequence[Any]:
+        return self.encoder(self.wanted(**changes))[1]
+
+
+@pytest.fixture
+def made(backbone: Backbone, tmp_path: Path) -> Made:
+    return Made(backbone, tmp_path)
+
+
+def test_items_are_kept_from_a_number_of_examples_on(made: Made, tmp_path: Path) -> None:
+    assert isinstance(made(), FlatItems)
+    assert made.loads == 1
+    examples, items = made.encoder(made.wanted())
+    assert made.loads == 1
+    assert len(examples) == 30
+    assert made.loads == 1
+    assert list(examples) == made.load()
+    made.encoder.many = 31
+    assert isinstance(items, FlatItems)
+    assert same(items, made())
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_the_address_follows_from_what_determines_the_items(made: Made, tmp_path: Path) -> None:
+    base = made.encoder.address(made.wanted())
+    other = Backbone.from_pretrained(str(save_tiny(tmp_path / "other")))
+    assert Made(other, tmp_path).encoder.address(made.wanted()) == base  # the same tokenizer
+    changed = [
+        made.wanted(task=task_named("pawsx")),
+        made.wanted(data={"revision": "r2"}),
+        made.wanted(max_length=17),
+        made.wanted(training=False),
+    ]
+    assert base not in {made.encoder.address(wanted) for wanted in changed}
+
+
+@pytest.mark.parametrize("file", ["tokens.npy", "targets.npy", "example.npy", "manifest.json"])
+@pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
+def test_what_is_not_whole_is_made_again(made: Made, tmp_path: Path, file: str, how: str) -> None:
+    items = list(made())
+    (path,) = (tmp_path / "cache").glob(f"*/{file}")
+    before = path.read_bytes()
+    if how == "flipped":
+        content = bytearray(before)
+        content[len(content) * 2 // 3] ^= 1
+        path.write_bytes(content)
+    elif how == "truncated":
+        path.write_bytes(before[:-4])
+    else:
+        path.unlink()
+    assert same(made(), items)
+    assert made.loads == 2
+    assert path.read_bytes() == before
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [path.parent.name]
+
+
+def test_nothing_stays_of_what_was_stopped(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = [Classified(str(i), "a", "b", "maybe" if i == 25 else "neutral") for i in range(30)]
+    with pytest.raises(UserError, match="unknown label 'maybe'"):
+        made(load=lambda: bad)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_disk_that_refuses_is_told_of_and_the_run_goes_on(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert len(made()) == 30
+    assert "some is not kept on disk: " in made.watch.notes[0]
+
+
+def test_of_two_that_need_the_same_items_the_second_waits(made: Made, tmp_path: Path) -> None:
+    address = made.encoder.address(made.wanted())
+    found: list[Sequence[Any]] = []
+    other = threading.Thread(target=lambda: found.append(made()))
+    with Store(tmp_path).lock(address):
+        other.start()
+        while not made.watch.notes:
+            other.join(0.01)
+        assert not found
+        assert made.watch.notes == ["waiting for another run that encodes some"]
+    other.join()
+    assert len(found[0]) == 30

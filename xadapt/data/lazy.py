@@ -1,0 +1,242 @@
+"""Examples that are read when they are asked for: a million of them take some megabytes.
+
+What a source loads may be such a sequence: validated in one pass by whoever makes it, and
+read again from the file, the Arrow cache or another sequence, an example or a run at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from abc import abstractmethod
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, overload
+
+import numpy as np
+
+from xadapt.errors import UserError
+
+LARGE = 20_000  # examples from which on a source gives a lazy sequence
+RUN = 4096  # examples read at once
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Lazy(Sequence[T_co]):
+    """A sequence that holds no examples.
+
+    Attributes:
+        of: the class of every example in it, so that nobody has to look at each.
+    """
+
+    of: type
+
+    @abstractmethod
+    def read(self, first: int, last: int) -> Iterator[T_co]:
+        """The examples ``first`` up to ``last`` (not included), in order, within the sequence."""
+
+    @overload
+    def __getitem__(self, index: int) -> T_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
+    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
+        """An example; for a slice a list where it is short, else a view."""
+        if isinstance(index, slice):
+            picks = range(*index.indices(len(self)))
+            view = Taken(self, picks)
+            return view if len(picks) >= LARGE else list(view)
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"example {index} of {len(self)}")
+        return next(self.read(place, place + 1))
+
+    def __iter__(self) -> Iterator[T_co]:
+        return self.read(0, len(self))
+
+
+class Taken(Lazy[T_co]):
+    """Some examples of another sequence, in any order.
+
+    Args:
+        base: the sequence.
+        picks: the indices in it, a range or (n,) integers.
+    """
+
+    def __init__(self, base: Lazy[T_co], picks: range | np.ndarray) -> None:
+        self.base, self.picks, self.of = base, picks, base.of
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def read(self, first: int, last: int) -> Iterator[T_co]:
+        part = self.picks[first:last]
+        if isinstance(part, range) and part.step == 1 and len(part):
+            yield from self.base.read(part.start, part.stop)
+            return
+        for i in part:
+            yield self.base[int(i)]
+
+
+class Chained(Lazy[T_co]):
+    """Several sequences as one, with ids of its own: the examples' places.
+
+    Args:
+        parts: sequences of one class of examples.
+        of: that class.
+        numbered: gives an example with another id: ``dataclasses.replace(e, id=str(i))``.
+    """
+
+    def __init__(
+        self, parts: Sequence[Sequence[T_co]], of: type, numbered: Callable[[T_co, int], T_co]
+    ) -> None:
+        self.parts, self.of, self.numbered = parts, of, numbered
+        self.ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def read(self, first: int, last: int) -> Iterator[T_co]:
+        place = first
+        while place < last:
+            k = int(np.searchsorted(self.ends, place, side="right"))
+            begin = int(self.ends[k]) - len(self.parts[k])
+            stop = min(last, int(self.ends[k]))
+            part = self.parts[k]
+            run = part.read(place - begin, stop - begin) if isinstance(part, Lazy) else None
+            for example in part[place - begin : stop - begin] if run is None else run:
+                yield self.numbered(example, place)
+                place += 1
+
+
+class Deferred(Lazy[T_co]):
+    """Examples that are counted and not yet read: the first that is asked for loads them all.
+
+    Args:
+        count: how many there are.
+        load: gives them.
+    """
+
+    def __init__(self, count: int, load: Callable[[], Sequence[T_co]]) -> None:
+        self._count, self._load = count, load
+        self._found: Sequence[T_co] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def of(self) -> type:  # type: ignore[override]  # known only when they are read
+        """The class of the first."""
+        return type(self[0])
+
+    def read(self, first: int, last: int) -> Iterator[T_co]:
+        if self._found is None:
+            self._found = self._load()
+            if len(self._found) != self._count:
+                raise ValueError(f"{len(self._found)} examples where {self._count} were counted")
+        if isinstance(self._found, Lazy):
+            return self._found.read(first, last)
+        return iter(self._found[first:last])
+
+
+class Table(Protocol):
+    """What ``TableRows`` reads: a ``datasets.Dataset``, memory-mapped from its Arrow cache."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+class TableRows(Lazy[T_co]):
+    """Rows of a memory-mapped table.
+
+    Args:
+        data: the table; a slice of it is a dict of columns, each a list.
+        of: the class of the examples.
+        parse: from a row's number and its columns to the example.
+    """
+
+    def __init__(self, data: Table, of: type, parse: Callable[[int, dict[str, Any]], T_co]) -> None:
+        self.data, self.of, self.parse = data, of, parse
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def read(self, first: int, last: int) -> Iterator[T_co]:
+        for begin in range(first, last, RUN):
+            stop = min(begin + RUN, last)
+            columns = self.data[begin:stop]
+            names = list(columns)
+            for number, values in enumerate(zip(*columns.values(), strict=True), begin):
+                yield self.parse(number, dict(zip(names, values, strict=True)))
+
+
+class Parse(Protocol[T_co]):
+    """From an example's number, from 0, and its line without the line's end."""
+
+    def __call__(self, number: int, line: str, /) -> T_co: ...
+
+
+class Places:
+    """Where the rows of a file lie, collected while it is validated: 12 bytes a row."""
+
+    def __init__(self) -> None:
+        self.starts, self.sizes = array("q"), array("i")
+
+    def add(self, start: int, size: int) -> None:
+        """A row's first byte in the file, and its bytes without the line's end."""
+        self.starts.append(start)
+        self.sizes.append(size)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+class FileRows(Lazy[T_co]):
+    """The rows of a text file that was validated; UTF-8, a row a line.
+
+    Args:
+        path: the file. It stays open, so that a file that takes its place is not read by mistake.
+        places: its rows.
+        of: the class of the examples.
+        parse: from a line to the example.
+    """
+
+    def __init__(self, path: Path, places: Places, of: type, parse: Parse[T_co]) -> None:
+        self.path, self.of, self.parse = path, of, parse
+        self.starts = np.frombuffer(places.starts, dtype=np.int64)
+        self.sizes = np.frombuffer(places.sizes, dtype=np.int32)
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        self._stamp = self._now()
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read(self, first: int, last: int) -> Iterator[T_co]:
+        """Raises ``UserError`` where the file was written to since it was validated."""
+        for begin in range(first, last, RUN):
+            stop = min(begin + RUN, last)
+            if self._now() != self._stamp:
+                raise UserError(
+                    "the file has changed since it was checked",
+                    expected="data that stay as they are during a run",
+                    do="run again",
+                    path=self.path,
+                )
+            starts = self.starts[begin:stop].tolist()
+            sizes = self.sizes[begin:stop].tolist()
+            base = starts[0]
+            # pread has no position of its own: processes that share the file do not disturb each other.
+            block = os.pread(self._file, starts[-1] + sizes[-1] - base, base)
+            for number, start, size in zip(range(begin, stop), starts, sizes, strict=True):
+                yield self.parse(number, block[start - base : start - base + size].decode())
+
+    def _now(self) -> tuple[int, int]:
+        stat = os.fstat(self._file)
+        return stat.st_mtime_ns, stat.st_size
+
+
+def settled(rows: Lazy[T]) -> Sequence[T]:
+    """The rows themselves where they are many, else a list of them."""
+    return rows if len(rows) >= LARGE else list(rows)

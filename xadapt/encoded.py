@@ -1,0 +1,233 @@
+"""Examples as items, kept on disk where they are many, so that the next start finds them.
+
+    ROOT/cache/<address>/     one .npy a column of ``kinds.flat``, and manifest.json
+    ROOT/locks/<address>.lock held by the process that encodes
+
+The address is a hash of all that determines the items: the data's revision, the task's row, the
+tokenizer, lengths, and the code of readers and kinds. Whatever is not whole is made again;
+nothing else ever refers to it, so the folder can be removed at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xadapt.backbone import Backbone
+from xadapt.data.examples import Example
+from xadapt.data.lazy import Deferred
+from xadapt.disk import TEMPORARY, digest, file_digest, json_text, read_json, sync, temporary
+from xadapt.kinds import kind_of
+from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
+from xadapt.kinds.kind import Item
+from xadapt.results import Watch
+from xadapt.store import Store, address_of
+from xadapt.tasks import Task
+from xadapt.workers import in_order, processes
+
+MANY = 20_000  # examples from which on their items are kept on disk
+SEVERAL = 50_000  # examples from which on starting processes pays
+PART = 2048  # examples encoded at once
+SCHEMA = 1
+MANIFEST = "manifest.json"
+_ABANDONED = 86_400.0  # seconds after which nobody can still be writing a temporary folder
+# What a row says of other things than its items; all else of it is part of the address.
+_NOT_ENCODED = frozenset(
+    {"role", "summary", "languages", "train", "metrics", "max_length", "epochs", "batch_size", "files", "hub"}
+) | {"licence", "citation", "url"}
+
+
+class Wanted(NamedTuple):
+    """What is to be encoded.
+
+    Attributes:
+        task: whose kind encodes.
+        data: what determines the examples; plain JSON.
+        load: gives them.
+        at_most: how many there can be, where that is known.
+        shown: what they are called on the screen.
+    """
+
+    task: Task
+    data: Mapping[str, Any]
+    load: Callable[[], Sequence[Example]]
+    at_most: int | None
+    max_length: int
+    training: bool
+    shown: str
+
+
+class Encoder:
+    """From examples to items.
+
+    Args:
+        many: from how many examples on the items are kept on disk.
+        workers: processes that encode; None for as many as help.
+    """
+
+    def __init__(
+        self, backbone: Backbone, store: Store, watch: Watch, *, many: int = MANY, workers: int | None = None
+    ) -> None:
+        self.backbone, self.store, self.watch = backbone, store, watch
+        self.many, self.workers = many, workers
+        self.root = store.root / "cache"
+
+    def __call__(self, wanted: Wanted) -> tuple[Sequence[Example], Sequence[Item]]:
+        """The examples and their items; examples that are only counted so far where the items were found.
+
+        Raises:
+            UserError: what loading and encoding raise.
+        """
+        address = None
+        if wanted.at_most is None or wanted.at_most >= self.many:
+            address = self.address(wanted)
+            if found := self.find(address):
+                return Deferred(found.examples, wanted.load), found.items
+        with self.watch.stage(f"read {wanted.shown}", None):
+            examples = wanted.load()
+        if address is None or len(examples) < self.many:
+            return examples, self._in_memory(wanted, examples)
+        waiting = lambda: self.watch.note(f"waiting for another run that encodes {wanted.shown}")  # noqa: E731
+        with self.store.lock(address, on_wait=waiting):
+            found = self.find(address)
+            if found is None:
+                try:
+                    self._write(address, wanted, examples)
+                    found = self.find(address)
+                except (OSError, UnplainError) as error:
+                    self.watch.note(f"{wanted.shown} is not kept on disk: {error}")
+        if found is None:
+            return examples, self._in_memory(wanted, examples)
+        return examples, found.items
+
+    def address(self, wanted: Wanted) -> str:
+        """Where the items are kept."""
+        return address_of(
+            {
+                "schema": SCHEMA,
+                "code": _code(),
+                "libraries": {name: version(name) for name in ("tokenizers", "transformers")},
+                "tokenizer": self.backbone.tokenizer_digest,
+                "task": {k: v for k, v in asdict(_bare(wanted.task)).items() if k not in _NOT_ENCODED},
+                "data": wanted.data,
+                "max_length": wanted.max_length,
+                "training": wanted.training,
+            }
+        )
+
+    def find(self, address: str) -> Found | None:
+        """What is kept there; None where there is nothing, or nothing whole."""
+        place = self.root / address
+        try:
+            manifest = read_json(place / MANIFEST)
+            if manifest is None or manifest["sha256"] != digest([address, manifest["content"]]):
+                return None
+            content = manifest["content"]
+            for name, sha256 in content["files"].items():
+                if file_digest(place / name) != sha256:
+                    return None
+            return Found(content["examples"], mapped(place, content["forms"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _in_memory(self, wanted: Wanted, examples: Sequence[Example]) -> list[Item]:
+        with self.watch.stage(f"encode {wanted.shown}", None):
+            return kind_of(wanted.task).encode(
+                examples, self.backbone.tokenizer, wanted.max_length, training=wanted.training
+            )
+
+    def _write(self, address: str, wanted: Wanted, examples: Sequence[Example]) -> None:
+        """Encode into the place of ``address``, whole or not at all; the caller holds its lock.
+
+        Raises:
+            OSError: the disk refuses.
+            UnplainError: the kind's targets or notes are not what can be kept.
+        """
+        kind, tokenizer = kind_of(wanted.task), self.backbone.tokenizer
+
+        def work(part: tuple[int, list[Example]]) -> Block:
+            first, some = part
+            items = kind.encode(some, tokenizer, wanted.max_length, training=wanted.training)
+            return flatten(items, first)
+
+        workers = self.workers
+        if workers is None:
+            workers = processes() if len(examples) >= SEVERAL else 1
+        place = self.root / address
+        part = temporary(self.root, address)
+        writer = Writer(part)
+        try:
+            _sweep(self.root)
+            with self.watch.stage(f"encode {wanted.shown}", len(examples)) as advance:
+                done = 0
+                for block in in_order(work, _parts(examples), workers):
+                    writer.add(block)
+                    advance(min(PART, len(examples) - done))
+                    done += PART
+            counts, forms = writer.finish()
+            content = {
+                "examples": len(examples),
+                "counts": counts,
+                "forms": forms,
+                "files": {file.name: file_digest(file) for file in sorted(part.iterdir())},
+            }
+            whole = {"content": content, "sha256": digest([address, content])}
+            (part / MANIFEST).write_text(json_text(whole, indent=1), encoding="utf-8")
+            for file in part.iterdir():
+                sync(file)
+            sync(part)
+            if os.path.lexists(place):  # what 'find' refused
+                shutil.rmtree(place)
+            part.rename(place)
+            sync(self.root)
+        finally:
+            writer.close()
+            shutil.rmtree(part, ignore_errors=True)
+
+
+class Found(NamedTuple):
+    """Items on disk, and of how many examples they are."""
+
+    examples: int
+    items: FlatItems
+
+
+def _bare(task: Task) -> Task:
+    """The row without what ``asdict`` can't copy."""
+    return replace(task, files={}, hub=None)
+
+
+def _parts(examples: Sequence[Example]) -> Iterator[tuple[int, list[Example]]]:
+    """Runs of examples, each with the index of its first."""
+    rest = iter(examples)
+    first = 0
+    while some := list(islice(rest, PART)):
+        yield first, some
+        first += len(some)
+
+
+def _code() -> str:
+    """A digest of the code that reads and encodes: a version that nobody can forget to raise."""
+    package = Path(__file__).parent
+    found = hashlib.sha256()
+    for folder in ("data", "kinds"):
+        for path in sorted((package / folder).glob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _sweep(root: Path) -> None:
+    """Remove what runs that were killed while encoding have left, once it is old enough."""
+    for path in root.glob(f"{TEMPORARY}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
