@@ -296,7 +296,7 @@ def test_checkpoint_is_small_and_opens() -> None:
 
 # --- the script that makes it ---------------------------------------------------------------------
 TINY = pretrain.Recipe(
-    steps=6, tokens=400, warm_up=2, rate=3e-3, guided_from=0,
+    steps=6, tokens=400, warm_up=2, rate=3e-3, horizon=8, cooldown=2, guided_from=0,
     align_layer=1, guided_heads=1,
     contrast_every=2, contrast_pairs=4, width=24, depth=2, heads=2, inner=32,
     vocabulary=700, tokenizer_texts=700,

@@ -180,11 +180,12 @@ def contrast_loss(
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine to nothing."""
+    """Linear warm-up, a cosine towards the horizon, and in the last steps straight down to nothing."""
     if step < recipe.warm_up:
         return recipe.rate * (step + 1) / recipe.warm_up
-    done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
-    return recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
+    done = (step - recipe.warm_up) / max(1, recipe.horizon - recipe.warm_up)
+    left = (recipe.steps - step) / max(1, recipe.cooldown)
+    return recipe.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done))) * min(1.0, left)
 
 
 def save_snapshot(

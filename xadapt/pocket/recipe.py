@@ -9,10 +9,12 @@ from dataclasses import dataclass
 class Recipe:
     """All that determines the weights, besides the text."""
 
-    steps: int = 13000
+    steps: int = 10000
     tokens: int = 1536  # a batch
     warm_up: int = 400  # steps, linear
-    rate: float = 1.2e-3  # the peak, from which a cosine falls to nothing
+    rate: float = 1.2e-3  # the peak, from which a cosine falls ...
+    horizon: int = 13000  # ... to nothing at this step
+    cooldown: int = 2000  # the last steps, in which the rate falls to nothing already
     weight_decay: float = 0.01
     mask_plain: float = 0.18  # the share of words hidden in a single segment
     mask_most: float = 0.35  # of two aligned segments: in the one that is to be read off the other
