@@ -33,6 +33,7 @@ LEVELS = {
     "proof": 10,
     "store": 11,
     "evaluate": 12,
+    "official": 12,
     "train": 13,
     "measure": 12,
     "results": 13,
