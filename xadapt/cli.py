@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from xadapt.commands.checks import above_zero, check_writable, whole, words
+from xadapt.commands.predict import Predict, predict
+from xadapt.commands.score import Score, score
 from xadapt.console import one_message, wide
 from xadapt.errors import UserError
 
@@ -91,6 +93,8 @@ class Modules:
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Modules, tyro.conf.subcommand("modules")]
 )
 
@@ -105,6 +109,10 @@ def main(arguments: list[str] | None = None) -> None:
                 show_tasks(command, console)
             case Run():
                 execute(command, console, errors)
+            case Predict():
+                predict(command, console, errors)
+            case Score():
+                score(command, console, errors)
             case Modules():
                 show_modules(command, console)
 
