@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from xadapt.commands.checks import above_zero, check_writable, whole, words
+from xadapt.commands.predict import Predict, predict
+from xadapt.commands.score import Score, score
 from xadapt.console import one_message, wide
 from xadapt.errors import UserError
 
@@ -92,6 +93,8 @@ class Modules:
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Modules, tyro.conf.subcommand("modules")]
 )
 
@@ -106,19 +109,19 @@ def main(arguments: list[str] | None = None) -> None:
                 show_tasks(command, console)
             case Run():
                 execute(command, console, errors)
+            case Predict():
+                predict(command, console, errors)
+            case Score():
+                score(command, console, errors)
             case Modules():
                 show_modules(command, console)
 
 
 def execute(options: Run, console: Console, errors: Console) -> Results | None:
     """``xadapt run``; the recipes call it too. Returns None on a dry run."""
-    seeds = [_whole(word, "--seeds") for word in _words(options.seeds, "--seeds")]
-    languages = None if options.langs == "all" else _words(options.langs, "--langs")
-    for option in ("epochs", "batch_size", "max_steps", "max_length", "threads", "lr"):
-        value = getattr(options, option)
-        if value is not None and value <= 0:
-            raise UserError(f"--{option.replace('_', '-')} {value}", expected="a number above 0")
-
+    seeds = [whole(word, "--seeds") for word in words(options.seeds, "--seeds")]
+    languages = None if options.langs == "all" else words(options.langs, "--langs")
+    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
     if options.json is not None:
         check_writable(options.json)  # now, not after hours of training
 
@@ -246,17 +249,6 @@ def show_modules(options: Modules, console: Console) -> None:
     console.print(table)
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a file that could not be written at the end."""
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(
-            "results cannot be written there", expected="a file in a folder that can be written", path=path
-        )
-
-
 def _here(source: Source, task: Task) -> tuple[str, tuple[str, ...]]:
     """The split that counts and its languages; none where its labels are placeholders."""
     try:
@@ -264,19 +256,6 @@ def _here(source: Source, task: Task) -> tuple[str, tuple[str, ...]]:
     except UserError:
         return "no labels", ()
     return split, source.languages(task.name, split)
-
-
-def _words(text: str, option: str) -> list[str]:
-    words = [w for w in re.split(r"[,\s]+", text.strip()) if w]
-    if not words:
-        raise UserError(f"{option} {text!r} names nothing", expected="values separated by commas")
-    return list(dict.fromkeys(words))
-
-
-def _whole(word: str, option: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", word):
-        raise UserError(f"{option}: {word!r} is not a seed", expected="whole numbers from 0, such as 0,1,2")
-    return int(word)
 
 
 if __name__ == "__main__":

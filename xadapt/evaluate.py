@@ -51,6 +51,19 @@ def predict(
     return results
 
 
+def predictions(
+    mounted: Mounted,
+    head: nn.Module,
+    kind: Kind,
+    examples: Sequence[Example],
+    items: Sequence[Item],
+    *,
+    tick: Callable[[int], None] = lambda n: None,
+) -> list[Any]:
+    """The kind's predictions for ``examples``, which ``items`` encode; no labels are needed."""
+    return kind.decode(examples, items, predict(mounted, head, kind, items, tick=tick))
+
+
 def evaluate(
     mounted: Mounted,
     head: nn.Module,
@@ -62,5 +75,5 @@ def evaluate(
     tick: Callable[[int], None] = lambda n: None,
 ) -> dict[str, float]:
     """Metric -> 0..100 on ``examples``, which ``items`` encode."""
-    outputs = predict(mounted, head, kind, items, tick=tick)
-    return kind.score(examples, kind.decode(examples, items, outputs), language=language)
+    made = predictions(mounted, head, kind, examples, items, tick=tick)
+    return kind.score(examples, made, language=language)

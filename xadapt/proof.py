@@ -45,10 +45,14 @@ def sealed(address: str, manifest: Mapping[str, Any], folder: Path) -> dict[str,
         for file in sorted(folder.iterdir())
     }
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    versions = {name: version for name in _PACKAGES if (version := _version(name))}
     full = {"schema": SCHEMA, "address": address, **manifest}
-    full |= {"files": files, "created": created, "versions": versions}
+    full |= {"files": files, "created": created, "versions": versions()}
     return full | {"sha256": digest(full)}
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of those that decide a module's weights: name -> installed version."""
+    return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
 def peek(folder: Path) -> dict[str, Any] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from xadapt.data.examples import Example
 
 Advance = Callable[..., None]
 
@@ -71,6 +73,17 @@ class Baseline:
     metric: str
     score: float
     n: int
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One language's predictions, in the kind's own form, for examples that may have no labels;
+    ``revision`` is the data's."""
+
+    lang: str
+    examples: Sequence[Example]
+    predictions: Sequence[Any]
+    revision: str
 
 
 @dataclass(frozen=True)

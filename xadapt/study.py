@@ -13,15 +13,15 @@ from xadapt.data.examples import Example
 from xadapt.data.lazy import Lazy, Taken
 from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
-from xadapt.evaluate import evaluate
+from xadapt.evaluate import evaluate, predictions
 from xadapt.kinds import kind_of
-from xadapt.kinds.kind import Item
+from xadapt.kinds.kind import Item, Kind
 from xadapt.methods import Full
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.weights import fill
 from xadapt.plan import SCORING_VERSION, Evaluation, ModuleStep, Plan
 from xadapt.randomness import generator, seeded
-from xadapt.results import Baseline, Cell, ModuleRow, Results, Unwatched, Watch
+from xadapt.results import Baseline, Cell, ModuleRow, Predicted, Results, Unwatched, Watch
 from xadapt.store import Saved, Store, address_of
 from xadapt.tasks import Task
 from xadapt.train import Trained, train
@@ -34,6 +34,22 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
         UserError: broken data, a store that cannot be written, a module that does not fit.
     """
     return _Run(plan, store, watch or Unwatched()).all(baselines)
+
+
+def predict(plan: Plan, store: Store, *, watch: Watch | None = None) -> list[Predicted]:
+    """Train what is missing and predict the plan's one expression in its languages. Labels are not asked
+    for: a test split that withholds them can be predicted, never scored.
+
+    Raises:
+        UserError: as ``run``.
+    """
+    (evaluation,) = plan.evaluations
+    job = _Run(plan, store, watch or Unwatched())
+    for step in plan.modules:
+        job.module(step)
+    made = job.predictions(evaluation)
+    plan.backbone.verify()
+    return made
 
 
 class _Run:
@@ -225,6 +241,31 @@ class _Run:
         ]
 
     def _score(self, evaluation: Evaluation, languages: Sequence[str]) -> dict[str, dict[str, Any]]:
+        kind, mounted, head = self._ready(evaluation)
+        made: dict[str, dict[str, Any]] = {}
+        for lang in languages:
+            examples, items = self._asked(evaluation, lang)
+            what = f"evaluate {evaluation.expr} (seed {evaluation.seed}) in {lang}"
+            with self.watch.stage(what, len(items)) as advance:
+                scores = evaluate(mounted, head, kind, examples, items, language=lang, tick=advance)
+            made[lang] = {"scores": scores, "n": len(examples), "expr": evaluation.expr}
+        return made
+
+    def predictions(self, evaluation: Evaluation) -> list[Predicted]:
+        """One expression's predictions in all its languages."""
+        kind, mounted, head = self._ready(evaluation)
+        made: list[Predicted] = []
+        for lang in evaluation.languages:
+            examples, items = self._asked(evaluation, lang)
+            what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
+            with self.watch.stage(what, len(items)) as advance:
+                outcome = predictions(mounted, head, kind, examples, items, tick=advance)
+            revision = self.source.revision(evaluation.task.name, lang, evaluation.split)
+            made.append(Predicted(lang, examples, outcome, revision))
+        return made
+
+    def _ready(self, evaluation: Evaluation) -> tuple[Kind, Mounted, nn.Module]:
+        """The kind, the mounted stack and the head that an expression is evaluated with."""
         task = evaluation.task
         kind = kind_of(task, evaluation.layer)
         mounted = self.mounted(evaluation.module)
@@ -232,17 +273,11 @@ class _Run:
         if task.train is not None and evaluation.module is not None:
             saved = self.load(evaluation.module)
             fill(dict(head.named_parameters()), saved.head, f"head of {evaluation.expr}")
-        head.to(self.backbone.device)
-        made: dict[str, dict[str, Any]] = {}
-        for lang in languages:
-            examples, items = self.encoded(
-                task, task, lang=lang, split=evaluation.split, max_length=evaluation.max_length
-            )
-            what = f"evaluate {evaluation.expr} (seed {evaluation.seed}) in {lang}"
-            with self.watch.stage(what, len(items)) as advance:
-                scores = evaluate(mounted, head, kind, examples, items, language=lang, tick=advance)
-            made[lang] = {"scores": scores, "n": len(examples), "expr": evaluation.expr}
-        return made
+        return kind, mounted, head.to(self.backbone.device)
+
+    def _asked(self, evaluation: Evaluation, lang: str) -> tuple[Sequence[Example], list[Item]]:
+        task, length = evaluation.task, evaluation.max_length
+        return self.encoded(task, task, lang=lang, split=evaluation.split, max_length=length)
 
     def _cell_key(self, evaluation: Evaluation, lang: str) -> str:
         task = evaluation.task

@@ -1,0 +1,158 @@
+"""``xadapt predict``: an expression's predictions as the files that XTREME's leaderboard takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from xadapt.commands.checks import above_zero, words
+from xadapt.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xadapt.plan import Plan
+    from xadapt.results import Predicted
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Predict a task with an expression and write XTREME's submission files; labels are not needed."""
+
+    expression: tyro.conf.Positional[str]
+    """a stack expression, such as "mnli > xnli" """
+    task: str | None = None
+    """the target; put above an expression that does not end in it. By default the expression's own"""
+    langs: str = "all"
+    """languages to predict, such as en,de; all that the data has by default"""
+    split: Literal["test", "dev"] = "test"
+    """what to predict; test files may come without labels"""
+    out: Path = Path("predictions")
+    """the folder to write <task>/test-<language>.tsv, json or jsonl into"""
+    overwrite: bool = False
+    """replace the task's folder in it, with all languages"""
+    backbone: str = "pocket"
+    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
+    data: str = "pocket"
+    """pocket, hub, or a folder in XTREME's download layout"""
+    intermediate: Path | None = None
+    """folder of intermediate tasks; DATA/../intermediate by default"""
+    method: str = "lora"
+    """lora(r=8), bottleneck(reduction=4) or full, where the expression names none"""
+    seed: int = 0
+    """the seed of every module"""
+    store: Path = Path(".xadapt")
+    """where modules are kept"""
+    dry_run: bool = False
+    """show the plan and stop"""
+    lr: float | None = None
+    """peak learning rate; by default the method's"""
+    epochs: int | None = None
+    """passes over the training data; by default the task's"""
+    batch_size: int | None = None
+    """items an optimiser step; by default the task's"""
+    max_steps: int | None = None
+    """optimiser steps at most"""
+    max_length: int | None = None
+    """tokens a sequence; by default the task's"""
+    layer: int | None = None
+    """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1"""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto takes bf16 where the hardware has it and the width gains from it"""
+    threads: int | None = None
+    """CPU threads; by default all cores"""
+
+
+def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
+    """Train what is missing, predict, write; returns the files, none on a dry run."""
+    languages = None if options.langs == "all" else words(options.langs, "--langs")
+    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
+    if options.seed < 0:
+        raise UserError(f"--seed {options.seed}", expected="a whole number from 0")
+
+    from xadapt.official.submission import check_place, write_predictions
+    from xadapt.stack import parse
+    from xadapt.tasks import CATALOGUE, task_named
+
+    expression = options.expression
+    target = parse(expression, tuple(CATALOGUE)).target.task
+    if options.task is not None and options.task != target:
+        target = task_named(options.task).name
+        expression = f"{expression} > {target}"
+    task = task_named(target)
+    if task.role == "target":  # what else is wrong with another, the plan says better
+        check_place(options.out, task, overwrite=options.overwrite)  # now, not after hours of training
+
+    import torch
+
+    from xadapt import study
+    from xadapt.backbone import Backbone
+    from xadapt.data.sources import open_source
+    from xadapt.methods import parse_method
+    from xadapt.plan import Overrides, make_plan
+    from xadapt.report import Bars, plan_table
+    from xadapt.report_scores import print_predictions
+    from xadapt.store import Store
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    method = parse_method(options.method)
+    source = open_source(options.data, options.intermediate)
+    store = Store(options.store)
+    backbone = Backbone.from_pretrained(options.backbone, device=options.device, dtype=options.dtype)
+    plan = make_plan(
+        [expression],
+        backbone=backbone,
+        source=source,
+        method=method,
+        seeds=[options.seed],
+        languages=languages,
+        split=options.split,
+        overrides=Overrides(
+            options.lr,
+            options.epochs,
+            options.batch_size,
+            options.max_steps,
+            options.max_length,
+            options.layer,
+        ),
+    )
+    console.print(plan_table(plan, store))
+    if options.dry_run:
+        return []
+    made = study.predict(plan, store, watch=Bars(errors))
+    files = write_predictions(
+        options.out,
+        task,
+        {one.lang: (one.examples, one.predictions) for one in made},
+        provenance(plan, made),
+        overwrite=options.overwrite,
+    )
+    print_predictions(made, files, console)
+    return files
+
+
+def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:
+    """What the predictions come from: expression, modules, backbone, data."""
+    (evaluation,) = plan.evaluations
+    return {
+        "expression": evaluation.expr,
+        "seed": evaluation.seed,
+        "split": evaluation.split,
+        "max_length": evaluation.max_length,
+        "layer": evaluation.layer,
+        "modules": [
+            {"expression": str(step.stack), "address": step.address} for step in plan.chain(evaluation.module)
+        ],
+        "backbone": {
+            "name": plan.backbone.name,
+            "fingerprint": plan.backbone.fingerprint,
+            "dtype": str(plan.backbone.dtype).removeprefix("torch."),
+        },
+        "data": {"source": plan.source.name, "revisions": {one.lang: one.revision for one in made}},
+    }

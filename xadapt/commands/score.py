@@ -1,0 +1,56 @@
+"""``xadapt score``: folders of predictions, any system's, against gold data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from xadapt.commands.checks import check_writable, words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xadapt.official.scoring import FolderScores
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score a folder of predictions in XTREME's submission layout, whoever made it."""
+
+    folder: tyro.conf.Positional[Path]
+    """<task>/test-<language>.tsv, json or jsonl below it, as XTREME's evaluate.py reads them"""
+    labels: str
+    """the gold data: a folder in XTREME's download layout; or pocket, hub"""
+    tasks: str = "all"
+    """tasks to score, such as xnli,udpos; all that the folder has by default"""
+    split: Literal["auto", "dev", "test"] = "auto"
+    """what was predicted; auto is what the predictions say themselves, else test where it has real
+    labels, else dev"""
+    json: Path | None = None
+    """write the scores there as well"""
+
+
+def score(options: Score, console: Console, errors: Console) -> FolderScores:
+    """Score, print per task, language and group, and write JSON where asked."""
+    if options.json is not None:
+        check_writable(options.json)
+
+    from xadapt.data.sources import open_source
+    from xadapt.official.scoring import score_folder
+    from xadapt.report import Bars, write_json
+    from xadapt.report_scores import print_scores, scores_as_json
+
+    found = score_folder(
+        options.folder,
+        open_source(options.labels),
+        tasks=None if options.tasks == "all" else words(options.tasks, "--tasks"),
+        split=None if options.split == "auto" else options.split,
+        watch=Bars(errors),
+    )
+    print_scores(found, console)
+    if options.json is not None:
+        write_json(options.json, scores_as_json(found))
+    return found
