@@ -10,13 +10,15 @@ import datetime
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from xadapt.disk import digest, file_digest, read_json
 from xadapt.errors import UserError
+from xadapt.methods import Full, Method
 
 SCHEMA: Final = 1
-WEIGHTS: Final = ("adapter_model.safetensors", "model.safetensors")
+WeightsFile = Literal["adapter_model.safetensors", "model.safetensors"]
+WEIGHTS: Final[tuple[WeightsFile, ...]] = ("adapter_model.safetensors", "model.safetensors")
 HEAD, CONFIG, MANIFEST, CARD = "head.safetensors", "adapter_config.json", "manifest.json", "README.md"
 OWN_KEYS: Final = ("schema", "address", "files", "created", "versions", "sha256")
 
@@ -32,6 +34,11 @@ def address_of(determinants: Mapping[str, Any]) -> str:
         TypeError, ValueError: they are not plain JSON, or have a NaN.
     """
     return digest(determinants)[:20]
+
+
+def weights_file_of(method: Method) -> WeightsFile:
+    """What a module of ``method`` calls its weights: as HF does a model's, and peft an adapter's."""
+    return "model.safetensors" if isinstance(method, Full) else "adapter_model.safetensors"
 
 
 def sealed(address: str, manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:

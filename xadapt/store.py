@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xadapt.card import ModuleInfo, card, describe
 from xadapt.cells import Cells
@@ -35,14 +35,25 @@ from xadapt.disk import (
     write_tensors,
 )
 from xadapt.errors import UserError
-from xadapt.proof import CARD, CONFIG, HEAD, MANIFEST, OWN_KEYS, WEIGHTS, address_of, peek, prove, sealed
+from xadapt.proof import (
+    CARD,
+    CONFIG,
+    HEAD,
+    MANIFEST,
+    OWN_KEYS,
+    WEIGHTS,
+    WeightsFile,
+    address_of,
+    peek,
+    prove,
+    sealed,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of", "load_checkpoint", "save_checkpoint"]
 
-WeightsFile = Literal["adapter_model.safetensors", "model.safetensors"]
 _ADDRESS = re.compile(r"[0-9a-f]{20}")
 _ABANDONED = 3600.0  # seconds after which nobody can still be writing a temporary folder
 

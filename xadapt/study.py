@@ -14,10 +14,10 @@ from xadapt.errors import UserError
 from xadapt.evaluate import evaluate
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item
-from xadapt.methods import Full
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.weights import fill
 from xadapt.plan import SCORING_VERSION, Evaluation, ModuleStep, Plan
+from xadapt.proof import weights_file_of
 from xadapt.randomness import generator, seeded
 from xadapt.results import Baseline, Cell, ModuleRow, Results, Unwatched, Watch
 from xadapt.store import Saved, Store, address_of
@@ -127,9 +127,7 @@ class _Run:
             head=result.head,
             config=mounted.config,
             manifest=self._manifest(step, result, len(examples), len(dev_examples)),
-            weights_file="model.safetensors"
-            if isinstance(step.method, Full)
-            else "adapter_model.safetensors",
+            weights_file=weights_file_of(step.method),
         )
         self.store.done(step.address)
 
