@@ -31,7 +31,9 @@ LEVELS = {
     "cells": 10,
     "card": 10,
     "proof": 10,
+    "studies": 10,
     "store": 11,
+    "upkeep": 12,
     "evaluate": 12,
     "train": 13,
     "measure": 12,
@@ -39,6 +41,7 @@ LEVELS = {
     "plan": 14,
     "study": 15,
     "report": 16,
+    "cli_modules": 17,
     "cli": 17,
     "__main__": 18,
     "": 19,  # xadapt itself: its public names

@@ -7,7 +7,10 @@ address by what the manifest says determined it.
 from __future__ import annotations
 
 import datetime
+import errno
 import importlib.metadata
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -95,6 +98,16 @@ def prove(folder: Path, address: str) -> dict[str, Any]:
     for name, said in manifest["files"].items():
         _prove_file(folder / name, said)
     return manifest
+
+
+def copy_module(folder: Path, place: Path) -> None:
+    """Copy the files of a proven module into the empty folder ``place``, and nothing else; OSError."""
+    manifest = peek(folder)
+    if manifest is None:  # removed since it was proven
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for name in (*manifest["files"], CARD, MANIFEST):
+        if (folder / name).exists() or name != CARD:
+            shutil.copyfile(folder / name, place / name)
 
 
 def _prove_file(file: Path, said: Mapping[str, Any]) -> None:

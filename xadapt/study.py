@@ -31,7 +31,19 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
     Raises:
         UserError: broken data, a store that cannot be written, a module that does not fit.
     """
+    _record(plan, store)
     return _Run(plan, store, watch or Unwatched()).all(baselines)
+
+
+def _record(plan: Plan, store: Store) -> None:
+    """Have the store keep what the study refers to, from before its first module is looked for."""
+    facts = {
+        "backbone": plan.backbone.name,
+        "data": plan.source.name,
+        "seeds": sorted({e.seed for e in plan.evaluations}),
+    }
+    expressions = dict.fromkeys(e.expr for e in plan.evaluations)
+    store.studies.keep("run", list(expressions), [step.address for step in plan.modules], facts)
 
 
 class _Run:
