@@ -163,10 +163,11 @@ def copy(store: Store, address: str, target: Store) -> tuple[str, ...]:
     chain = closure(store, [address])
     target.studies.keep("copy", [str(manifest.get("expression", ""))], chain)
     for each in chain:
+        saved = store.load(each)
         if target.has(each):
             target.load(each)
         else:
-            target.take_in(store.load(each).path)
+            target.take_in(saved.path)
     return chain
 
 
