@@ -34,6 +34,7 @@ LEVELS = {
     "studies": 10,
     "store": 11,
     "upkeep": 12,
+    "share": 13,
     "evaluate": 12,
     "train": 13,
     "measure": 12,
