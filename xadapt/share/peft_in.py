@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 from torch import Tensor
 
@@ -108,7 +109,12 @@ def _refuse(config: Mapping[str, Any], path: Path) -> None:
             do="train a LoRA; for bottleneck adapters save them with the library adapters",
             path=path,
         )
-    wrong = [f"{key}={value!r}" for key, value in sorted(config.items()) if value and key not in _UNDERSTOOD]
+    usual = LoraConfig().to_dict()
+    wrong = [
+        f"{key}={value!r}"
+        for key, value in sorted(config.items())
+        if value and key not in _UNDERSTOOD and value != usual.get(key)
+    ]
     if config.get("bias", "none") != "none":
         wrong.append(f"bias={config['bias']!r}")
     if config.get("init_lora_weights", True) not in _STARTS:
