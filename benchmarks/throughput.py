@@ -48,9 +48,10 @@ from xadapt.evaluate import predict
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
 from xadapt.measure import Spread, interleaved, peak_bytes, ratios, synchronise, timed
-from xadapt.methods import Full, Method, parse_method
+from xadapt.methods import Method, parse_method
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.lora import lora_config
+from xadapt.proof import weights_file_of
 from xadapt.randomness import generator, seeded
 from xadapt.store import Store, address_of
 from xadapt.tasks import task_named
@@ -221,7 +222,7 @@ def stored_bytes(bench: Bench, mounted: Mounted, head: nn.Module, method: Method
             head={k: p.detach().cpu() for k, p in head.named_parameters()},
             config=mounted.config,
             manifest={"determinants": determinants},
-            weights_file="model.safetensors" if isinstance(method, Full) else "adapter_model.safetensors",
+            weights_file=weights_file_of(method),
         )
         return sum(f.stat().st_size for f in saved.path.iterdir())
 

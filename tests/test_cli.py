@@ -170,3 +170,40 @@ def test_it_is_a_module_too() -> None:
         [sys.executable, "-m", "xadapt", "run", "--help"], capture_output=True, text=True, check=True
     )
     assert "--backbone" in done.stdout
+
+
+def test_modules_are_shown_copied_swept_and_removed(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "mnli > xnli", "xnli", *COMMON])
+    capsys.readouterr()
+    main(["modules", "studies"])
+    study = next(word for word in capsys.readouterr().out.split() if len(word) == 16)
+    addresses = {
+        p.name: json.loads((p / "manifest.json").read_text()) for p in world.glob(".xadapt/modules/*")
+    }
+    mnli = next(a for a, m in addresses.items() if m["task"] == "mnli")
+    top = next(a for a, m in addresses.items() if m["determinants"]["below"] == mnli)
+    main(["modules", "show", top[:8]])
+    said = capsys.readouterr().out
+    assert mnli in said
+    assert "mnli@lora > xnli@lora" in said
+    assert "head.safetensors" in said
+
+    main(["modules", "cp", top, "--to", "other"])
+    main(["modules", "verify", "--store", "other"])
+    assert "2 modules, 0 broken" in capsys.readouterr().out
+    assert "stand on" in fails(capsys, "modules", "rm", mnli)
+    main(["modules", "gc"])
+    assert "removed 0 modules" in capsys.readouterr().out
+    main(["modules", "rm", top])
+    main(["modules", "forget", study])
+    assert "no record of a study" in fails(capsys, "modules", "gc")
+    main(["run", "xnli", *COMMON])
+    capsys.readouterr()
+    main(["modules", "gc", "--dry-run"])
+    assert "would remove 1 modules" in capsys.readouterr().out
+    main(["modules", "gc"])
+    assert "removed 1 modules" in capsys.readouterr().out
+    main(["modules"])
+    assert "1 modules," in capsys.readouterr().out
+    for words in (["show", "../.."], ["rm", "0" * 20], ["rm"], ["cp", "--to", "x"], ["forget", "../x"]):
+        fails(capsys, "modules", *words)

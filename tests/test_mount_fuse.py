@@ -91,7 +91,10 @@ def test_coefficients_of_one_and_zero_pick_a_module(backbone: Backbone) -> None:
     chosen = torch.zeros(backbone.layers, 3)
     chosen[:, 1] = 1.0
     torch.testing.assert_close(
-        outputs(backbone, Fused("fuse", parts, {NAME: chosen})), outputs(backbone, parts[1]), atol=2e-6, rtol=0
+        outputs(backbone, Fused("fuse", parts, {NAME: chosen})),
+        outputs(backbone, parts[1]),
+        atol=2e-6,
+        rtol=0,
     )
 
 
@@ -197,7 +200,10 @@ def test_layers_are_dropped_from_a_fusion_and_a_merge_below_another_module(
     merged = Merged("mean", "mean", tuple((1.0, part) for part in parts))
     each = Merged("mean", "mean", tuple((1.0, Dropped(part, 0, 1)) for part in parts))
     torch.testing.assert_close(
-        outputs(backbone, Dropped(merged, 0, 1), top, fold=fold), outputs(backbone, each, top), atol=1e-5, rtol=0
+        outputs(backbone, Dropped(merged, 0, 1), top, fold=fold),
+        outputs(backbone, each, top),
+        atol=1e-5,
+        rtol=0,
     )
 
 

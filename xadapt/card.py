@@ -68,12 +68,13 @@ def _score(dev: Mapping[str, Any]) -> str:
     return f"{dev.get('metric', '')} {shown}".strip()
 
 
-def card(manifest: Mapping[str, Any]) -> str:
-    """The ``README.md`` of a module."""
+def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says, row by row; only what the manifest knows."""
     info = describe(Path(manifest["address"]), manifest)
     data = _said(manifest, "data")
     source = data if isinstance(data, dict) else {}
     rows = {
+        "expression": info.expression,
         "backbone": info.backbone,
         "method": info.method,
         "task": info.task,
@@ -86,7 +87,13 @@ def card(manifest: Mapping[str, Any]) -> str:
         "parameters": info.parameters,
         "made": info.created,
     }
-    lines = [f"- {key}: {value}" for key, value in rows.items() if value not in ("", None)]
+    return {key: value for key, value in rows.items() if value not in ("", None)}
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """The ``README.md`` of a module."""
+    info = describe(Path(manifest["address"]), manifest)
+    lines = [f"- {key}: {value}" for key, value in facts(manifest).items()]
     return "\n".join(
         [
             f"# {info.expression or info.address}",

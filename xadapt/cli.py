@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from xadapt.commands.checks import above_zero, check_writable, whole, words
+from xadapt.commands.modules import Modules, modules
 from xadapt.commands.predict import Predict, predict
 from xadapt.commands.score import Score, score
 from xadapt.console import one_message, wide
@@ -80,16 +81,6 @@ class Run:
     """put scores that need no model beside the results"""
 
 
-@dataclass(frozen=True)
-class Modules:
-    """Show what the store holds, or prove every module in it."""
-
-    action: tyro.conf.Positional[Literal["ls", "verify"]] = "ls"
-    """ls lists; verify reads every file and checks it against its manifest"""
-    store: Path = Path(".xadapt")
-    """where modules and scores are kept"""
-
-
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
     | Annotated[Run, tyro.conf.subcommand("run")]
@@ -101,7 +92,17 @@ Command = (
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: exits with status 2 and one message on anything the user can put right."""
-    command = tyro.cli(Command, prog="xadapt", args=arguments, description=__doc__)
+    command = tyro.cli(
+        Command,
+        prog="xadapt",
+        args=arguments,
+        description=__doc__,
+        config=(
+            tyro.conf.CascadeSubcommandArgs,
+            tyro.conf.OmitSubcommandPrefixes,
+            tyro.conf.OmitArgPrefixes,
+        ),
+    )
     console, errors = wide(), wide(stderr=True)
     with one_message():
         match command:
@@ -114,7 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
             case Score():
                 score(command, console, errors)
             case Modules():
-                show_modules(command, console)
+                modules(command, console)
 
 
 def execute(options: Run, console: Console, errors: Console) -> Results | None:
@@ -191,60 +192,6 @@ def show_tasks(options: Tasks, console: Console) -> None:
             " ".join(task.languages),
             f"{task.summary}\n[dim]{task.url}[/]",
             task.licence,
-        )
-    console.print(table)
-
-
-def show_modules(options: Modules, console: Console) -> None:
-    """``xadapt modules`` and ``xadapt modules verify``"""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from xadapt.report import size
-    from xadapt.store import Store
-
-    store = Store(options.store)
-    if options.action == "verify":
-        results = store.verify()
-        for address, expression, problem in results:
-            state = "[green]ok[/]" if problem is None else "[red]broken[/]"
-            console.print(f"{state}  {address}  {escape(expression)}")
-            if problem is not None:
-                console.print(f"        {problem}", markup=False)
-        broken = sum(problem is not None for _, _, problem in results)
-        console.print(f"{len(results)} modules, {broken} broken")
-        if broken:
-            raise UserError(
-                f"{broken} of {len(results)} modules in {options.store} are broken",
-                do="remove their folders; the next run trains them again",
-            )
-        return
-    table = Table(title=f"modules in {options.store}", title_justify="left")
-    for column in (
-        "address",
-        "expression",
-        "seed",
-        "method",
-        "backbone",
-        "data",
-        "dev",
-        "parameters",
-        "on disk",
-        "made",
-    ):
-        table.add_column(column)
-    for m in store.modules():
-        table.add_row(
-            m.address,
-            escape(m.expression),
-            str(m.seed),
-            m.method,
-            m.backbone,
-            m.data,
-            m.dev,
-            f"{m.parameters:,}",
-            size(m.bytes),
-            m.created,
         )
     console.print(table)
 

@@ -7,16 +7,21 @@ address by what the manifest says determined it.
 from __future__ import annotations
 
 import datetime
+import errno
 import importlib.metadata
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from xadapt.disk import digest, file_digest, read_json
 from xadapt.errors import UserError
+from xadapt.methods import Full, Method
 
 SCHEMA: Final = 1
-WEIGHTS: Final = ("adapter_model.safetensors", "model.safetensors")
+WeightsFile = Literal["adapter_model.safetensors", "model.safetensors"]
+WEIGHTS: Final[tuple[WeightsFile, ...]] = ("adapter_model.safetensors", "model.safetensors")
 HEAD, CONFIG, MANIFEST, CARD = "head.safetensors", "adapter_config.json", "manifest.json", "README.md"
 OWN_KEYS: Final = ("schema", "address", "files", "created", "versions", "sha256")
 
@@ -32,6 +37,11 @@ def address_of(determinants: Mapping[str, Any]) -> str:
         TypeError, ValueError: they are not plain JSON, or have a NaN.
     """
     return digest(determinants)[:20]
+
+
+def weights_file_of(method: Method) -> WeightsFile:
+    """What a module of ``method`` calls its weights: as HF does a model's, and peft an adapter's."""
+    return "model.safetensors" if isinstance(method, Full) else "adapter_model.safetensors"
 
 
 def sealed(address: str, manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -92,6 +102,16 @@ def prove(folder: Path, address: str) -> dict[str, Any]:
     for name, said in manifest["files"].items():
         _prove_file(folder / name, said)
     return manifest
+
+
+def copy_module(folder: Path, place: Path) -> None:
+    """Copy the files of a proven module into the empty folder ``place``, and nothing else; OSError."""
+    manifest = peek(folder)
+    if manifest is None:  # removed since it was proven
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for name in (*manifest["files"], CARD, MANIFEST):
+        if (folder / name).exists() or name != CARD:
+            shutil.copyfile(folder / name, place / name)
 
 
 def _prove_file(file: Path, said: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@
     ROOT/work/<address>/        what a training run needs to resume; gone when it is done
     ROOT/locks/<address>.lock   held by the process that trains the module
     ROOT/cells/                 scores: see xadapt.cells
+    ROOT/studies/, ROOT/names/  why modules are kept: see xadapt.studies
 
 How a module proves itself when it is loaded: see xadapt.proof.
 """
@@ -12,14 +13,13 @@ How a module proves itself when it is loaded: see xadapt.proof.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xadapt.card import ModuleInfo, card, describe
 from xadapt.cells import Cells
@@ -35,15 +35,27 @@ from xadapt.disk import (
     write_tensors,
 )
 from xadapt.errors import UserError
-from xadapt.proof import CARD, CONFIG, HEAD, MANIFEST, OWN_KEYS, WEIGHTS, address_of, peek, prove, sealed
+from xadapt.proof import (
+    CARD,
+    CONFIG,
+    HEAD,
+    MANIFEST,
+    OWN_KEYS,
+    WEIGHTS,
+    WeightsFile,
+    address_of,
+    copy_module,
+    peek,
+    prove,
+    sealed,
+)
+from xadapt.studies import ADDRESS, Studies
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of", "load_checkpoint", "save_checkpoint"]
 
-WeightsFile = Literal["adapter_model.safetensors", "model.safetensors"]
-_ADDRESS = re.compile(r"[0-9a-f]{20}")
 _ABANDONED = 3600.0  # seconds after which nobody can still be writing a temporary folder
 
 
@@ -81,6 +93,7 @@ class Store:
         self.root = Path(root)
         self._modules = self.root / "modules"
         self._cells = Cells(self.root / "cells")
+        self.studies = Studies(self.root)
 
     # -- modules ----------------------------------------------------------------------------
 
@@ -128,24 +141,28 @@ class Store:
             raise ValueError(f"the store fills in these keys of a manifest itself: {', '.join(taken)}")
         if not weights or weights_file not in WEIGHTS:
             raise ValueError(f"a module has weights, in one of {WEIGHTS}")
-        with explained(place):
-            self._sweep()
-            part = temporary(self._modules, address)
-            try:
-                write_tensors(part / weights_file, weights)
-                write_tensors(part / HEAD, head)
-                if config is not None:
-                    (part / CONFIG).write_text(json_text(config, indent=2), encoding="utf-8")
-                full = sealed(address, manifest, part)
-                (part / CARD).write_text(card(full), encoding="utf-8")
-                (part / MANIFEST).write_text(json_text(full, indent=2), encoding="utf-8")
-                for file in part.iterdir():
-                    sync(file)
-                sync(part)
-                self._place(part, place)
-                sync(self._modules)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+        with self._new(place) as part:
+            write_tensors(part / weights_file, weights)
+            write_tensors(part / HEAD, head)
+            if config is not None:
+                (part / CONFIG).write_text(json_text(config, indent=2), encoding="utf-8")
+            full = sealed(address, manifest, part)
+            (part / CARD).write_text(card(full), encoding="utf-8")
+            (part / MANIFEST).write_text(json_text(full, indent=2), encoding="utf-8")
+        return self.load(address)
+
+    def take_in(self, folder: Path) -> Saved:
+        """Put a copy of a module's folder, from another store or anywhere, in its place here.
+
+        Raises:
+            UserError: it is no sound module, before or after; the disk refuses.
+        """
+        address = str((peek(folder) or {}).get("address", folder.name))
+        with explained(folder, "read"):
+            prove(folder, _checked(address))
+        with self._new(self.path(address)) as part:
+            copy_module(folder, part)
+            prove(part, address)
         return self.load(address)
 
     def load(self, address: str) -> Saved:
@@ -210,6 +227,21 @@ class Store:
         finally:
             lock.release()
 
+    def locked(self, address: str) -> bool:
+        """Whether a process holds the module's lock at this moment."""
+        from filelock import FileLock, Timeout
+
+        path = self.root / "locks" / f"{_checked(address)}.lock"
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
     # -- what a training run keeps, and scores -----------------------------------------------
 
     def work(self, address: str) -> Path:
@@ -241,7 +273,7 @@ class Store:
         """What the store holds, oldest first. What has no manifest is left to ``verify``."""
         found = []
         for path in _entries(self._modules):
-            if _ADDRESS.fullmatch(path.name) and (manifest := peek(path)):
+            if ADDRESS.fullmatch(path.name) and (manifest := peek(path)):
                 found.append(describe(path, manifest))
         return sorted(found, key=lambda info: (info.created, info.address))
 
@@ -262,18 +294,43 @@ class Store:
             found.append(Check(path.name, expression, problem))
         return found
 
-    def leftovers(self) -> list[tuple[Path, str]]:
-        """What stopped runs have left, and what it is; no fault, and nothing that is ever loaded."""
+    def leftovers(self, *, abandoned: bool = False) -> list[tuple[Path, str]]:
+        """What stopped runs have left, and what it is; no fault, and nothing that is ever loaded.
+
+        Args:
+            abandoned: without the temporaries that someone may still be writing.
+        """
         saving = [path for path in _entries(self._modules) if path.name.startswith(TEMPORARY)]
+        saving = [path for path in saving if not abandoned or _age(path) > _ABANDONED]
         return [(path, "left by a run that was stopped while saving") for path in saving] + [
             (path, "a checkpoint to resume training from") for path in _entries(self.root / "work")
         ]
 
+    def discard(self, leftover: Path) -> None:
+        """Remove what ``leftovers`` named; harmless where it is gone."""
+        shutil.rmtree(leftover, ignore_errors=True)
+
     # -- how --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _new(self, place: Path) -> Iterator[Path]:
+        """An empty folder to be filled, which then is at ``place``, whole; or, on an error, nowhere."""
+        with explained(place):
+            self._sweep()
+            part = temporary(self._modules, place.name)
+            try:
+                yield part
+                for file in part.iterdir():
+                    sync(file)
+                sync(part)
+                self._place(part, place)
+                sync(self._modules)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
 
     def _prove(self, path: Path) -> dict[str, Any]:
         """The manifest of the module at ``path``, proven; UserError, OSError."""
-        if path.is_symlink() or not _ADDRESS.fullmatch(path.name):
+        if path.is_symlink() or not ADDRESS.fullmatch(path.name):
             raise UserError(
                 "not a module", expected="a folder named by its address", do="move it elsewhere", path=path
             )
@@ -304,17 +361,20 @@ class Store:
     def _sweep(self) -> None:
         """Remove what runs that were killed while saving have left, once it is old enough."""
         for path in _entries(self._modules):
-            if path.name.startswith(TEMPORARY):
-                try:
-                    age = time.time() - path.lstat().st_mtime
-                except FileNotFoundError:  # whose it is was quicker
-                    continue
-                if age > _ABANDONED:
-                    shutil.rmtree(path, ignore_errors=True)
+            if path.name.startswith(TEMPORARY) and _age(path) > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last change; 0 for what has just gone: whose it is was quicker."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _checked(address: str) -> str:
-    if not _ADDRESS.fullmatch(address):
+    if not ADDRESS.fullmatch(address):
         raise UserError(
             f"{address!r} is not an address of the store",
             expected="20 hexadecimal digits",

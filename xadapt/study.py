@@ -16,10 +16,10 @@ from xadapt.errors import UserError
 from xadapt.evaluate import evaluate, predictions
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
-from xadapt.methods import Full
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.weights import fill
 from xadapt.plan import SCORING_VERSION, Evaluation, ModuleStep, Plan
+from xadapt.proof import weights_file_of
 from xadapt.randomness import generator, seeded
 from xadapt.results import Baseline, Cell, ModuleRow, Predicted, Results, Unwatched, Watch
 from xadapt.store import Saved, Store, address_of
@@ -33,6 +33,7 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
     Raises:
         UserError: broken data, a store that cannot be written, a module that does not fit.
     """
+    _record(plan, store)
     return _Run(plan, store, watch or Unwatched()).all(baselines)
 
 
@@ -44,12 +45,24 @@ def predict(plan: Plan, store: Store, *, watch: Watch | None = None) -> list[Pre
         UserError: as ``run``.
     """
     (evaluation,) = plan.evaluations
+    _record(plan, store)
     job = _Run(plan, store, watch or Unwatched())
     for step in plan.modules:
         job.module(step)
     made = job.predictions(evaluation)
     plan.backbone.verify()
     return made
+
+
+def _record(plan: Plan, store: Store) -> None:
+    """Have the store keep what the study refers to, from before its first module is looked for."""
+    facts = {
+        "backbone": plan.backbone.name,
+        "data": plan.source.name,
+        "seeds": sorted({e.seed for e in plan.evaluations}),
+    }
+    expressions = dict.fromkeys(e.expr for e in plan.evaluations)
+    store.studies.keep("run", list(expressions), [step.address for step in plan.modules], facts)
 
 
 class _Run:
@@ -146,9 +159,7 @@ class _Run:
             head=result.head,
             config=mounted.config,
             manifest=self._manifest(step, result, len(examples), len(dev_examples)),
-            weights_file="model.safetensors"
-            if isinstance(step.method, Full)
-            else "adapter_model.safetensors",
+            weights_file=weights_file_of(step.method),
         )
         self.store.done(step.address)
 

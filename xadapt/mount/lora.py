@@ -60,9 +60,14 @@ class LoRAs:
 
 
 def lora_config(method: LoRA, model: XLMRobertaModel) -> LoraConfig:
-    """peft's configuration; the linears are named so that only encoder layers match,
-    in a bare encoder and below a head alike."""
-    layers = "|".join(str(i) for i in layer_range(method.layers, model.config.num_hidden_layers))
+    """peft's configuration of a method on a model."""
+    return config_of(method, model.config.num_hidden_layers)
+
+
+def config_of(method: LoRA, n_layers: int) -> LoraConfig:
+    """peft's configuration of a method on an encoder of ``n_layers``; the linears are named so that
+    only encoder layers match, in a bare encoder and below a head alike."""
+    layers = "|".join(str(i) for i in layer_range(method.layers, n_layers))
     return LoraConfig(
         r=method.r,
         lora_alpha=method.alpha,

@@ -1,0 +1,340 @@
+"""What another library saved gives the same logits as a module of the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import AutoAdapterModel, ConfigUnion, LoRAConfig, ParBnConfig, SeqBnConfig, SeqBnInvConfig
+from adapters import init as init_adapters
+from peft import IA3Config, LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from share_common import KINDS, SEQUENCES, assert_equal, logits, theirs, tiny_folder
+from torch import nn
+from transformers import XLMRobertaForSequenceClassification
+
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.share.adapters_out import export_adapters
+from xadapt.share.chain import chain
+from xadapt.share.heads import FORMS
+from xadapt.share.peft_out import export_peft
+from xadapt.share.taking import take
+from xadapt.store import Saved, Store
+from xadapt.tasks import task_named
+
+LINEARS = ["query", "key", "value", "dense"]
+ENCODER = r".*encoder\.layer\.\d+\..*\.(query|key|value|dense)"
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    return tiny_folder(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def shaken(model: nn.Module, words: Sequence[str]) -> nn.Module:
+    """As after training: the parameters whose names hold one of the words have moved."""
+    draw = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if any(word in name for word in words):
+            parameter.data.add_(torch.randn(parameter.shape, generator=draw) * 0.2)
+    return model.eval()
+
+
+def peft_model(backbone: Backbone, kind: str = "classify", **options: Any) -> Any:
+    form = FORMS[kind]
+    labels = task_named(KINDS[kind]).labels
+    base = form.auto.from_pretrained(backbone.name, **({"num_labels": len(labels)} if labels else {}))
+    given = {
+        "r": 4,
+        "target_modules": ENCODER,
+        "task_type": form.peft,
+        "modules_to_save": list(form.save),
+    } | options
+    config = IA3Config if given.pop("ia3", False) else LoraConfig
+    return shaken(get_peft_model(base, config(**given)), ["lora_", "modules_to_save"])
+
+
+def taken(store: Store, backbone: Backbone, folder: Path, kind: str = "classify", **options: Any) -> Saved:
+    task = task_named(KINDS[kind])
+    given = {"task": task.name, "name": "theirs", "labels": list(task.labels) or None} | options
+    return take(folder, store, backbone, **given)
+
+
+# -- from PEFT ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_peft_module_of_every_kind_gives_the_same_logits(
+    store: Store, backbone: Backbone, tmp_path: Path, kind: str
+) -> None:
+    model = peft_model(backbone, kind)
+    model.save_pretrained(tmp_path / "peft")
+    saved = taken(store, backbone, tmp_path / "peft", kind)
+    assert_equal(theirs(model, kind), logits(store, backbone, saved.address))
+    assert store.studies.names() == {"theirs": saved.address}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "alpha": {"lora_alpha": 3},
+    "rsLoRA": {"use_rslora": True, "lora_alpha": 5},
+    "query only": {"target_modules": ["query"]},
+    "two layers in the middle": {"target_modules": ["query", "value"], "layers_to_transform": [1, 2]},
+    "rank pattern": {"rank_pattern": {"query": 2, "layer.1.*.value": 7}},
+    "alpha pattern": {"alpha_pattern": {"key": 32, "layer.2.*.dense": 1}},
+    "all patterns, rsLoRA": {
+        "use_rslora": True,
+        "rank_pattern": {"query": 2},
+        "alpha_pattern": {"key": 32},
+        "lora_alpha": 7,
+    },
+    "DoRA": {"use_dora": True},
+    "DoRA, rsLoRA, patterns": {
+        "use_dora": True,
+        "use_rslora": True,
+        "rank_pattern": {"query": 2},
+        "target_modules": ["query", "value"],
+    },
+}
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_variants_that_can_be_represented_are_exact(
+    store: Store, backbone: Backbone, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model = peft_model(backbone, **options)
+    model.save_pretrained(tmp_path / "peft")
+    saved = taken(store, backbone, tmp_path / "peft")
+    assert_equal(theirs(model, "classify"), logits(store, backbone, saved.address))
+
+
+def test_out_and_in_again_is_the_same_module(store: Store, backbone: Backbone, tmp_path: Path) -> None:
+    model = peft_model(backbone, lora_alpha=6)
+    model.save_pretrained(tmp_path / "peft")
+    first = taken(store, backbone, tmp_path / "peft")
+    export_peft(chain(store, first.address), backbone, tmp_path / "out")
+    second = taken(store, backbone, tmp_path / "out", name="again")
+    assert all(torch.equal(t, second.weights[k]) for k, t in first.weights.items())
+    assert all(torch.equal(t, second.head[k]) for k, t in first.head.items())
+    assert first.manifest["method"] == second.manifest["method"] == "lora(r=4, alpha=6)"
+
+
+def test_labels_are_put_into_the_task_s_order(store: Store, backbone: Backbone, tmp_path: Path) -> None:
+    model = peft_model(backbone)
+    model.save_pretrained(tmp_path / "peft")
+    saved = taken(store, backbone, tmp_path / "peft", labels=["contradiction", "entailment", "neutral"])
+    own = logits(store, backbone, saved.address)
+    assert_equal([row[[1, 2, 0]] for row in theirs(model, "classify")], own)
+
+
+def test_an_import_says_where_it_came_from_and_is_found_again(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    peft_model(backbone).save_pretrained(tmp_path / "peft")
+    saved = taken(store, backbone, tmp_path / "peft")
+    assert saved.manifest["data"]["source"] == "imported from peft"
+    assert saved.manifest["determinants"]["imported"]["from"] == "peft"
+    assert taken(store, backbone, tmp_path / "peft", name="other").address == saved.address
+    weights = load_file(tmp_path / "peft" / "adapter_model.safetensors")
+    save_file({k: t * 2 for k, t in weights.items()}, tmp_path / "peft" / "adapter_model.safetensors")
+    assert taken(store, backbone, tmp_path / "peft", name="third").address != saved.address
+    with pytest.raises(UserError, match="belongs to module"):
+        taken(store, backbone, tmp_path / "peft")
+
+
+def test_a_module_without_a_head_can_be_taken(store: Store, backbone: Backbone, tmp_path: Path) -> None:
+    peft_model(backbone).save_pretrained(tmp_path / "peft")
+    saved = taken(store, backbone, tmp_path / "peft", with_head=False, task="xquad")
+    assert saved.head == {}
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "IA3": ({"ia3": True, "r": None, "feedforward_modules": [], "target_modules": ["key"]}, "type IA3"),
+    "biases": ({"bias": "lora_only"}, "bias='lora_only'"),
+    "a bias of its own": ({"lora_bias": True}, "lora_bias=True"),
+    "PiSSA": ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'"),
+    "embeddings": ({"target_modules": ["word_embeddings"]}, "lora_embedding_A"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), REFUSED.values(), ids=REFUSED)
+def test_variants_that_cannot_be_represented_are_refused_by_name(
+    store: Store, backbone: Backbone, tmp_path: Path, options: dict[str, Any], says: str
+) -> None:
+    given = {k: v for k, v in options.items() if v is not None}
+    if "ia3" in given:
+        base = XLMRobertaForSequenceClassification.from_pretrained(backbone.name)
+        given.pop("ia3")
+        get_peft_model(base, IA3Config(**given)).save_pretrained(tmp_path / "peft")
+    else:
+        peft_model(backbone, **given).save_pretrained(tmp_path / "peft")
+    with pytest.raises(UserError, match=says):
+        taken(store, backbone, tmp_path / "peft")
+    assert store.modules() == []
+    assert store.studies.names() == {}
+
+
+def test_what_does_not_fit_is_refused(store: Store, backbone: Backbone, tmp_path: Path) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone).save_pretrained(folder)
+    for options, says in (
+        ({"labels": None}, "does not say what the 3 rows"),
+        ({"labels": ["yes", "no", "maybe"]}, "head for the labels yes"),
+        ({"task": "qqp"}, "head for 3 labels"),
+        ({"task": "squad_v1"}, "the head lacks qa_outputs"),
+        ({"task": "tatoeba"}, "no head that could be imported"),
+        ({"name": "mean"}, "cannot be the name"),
+        ({"name": "../x"}, "cannot be the name"),
+        ({"name": "mnli"}, "is a task"),
+        ({"task": "mnly"}, "did you mean 'mnli'"),
+    ):
+        with pytest.raises(UserError, match=says):
+            taken(store, backbone, folder, **options)
+    wide = tiny_folder(tmp_path / "wide")
+    narrow = Backbone(wide.name, wide.model, wide.tokenizer)
+    with pytest.raises(UserError, match=r"trained on .*\n.*\n.*--any-base"):
+        taken(store, narrow, folder)
+    assert taken(store, narrow, folder, any_base=True)
+    with pytest.raises(UserError, match="not a module's folder"):
+        taken(store, backbone, tmp_path)
+
+
+def test_weights_that_are_missing_altered_or_pickled_are_refused(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone).save_pretrained(folder)
+    path = folder / "adapter_model.safetensors"
+    sound, weights = path.read_bytes(), load_file(path)
+    name = next(k for k in weights if "lora_A" in k)
+    for broken, says in (
+        ({k: t for k, t in weights.items() if k != name}, "has lora_B"),
+        (weights | {name: torch.zeros(3, 3)}, "lora_A"),
+        (weights | {"stranger": torch.zeros(1)}, "'stranger' cannot be represented"),
+        (weights | {name.replace("layer.0", "layer.9"): torch.zeros(1)}, "layer 9"),
+        ({k: torch.zeros_like(t) if "lora_B" in k else t for k, t in weights.items()}, "changes nothing"),
+    ):
+        save_file(broken, path)
+        with pytest.raises(UserError, match=says):
+            taken(store, backbone, folder)
+    path.write_bytes(sound[:-10])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        taken(store, backbone, folder)
+    path.unlink()
+    torch.save(weights, folder / "adapter_model.bin")
+    with pytest.raises(UserError, match="pickle"):
+        taken(store, backbone, folder)
+    (folder / "adapter_config.json").write_text("{")
+    with pytest.raises(UserError, match="not a JSON object"):
+        taken(store, backbone, folder)
+    assert store.modules() == []
+
+
+# -- from adapters ------------------------------------------------------------------------------
+
+ADD = {
+    "classify": ("classification", {"num_labels": 3}),
+    "choose": ("multiple_choice", {"num_choices": len(SEQUENCES)}),
+    "tag": ("tagging", {"num_labels": 7}),
+    "extract": ("qa", {}),
+}
+
+
+def flex_model(backbone: Backbone, config: Any, kind: str | None = "classify") -> Any:
+    model = AutoAdapterModel.from_pretrained(backbone.name)
+    model.add_adapter("their_own", config=config)
+    if kind:
+        name, options = ADD[kind]
+        getattr(model, f"add_{name}_head")("their_own", **options)
+    model.set_active_adapters("their_own")
+    return shaken(model, [".adapters.", ".loras.", "heads."])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "config",
+    [SeqBnConfig(), SeqBnConfig(reduction_factor=4, leave_out=[0, 2])],
+    ids=["seq_bn", "left out below and between"],
+)
+def test_an_adapter_of_every_kind_gives_the_same_logits(
+    store: Store, backbone: Backbone, tmp_path: Path, kind: str, config: SeqBnConfig
+) -> None:
+    model = flex_model(backbone, config, kind)
+    model.save_adapter(str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True)
+    saved = taken(store, backbone, tmp_path / "a", kind)
+    assert_equal(theirs(model, kind), logits(store, backbone, saved.address))
+
+
+def test_an_adapter_in_hf_s_own_class_gives_the_same_logits(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    labels = {"neutral": 0, "contradiction": 1, "entailment": 2}
+    model: Any = XLMRobertaForSequenceClassification.from_pretrained(
+        backbone.name, num_labels=3, label2id=labels, id2label={i: w for w, i in labels.items()}
+    )
+    init_adapters(model)
+    model.add_adapter("their_own", config="seq_bn")
+    model.set_active_adapters("their_own")
+    shaken(model, [".adapters.", "classifier"])
+    model.save_adapter(str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True)
+    saved = taken(store, backbone, tmp_path / "a", labels=None)  # the folder says what its rows are
+    own = logits(store, backbone, saved.address)
+    assert_equal([row[[2, 0, 1]] for row in theirs(model, "classify")], own)
+
+
+def test_an_adapter_out_and_in_again_is_the_same_module(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    model = flex_model(backbone, SeqBnConfig(reduction_factor=8))
+    model.save_adapter(str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True)
+    first = taken(store, backbone, tmp_path / "a")
+    export_adapters(chain(store, first.address), backbone, tmp_path / "out")
+    second = taken(store, backbone, tmp_path / "out", name="again", labels=None)  # named on the way out
+    assert all(torch.equal(t, second.weights[k]) for k, t in first.weights.items())
+    assert all(torch.equal(t, second.head[k]) for k, t in first.head.items())
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (ParBnConfig(), "is_parallel=True"),
+        (SeqBnInvConfig(), "inv_adapter='nice'"),
+        (SeqBnConfig(non_linearity="gelu"), "non_linearity='gelu' .seq_bn: 'relu'"),
+        (SeqBnConfig(use_gating=True), "use_gating=True"),
+        (LoRAConfig(), "architecture 'lora'"),
+        (ConfigUnion(SeqBnConfig(), LoRAConfig()), "architecture 'union'"),
+    ],
+    ids=lambda v: type(v).__name__ if not isinstance(v, str) else v,
+)
+def test_other_adapters_are_refused_by_name(
+    store: Store, backbone: Backbone, tmp_path: Path, config: Any, says: str
+) -> None:
+    flex_model(backbone, config, None).save_adapter(str(tmp_path / "a"), "their_own", use_safetensors=True)
+    with pytest.raises(UserError, match=says):
+        taken(store, backbone, tmp_path / "a")
+
+
+def test_pickled_adapters_and_other_heads_are_refused(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    model = flex_model(backbone, SeqBnConfig())
+    model.save_adapter(str(tmp_path / "p"), "their_own", with_head=True)
+    with pytest.raises(UserError, match=r"pickle.*\n.*adapter.safetensors\n.*use_safetensors=True"):
+        taken(store, backbone, tmp_path / "p")
+    model.save_adapter(str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True)
+    head = tmp_path / "a" / "head_config.json"
+    config = json.loads(head.read_text())
+    config["config"]["activation_function"] = "relu"
+    head.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="activation_function='relu'"):
+        taken(store, backbone, tmp_path / "a")
+    assert taken(store, backbone, tmp_path / "a", with_head=False).head == {}

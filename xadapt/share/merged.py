@@ -1,0 +1,82 @@
+"""A stack as plain HF weights: ``AutoModelFor...from_pretrained`` opens them, with no trace of xadapt.
+
+LoRA is added to the weights: ``W + scale * up @ down``, summed in float64 and stored in float32. A fully
+fine-tuned module takes the place of the weights. A bottleneck is not linear and cannot be merged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModel, PreTrainedModel
+
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.methods import Full, LoRA
+from xadapt.randomness import seeded
+from xadapt.share.chain import Link, check_backbone, name_of
+from xadapt.share.folder import new_folder
+from xadapt.share.heads import form_of, label_config, to_hf
+from xadapt.share.updates import updates_of
+
+
+def export_merged(links: Sequence[Link], backbone: Backbone, out: Path) -> None:
+    """Write the model, its configuration with the labels' names, and the tokenizer.
+
+    Args:
+        links: lowest first.
+        backbone: in float32.
+        out: a new or an empty folder.
+
+    Raises:
+        UserError: a bottleneck, a head that HF has no class for, another backbone.
+    """
+    model = merged(links, backbone)
+    with new_folder(out) as folder:
+        model.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
+
+
+def merged(links: Sequence[Link], backbone: Backbone) -> PreTrainedModel:
+    """The same as an object; raises as ``export_merged``."""
+    check_backbone(links, backbone)
+    if backbone.dtype != torch.float32:
+        raise ValueError("modules are merged in float32")
+    encoder = _encoder(links, backbone)
+    top = links[-1].saved
+    form = form_of(top.manifest, top.head)
+    config = copy.deepcopy(backbone.config)
+    config.update(label_config(form, top.manifest, top.head))
+    with seeded("merged"):  # HF draws weights first, which are all replaced
+        if form is None:
+            model = AutoModel.from_config(config, add_pooling_layer=False)
+            model.load_state_dict(encoder)
+        else:
+            model = form.auto.from_config(config)
+            head = to_hf(form, top.head)
+            model.load_state_dict({f"roberta.{key}": t for key, t in encoder.items()} | head)
+    return model.float().eval()
+
+
+def _encoder(links: Sequence[Link], backbone: Backbone) -> dict[str, Tensor]:
+    """The encoder's weights by HF's names; their own memory only where they differ from the backbone's."""
+    weights = {key: tensor.cpu() for key, tensor in backbone.model.state_dict().items()}
+    for link in links:
+        if isinstance(link.method, Full):
+            weights |= {key: tensor.float() for key, tensor in link.saved.weights.items()}
+        elif isinstance(link.method, LoRA):
+            for place, updates in updates_of(link.method, link.saved.weights).items():
+                key = f"{place.path}.weight"
+                total = sum((u.delta() for u in updates), weights[key].double())
+                weights[key] = total.float()
+        else:
+            raise UserError(
+                f"{name_of([link])} is a {link.method.name} module, which is not linear and cannot be merged",
+                expected="LoRA or fully fine-tuned modules",
+                do="export it --to adapters",
+            )
+    return weights

@@ -1,0 +1,172 @@
+"""A PEFT LoRA folder as a module: rsLoRA, patterns of ranks and alphas, DoRA, and a head if it has one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.utils.other import get_pattern_key
+from torch import Tensor
+
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.share.folder import read_config, read_weights
+from xadapt.share.theirs import Theirs
+from xadapt.share.updates import LINEARS, Place, Update, as_lora
+
+_NAMES = "|".join(map(re.escape, LINEARS))
+_KEY = re.compile(
+    rf"base_model\.model\.(?P<module>(?:roberta\.)?encoder\.layer\.(?P<layer>\d+)\.(?P<linear>{_NAMES}))"
+    r"\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)"
+)
+# Options that change nothing once the weights are there, or that are understood below.
+_UNDERSTOOD = {
+    "peft_type", "peft_version", "task_type", "base_model_name_or_path", "revision", "auto_mapping",
+    "inference_mode", "r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "use_rslora",
+    "use_dora", "bias", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+    "modules_to_save", "init_lora_weights", "fan_in_fan_out", "runtime_config", "eva_config",
+    "ensure_weight_tying",
+}  # fmt: skip
+# Ways to start that leave the backbone as it is; others take something out of its weights.
+_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+
+
+def read_peft(folder: Path, backbone: Backbone) -> Theirs:
+    """Read ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Args:
+        backbone: in float32; its weights are part of what DoRA means.
+
+    Raises:
+        UserError: a pickle, no LoRA, a variant that cannot be represented (it is named), weights
+            on what is no linear of this encoder, weights missing.
+    """
+    config_file = folder / "adapter_config.json"
+    config = read_config(config_file)
+    _refuse(config, config_file)
+    weights = read_weights(folder, "adapter_model.safetensors", "adapter_model.bin")
+    shapes = linear_shapes(backbone)
+    parts: dict[Place, dict[str, Tensor]] = {}
+    modules: dict[Place, str] = {}
+    head: dict[str, Tensor] = {}
+    saved = set(config.get("modules_to_save") or ())
+    for key, tensor in weights.items():
+        if match := _KEY.fullmatch(key):
+            place = Place(int(match["layer"]), match["linear"])
+            parts.setdefault(place, {})[match["part"].removesuffix(".weight")] = tensor
+            modules[place] = match["module"]
+        elif "lora_" not in key and set(key.split(".")) & saved:
+            head[key.removeprefix("base_model.model.")] = tensor
+        else:
+            raise UserError(
+                f"{key!r} cannot be represented",
+                expected=f"LoRA on {', '.join(LINEARS)} of encoder layers, a head in modules_to_save",
+                do="train the module without it",
+                path=folder,
+            )
+    updates: dict[Place, list[Update]] = {}
+    for place, found in sorted(parts.items()):
+        if place not in shapes:
+            raise UserError(
+                f"LoRA on layer {place.layer}",
+                expected=f"layers 0 to {backbone.layers - 1}: the backbone has {backbone.layers}",
+                do="name the backbone that the module was trained on",
+                path=folder,
+            )
+        update = _update(found, place, shapes[place], modules[place], config, folder)
+        if config.get("use_dora"):
+            update = _undone(update, found["lora_magnitude_vector"], _weight(backbone, place))
+        updates[place] = [update]
+    method, own = as_lora(updates, shapes)
+    return Theirs("peft", method, own, head, None, config.get("base_model_name_or_path"))
+
+
+def linear_shapes(backbone: Backbone) -> dict[Place, tuple[int, int]]:
+    """(out, in) of every linear of the encoder."""
+    shapes = {}
+    for layer in range(backbone.layers):
+        for linear in LINEARS:
+            out, width = _weight(backbone, Place(layer, linear)).shape
+            shapes[Place(layer, linear)] = (out, width)
+    return shapes
+
+
+def _weight(backbone: Backbone, place: Place) -> Tensor:
+    return backbone.model.get_parameter(f"{place.path}.weight").detach()
+
+
+def _refuse(config: Mapping[str, Any], path: Path) -> None:
+    """Refuse, by name, what is no LoRA or does more than LoRA."""
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise UserError(
+            f"a PEFT module of the type {kind}",
+            expected="LORA",
+            do="train a LoRA; for bottleneck adapters save them with the library adapters",
+            path=path,
+        )
+    usual = LoraConfig().to_dict()
+    wrong = [
+        f"{key}={value!r}"
+        for key, value in sorted(config.items())
+        if value and key not in _UNDERSTOOD and value != usual.get(key)
+    ]
+    if config.get("bias", "none") != "none":
+        wrong.append(f"bias={config['bias']!r}")
+    if config.get("init_lora_weights", True) not in _STARTS:
+        wrong.append(
+            f"init_lora_weights={config['init_lora_weights']!r}, which changes the backbone's weights"
+        )
+    if wrong:
+        raise UserError(
+            f"a LoRA variant that cannot be represented: {'; '.join(wrong)}",
+            expected="LoRA, rsLoRA or DoRA on the linears of the encoder",
+            do="train without it, or have PEFT convert it (path_initial_model_for_weight_conversion)",
+            path=path,
+        )
+
+
+def _update(
+    found: Mapping[str, Tensor],
+    place: Place,
+    shape: tuple[int, int],
+    module: str,
+    config: Mapping[str, Any],
+    folder: Path,
+) -> Update:
+    wanted = {"lora_A", "lora_B"} | ({"lora_magnitude_vector"} if config.get("use_dora") else set())
+    if found.keys() != wanted:
+        raise UserError(
+            f"{module} has {', '.join(sorted(found))}", expected=", ".join(sorted(wanted)), path=folder
+        )
+    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
+    rank = ranks.get(get_pattern_key(list(ranks), module), config["r"])
+    alpha = alphas.get(get_pattern_key(list(alphas), module), config["lora_alpha"])
+    down, up = found["lora_A"].float(), found["lora_B"].float()
+    out, width = shape
+    if tuple(down.shape) != (rank, width) or tuple(up.shape) != (out, rank):
+        raise UserError(
+            f"{module}: lora_A {tuple(down.shape)} and lora_B {tuple(up.shape)}",
+            expected=f"({rank}, {width}) and ({out}, {rank})",
+            do="name the backbone that the module was trained on",
+            path=folder,
+        )
+    return Update(down, up, alpha / (rank**0.5 if config.get("use_rslora") else rank))
+
+
+def _undone(update: Update, magnitude: Tensor, weight: Tensor) -> Update:
+    """DoRA as a plain update of this backbone.
+
+    The weight becomes ``m * (W + D) / ||W + D||``, norms over each row (Liu et al. 2024, arXiv 2402.09353,
+    equation 5; in PEFT a row is an output). What that adds to W is exact at the linear's full rank.
+    """
+    base = weight.double().cpu()
+    moved = base + update.delta()
+    scale = magnitude.double().reshape(-1, 1) / moved.norm(dim=1, keepdim=True)
+    left, values, right = torch.linalg.svd(scale * moved - base, full_matrices=False)
+    root = values.sqrt()
+    return Update((root[:, None] * right).float(), (left * root).float(), 1.0)
