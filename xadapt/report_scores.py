@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from xadapt.official.benchmarks import XTREME, XTREME_R, Average, average, by_language_group
+from xadapt.official.formats import asked
 from xadapt.official.scoring import FolderScores
 from xadapt.results import Predicted
 
@@ -25,7 +26,7 @@ def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console:
     for column, side in (("language", "left"), ("examples", "right"), ("file", "left")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     for one, file in zip(made, files, strict=True):
-        table.add_row(one.lang, f"{len(one.examples):,}", escape(str(file)))
+        table.add_row(one.lang, f"{asked(one.examples):,}", escape(str(file)))
     console.print(table)
 
 
@@ -113,9 +114,9 @@ def _languages(found: FolderScores) -> Table:
     for lang in languages:
         cells = []
         for task, metric in columns:
-            asked = any(lang in b.languages.get(task, ()) for b in BENCHMARKS)
+            exists = any(lang in b.languages.get(task, ()) for b in BENCHMARKS)
             score = by_task[task].get(lang, {}).get(metric)
-            cells.append(_shown(score) if asked or score is not None else "")
+            cells.append(_shown(score) if exists or score is not None else "")
         table.add_row(lang, *cells)
     table.add_section()
     means = [statistics.fmean(s[m] for s in by_task[t].values()) for t, m in columns]
@@ -141,9 +142,9 @@ def _benchmarks(averages: Sequence[Average]) -> Table:
                 if here is None or task not in one.benchmark.groups.get(group, ()):
                     cells += ["", ""]
                     continue
-                shown, asked = _shown(here.score), len(here.scored) + len(here.missing)
+                shown, whole = _shown(here.score), len(here.scored) + len(here.missing)
                 partly = here.score is not None and here.missing
-                cells += [f"({shown})" if partly else shown, f"{len(here.scored)} of {asked}"]
+                cells += [f"({shown})" if partly else shown, f"{len(here.scored)} of {whole}"]
             table.add_row(f"  {task}", *cells)
     table.add_section()
     overall = [cell for one in averages for cell in (_shown(one.overall), "")]

@@ -77,6 +77,11 @@ def file_of(task: Task, language: str) -> str:
     return f"test-{language}.{format_of(task).extension}"
 
 
+def asked(examples: Sequence[Example]) -> int:
+    """How many of the examples a prediction is made for: all but the candidates of a retrieval task."""
+    return len(examples) - len(_ids(examples, "candidate"))
+
+
 # -- labels, tags, choices, indices: one after the other ------------------------------------------------
 
 
@@ -211,17 +216,17 @@ def _write_pairs(examples: Sequence[Example], predictions: Sequence[Any]) -> str
 
 
 def _read_pairs(path: Path, task: Task, examples: Sequence[Example]) -> Read:
-    asked, pool = dict.fromkeys(_ids(examples, "query")), dict.fromkeys(_ids(examples, "candidate"))
+    queries, pool = dict.fromkeys(_ids(examples, "query")), dict.fromkeys(_ids(examples, "candidate"))
     # No pair above the threshold is no fault: the file is empty then.
     lines = _lines(path) if path.read_bytes().strip() else []
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         query, _, candidate = line.strip().partition("\t")
-        if query not in asked or candidate not in pool:
-            unknown = candidate if query in asked else query
+        if query not in queries or candidate not in pool:
+            unknown = candidate if query in queries else query
             raise UserError(
                 f"no sentence {unknown!r}" if unknown else f"got {line.strip()[:60]!r}",
-                expected=f"two ids between a tab, such as {next(iter(asked), '')} and {next(iter(pool), '')}",
+                expected=f"two ids, a tab between: {next(iter(queries), '')} and {next(iter(pool), '')}, say",
                 do="put the English id second; or is it the file of another language or split?",
                 path=path,
                 line=number,
@@ -259,8 +264,8 @@ def _read_ranked(path: Path, task: Task, examples: Sequence[Example]) -> Read:
     unknown = sum(one not in pool for ids in given.values() for one in ids)
     if unknown:
         notes["candidates that the gold data does not have"] = unknown
-    asked = set(_ids(examples, "query"))
-    return Read([tuple(given.get(e.id, ())) if e.id in asked else () for e in examples], notes)
+    queries = set(_ids(examples, "query"))
+    return Read([tuple(given.get(e.id, ())) if e.id in queries else () for e in examples], notes)
 
 
 _FORMATS = {
@@ -347,14 +352,14 @@ def _json_text(rows: dict[str, Any], count: int) -> str:
 
 def _compare(given: dict[str, Any], ids: Sequence[str], what: str, path: Path) -> dict[str, int]:
     """Counts what is not answered and what was not asked. Raises ``UserError`` where nothing fits."""
-    asked = set(ids)
-    if not asked & given.keys():
+    wanted = set(ids)
+    if not wanted & given.keys():
         raise UserError(
-            f"none of its {len(given):,} ids is one of the gold file's {len(asked):,} {what}",
+            f"none of its {len(given):,} ids is one of the gold file's {len(wanted):,} {what}",
             expected=f"ids such as {ids[0]!r}" if ids else None,
             do="is it the file of another task, language or split?",
             path=path,
         )
-    missing, extra = len(asked - given.keys()), len(given.keys() - asked)
+    missing, extra = len(wanted - given.keys()), len(given.keys() - wanted)
     notes = {f"{what} without a prediction, counted as wrong": missing} if missing else {}
     return notes | ({f"predictions for {what} that the gold data does not have": extra} if extra else {})

@@ -10,8 +10,8 @@ from pathlib import Path
 from xadapt.data.examples import Chosen, Classified, Example, Extracted, Sought, Source, Tagged
 from xadapt.errors import UserError
 from xadapt.kinds import KINDS, kind_of
-from xadapt.official.benchmarks import Scores
-from xadapt.official.formats import file_of, folder_of, format_of
+from xadapt.official.benchmarks import XTREME, XTREME_R, Scores
+from xadapt.official.formats import asked, file_of, folder_of, format_of
 from xadapt.official.submission import PROVENANCE, split_of
 from xadapt.results import Unwatched, Watch
 from xadapt.tasks import CATALOGUE, Task, task_named
@@ -148,7 +148,7 @@ def _score(path: Path, row: Task, lang: str, split: str, gold: Source) -> Scored
         return Refused(row.name, lang, reason)
     read = format_of(row).read(path, row, examples)
     scores = kind_of(row).score(examples, read.predictions, language=lang)
-    return Scored(row.name, lang, split, len(examples), scores, read.notes)
+    return Scored(row.name, lang, split, asked(examples), scores, read.notes)
 
 
 def _targets() -> list[Task]:
@@ -186,10 +186,13 @@ def _tasks(root: Path, wanted: Sequence[str] | None) -> list[Task]:
 def _files(folder: Path, row: Task) -> tuple[dict[str, Path], list[str]]:
     """Language -> its file, in the task's own order, and what else lies there."""
     files, others = {}, []
+    # XTREME-R has some tasks in more languages than XTREME.
+    added = (lang for b in (XTREME, XTREME_R) for lang in b.languages.get(row.name, ()))
+    languages = tuple(dict.fromkeys((*row.languages, *added)))
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.name)
-        if match and match[1] in row.languages and path.name == file_of(row, match[1]):
+        if match and match[1] in languages and path.name == file_of(row, match[1]):
             files[match[1]] = path
         elif path.name != PROVENANCE and not path.name.startswith("."):
             others.append(f"{folder.name}/{path.name}")
-    return {lang: files[lang] for lang in row.languages if lang in files}, others
+    return {lang: files[lang] for lang in languages if lang in files}, others

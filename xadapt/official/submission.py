@@ -12,7 +12,7 @@ from typing import Any
 from xadapt.data.examples import Example
 from xadapt.disk import explained, file_digest, json_text, read_json, sync, temporary
 from xadapt.errors import UserError
-from xadapt.official.formats import file_of, folder_of, format_of
+from xadapt.official.formats import asked, file_of, folder_of, format_of
 from xadapt.proof import versions
 from xadapt.tasks.task import Task
 
@@ -76,7 +76,7 @@ def write_predictions(
             full = {
                 **provenance,
                 "task": task.name,
-                "predictions": {lang: len(given[1]) for lang, given in predicted.items()},
+                "predictions": {lang: asked(given[0]) for lang, given in predicted.items()},
                 "files": {name: file_digest(part / name) for name in texts},
                 "versions": versions(),
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
