@@ -5,6 +5,7 @@
     ROOT/work/<address>/        what a training run needs to resume; gone when it is done
     ROOT/locks/<address>.lock   held by the process that trains the module
     ROOT/cells/                 scores: see xadapt.cells
+    ROOT/cache/                 encoded data: see xadapt.encoded; may be removed at any time
 
 How a module proves itself when it is loaded: see xadapt.proof.
 """
