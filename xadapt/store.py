@@ -6,6 +6,7 @@
     ROOT/locks/<address>.lock   held by the process that trains the module
     ROOT/cells/                 scores: see xadapt.cells
     ROOT/studies/, ROOT/names/  why modules are kept: see xadapt.studies
+    ROOT/cache/                 encoded data: see xadapt.encoded; may be removed at any time
 
 How a module proves itself when it is loaded: see xadapt.proof.
 """
