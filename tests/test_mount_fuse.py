@@ -91,7 +91,10 @@ def test_coefficients_of_one_and_zero_pick_a_module(backbone: Backbone) -> None:
     chosen = torch.zeros(backbone.layers, 3)
     chosen[:, 1] = 1.0
     torch.testing.assert_close(
-        outputs(backbone, Fused("fuse", parts, {NAME: chosen})), outputs(backbone, parts[1]), atol=2e-6, rtol=0
+        outputs(backbone, Fused("fuse", parts, {NAME: chosen})),
+        outputs(backbone, parts[1]),
+        atol=2e-6,
+        rtol=0,
     )
 
 
@@ -150,8 +153,7 @@ def test_a_bottleneck_missing_in_a_layer_counts_as_zero_there(backbone: Backbone
     weights = part.weights or {}
     half = {k: w * 0.5 if ".adapter_up." in k else w for k, w in weights.items()}
     above = module(backbone, Bottleneck(layers="top2"), 2)
-    nothing = Part("top", above.method, {k: w for k, w in (above.weights or {}).items()})
-    mean = Merged("mean", "mean", ((1.0, part), (1.0, Dropped(nothing, 2, 2))))
+    mean = Merged("mean", "mean", ((1.0, part), (1.0, Dropped(above, 2, 2))))
     low = Dropped(mean, 3, 3)
     expected = Dropped(Part("half", part.method, half), 3, 3)
     torch.testing.assert_close(outputs(backbone, low), outputs(backbone, expected), atol=1e-6, rtol=0)
@@ -197,7 +199,10 @@ def test_layers_are_dropped_from_a_fusion_and_a_merge_below_another_module(
     merged = Merged("mean", "mean", tuple((1.0, part) for part in parts))
     each = Merged("mean", "mean", tuple((1.0, Dropped(part, 0, 1)) for part in parts))
     torch.testing.assert_close(
-        outputs(backbone, Dropped(merged, 0, 1), top, fold=fold), outputs(backbone, each, top), atol=1e-5, rtol=0
+        outputs(backbone, Dropped(merged, 0, 1), top, fold=fold),
+        outputs(backbone, each, top),
+        atol=1e-5,
+        rtol=0,
     )
 
 

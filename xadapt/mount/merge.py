@@ -44,7 +44,9 @@ DENSITY = {"ties": 0.2, "dare_ties": 0.5, "dare_linear": 0.5}
 Terms = Sequence[tuple[float, Factors]]
 
 
-def merge(label: str, how: str, effects: Sequence[tuple[float, Effect]], options: Mapping[str, Any]) -> Effect:
+def merge(
+    label: str, how: str, effects: Sequence[tuple[float, Effect]], options: Mapping[str, Any]
+) -> Effect:
     """One effect of several.
 
     Args:
