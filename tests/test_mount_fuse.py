@@ -153,8 +153,7 @@ def test_a_bottleneck_missing_in_a_layer_counts_as_zero_there(backbone: Backbone
     weights = part.weights or {}
     half = {k: w * 0.5 if ".adapter_up." in k else w for k, w in weights.items()}
     above = module(backbone, Bottleneck(layers="top2"), 2)
-    nothing = Part("top", above.method, {k: w for k, w in (above.weights or {}).items()})
-    mean = Merged("mean", "mean", ((1.0, part), (1.0, Dropped(nothing, 2, 2))))
+    mean = Merged("mean", "mean", ((1.0, part), (1.0, Dropped(above, 2, 2))))
     low = Dropped(mean, 3, 3)
     expected = Dropped(Part("half", part.method, half), 3, 3)
     torch.testing.assert_close(outputs(backbone, low), outputs(backbone, expected), atol=1e-6, rtol=0)

@@ -20,7 +20,7 @@ from xadapt.methods import Bottleneck, Full, LoRA
 from xadapt.mount import delta, full, lora, mixture
 from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
 from xadapt.mount.effect import changes_nothing, effect_of
-from xadapt.mount.factors import Effect, layer_of, total
+from xadapt.mount.factors import Effect, total
 from xadapt.mount.mounted import Mounted
 from xadapt.mount.parallel import encode_many
 from xadapt.mount.parts import (

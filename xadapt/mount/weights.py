@@ -11,7 +11,7 @@ from xadapt.errors import UserError
 
 
 def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], label: str) -> None:
-    """Copy ``weights`` into ``parameters`` in place.
+    """Copy ``weights`` into ``parameters`` in place: all of them or, on an error, none.
 
     Raises:
         UserError: names missing or too many, or another shape.
@@ -33,5 +33,6 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], 
                 expected=f"{tuple(parameter.shape)}",
                 do="mount it on the backbone that it was trained on",
             )
-        with torch.no_grad():
-            parameter.copy_(given)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
