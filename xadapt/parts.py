@@ -29,7 +29,7 @@ from xadapt.syntax import pointed
 LARGEST_SIZE: Final = 10**9
 LAST_LAYER: Final = 999
 _TASK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LANGUAGE = re.compile(r"[a-z][a-z0-9_]{1,9}")
+LANGUAGE: Final = re.compile(r"[a-z][a-z0-9_]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Term:
                 f"{self.task}[{self.size}]: not a number of examples", expected=f"1 to {LARGEST_SIZE}"
             )
         languages = tuple(sorted(self.languages))
-        wrong = [lang for lang in languages if not _LANGUAGE.fullmatch(lang)]
+        wrong = [lang for lang in languages if not LANGUAGE.fullmatch(lang)]
         if wrong or len(set(languages)) < len(languages):
             raise UserError(
                 f"{self.task}[{'+'.join(self.languages)}]: not languages", expected="codes such as de+ru"

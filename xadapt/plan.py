@@ -19,6 +19,7 @@ from xadapt.methods import Full, Method, layer_range
 from xadapt.stack import Stack, Term, parse
 from xadapt.store import address_of
 from xadapt.tasks import CATALOGUE, Task, task_named
+from xadapt.tasks.languages import LANGUAGES
 from xadapt.train import Settings
 
 # Raised when the same inputs would give other weights, or other scores, than before.
@@ -138,9 +139,10 @@ def make_plan(
     if not expressions:
         raise UserError("no expression", expected="one or more, such as 'xnli' or 'mnli > xnli'")
     stacks: dict[Stack, None] = {}
+    untrained = {task.name for task in CATALOGUE.values() if task.train is None}
     for text in expressions:
         with _collecting(problems):
-            stacks[parse(text, tuple(CATALOGUE))] = None
+            stacks[parse(text, tuple(CATALOGUE), untrained=untrained, languages=LANGUAGES)] = None
     for stack in stacks:
         target = task_named(stack.target.task)
         with _collecting(problems):

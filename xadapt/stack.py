@@ -22,6 +22,7 @@ from xadapt.combine import KEYWORDS, MERGES, Value, option_names, value_problem,
 from xadapt.errors import UserError, nearest
 from xadapt.methods import METHODS, Method, read_method
 from xadapt.parts import (
+    LANGUAGE,
     LARGEST_SIZE,
     LAST_LAYER,
     Combined,
@@ -217,10 +218,7 @@ class _Parser:
         self.tokens.take()
         if token.text in before:
             raise self.wrong((token.at, f"{token.text!r} is given twice"))
-        if self.languages is None:
-            known = token.text.islower() and 2 <= len(token.text) <= 10 and token.text[0].isalpha()
-        else:
-            known = token.text in self.languages
+        known = token.text in self.languages if self.languages is not None else LANGUAGE.fullmatch(token.text)
         if not known:
             close = nearest(token.text.lower(), tuple(self.languages or ()))
             expected = f"one of {' '.join(self.languages)}" if self.languages else "a code such as de"

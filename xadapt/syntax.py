@@ -166,7 +166,7 @@ def _tokenize(text: str) -> Iterator[Token]:
             raise pointed(text, [(at, "this is not a number")], "a number such as 8, 0.1 or 10k")
         else:
             what = f"{char!a} is not a sign of expressions"
-            raise pointed(text, [(at, what)], "names, numbers and > [ ] ( ) @ = ,")
+            raise pointed(text, [(at, what)], "names, numbers and > [ ] ( ) @ = , * + -")
         yield token
         at += len(token.text)
     yield Token("end", "", len(text))
