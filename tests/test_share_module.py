@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hub_common import Repositories, serving
+from huggingface_hub import constants, file_download
 from peft import PeftModel
 from share_common import assert_equal, logits, tiny_folder, trained
 from transformers import AutoModel
@@ -22,22 +21,6 @@ from xadapt.errors import UserError
 from xadapt.methods import LoRA
 from xadapt.module import Module
 from xadapt.store import Store
-
-SCRIPT = """
-import sys
-from xadapt.errors import UserError
-from xadapt.module import Module
-from xadapt.store import Store
-try:
-    match sys.argv[1:]:
-        case ["push", root, address, repository]:
-            print(Module.from_store(Store(root), address).push_to_hub(repository))
-        case ["open", repository, root]:
-            Module.from_pretrained(repository).add_to(Store(root))
-            print("opened")
-except UserError as error:
-    print("refused", error)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -138,33 +121,30 @@ def test_what_is_no_folder_and_no_repository_is_refused(tmp_path: Path) -> None:
 # -- the hub ------------------------------------------------------------------------------------
 
 
-def said(endpoint: str, home: Path, *words: str) -> str:
-    """What a fresh process says; the client reads its endpoint once, on import."""
-    environment = os.environ | {
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(home),
-        "HF_TOKEN": "hf_secret",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def reach(monkeypatch: pytest.MonkeyPatch, endpoint: str, home: Path) -> None:
+    """Point the client, which reads its environment on import, to another hub and cache."""
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
 
 
-def test_a_module_goes_to_the_hub_and_comes_back(module: Module, store: Store, tmp_path: Path) -> None:
+def test_a_module_goes_to_the_hub_and_comes_back(
+    module: Module, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = Repositories()
     with serving(here) as hub:
+        reach(monkeypatch, hub, tmp_path / "home")
         here.files["me/module"] = {
             ".gitattributes": b"",
             "model.safetensors": b"an older module",
             "thesis.bin": b"not ours",
         }
-        address = module.address
-        url = said(hub, tmp_path / "home", "push", str(store.root), address, "me/module")
-        assert url == f"{hub}/me/module/commit/{here.commit}\n"
+        address, low = module.address, module.below[0].address
+        assert module.push_to_hub("me/module") == f"{hub}/me/module/commit/{here.commit}"
         assert here.commits == 1
         assert "Bearer hf_secret" in here.tokens
         files = here.files["me/module"]
@@ -172,27 +152,33 @@ def test_a_module_goes_to_the_hub_and_comes_back(module: Module, store: Store, t
         assert files["thesis.bin"] == b"not ours"
         for file in module.saved.path.iterdir():
             assert files[file.name] == file.read_bytes()
-        low = module.below[0].address
         assert f"below/{low}/head.safetensors" in files
-        assert said(hub, tmp_path / "home2", "open", "me/module", str(tmp_path / "other")) == "opened\n"
+
+        again = Module.from_pretrained("me/module")
+        assert again.address == address
         other = Store(tmp_path / "other")
+        again.add_to(other)
         assert {m.address for m in other.modules()} == {address, low}
         assert all(torch.equal(t, other.load(address).weights[k]) for k, t in module.weights.items())
-        offline = said("http://127.0.0.1:9", tmp_path / "home2", "open", "me/module", str(tmp_path / "third"))
-        assert offline == "opened\n"  # from the client's cache
 
         files["head.safetensors"] += b"!"
         here.commits += 1
-        assert "truncated or altered" in said(
-            hub, tmp_path / "home3", "open", "me/module", str(tmp_path / "x")
-        )
-        assert said(hub, tmp_path / "home3", "open", "me/unknown", str(tmp_path / "x")).startswith("refused")
-    assert not (tmp_path / "x").exists()
+        with pytest.raises(UserError, match="truncated or altered"):
+            Module.from_pretrained("me/module")
+        with pytest.raises(UserError, match="'me/unknown' cannot be had from the hub"):
+            Module.from_pretrained("me/unknown")
 
 
-def test_a_hub_out_of_reach_is_said(module: Module, store: Store, tmp_path: Path) -> None:
-    nowhere = "http://127.0.0.1:9"
-    for words in (("push", str(store.root), module.address, "me/m"), ("open", "me/m", str(tmp_path / "x"))):
-        refused = said(nowhere, tmp_path / "home", *words)
-        assert refused.startswith("refused module 'me/m' cannot be")
-        assert "HF_TOKEN" in refused
+def test_a_hub_out_of_reach_is_said_and_an_earlier_download_serves(
+    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Repositories()
+    with serving(here) as hub:
+        reach(monkeypatch, hub, tmp_path / "home")
+        module.push_to_hub("me/module")
+        Module.from_pretrained("me/module")
+    reach(monkeypatch, "http://127.0.0.1:9", tmp_path / "home")
+    assert Module.from_pretrained("me/module").address == module.address
+    for attempt in (lambda: module.push_to_hub("me/m"), lambda: Module.from_pretrained("me/m")):
+        with pytest.raises(UserError, match=r"'me/m' cannot be .*\n.*\n.*HF_TOKEN"):
+            attempt()
