@@ -39,6 +39,7 @@ LEVELS = {
     "store": 11,
     "upkeep": 12,
     "share": 13,
+    "module": 13,
     "evaluate": 12,
     "train": 13,
     "measure": 12,

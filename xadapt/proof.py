@@ -11,7 +11,7 @@ import errno
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -76,14 +76,17 @@ def peek(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest.get("determinants"), dict) else None
 
 
-def prove(folder: Path, address: str) -> dict[str, Any]:
+def prove(folder: Path, address: str, *, beside: Collection[str] = ()) -> dict[str, Any]:
     """The manifest of a module of which every file is as it was written.
+
+    Args:
+        beside: names that may lie in the folder too, and are not looked at.
 
     Raises:
         UserError: something is missing, altered, strange or of another schema; it is named.
         OSError: the disk refuses.
     """
-    names = sorted(entry.name for entry in folder.iterdir())
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name not in beside)
     for name in names:
         _refuse_strange(folder / name)
     if MANIFEST not in names:

@@ -173,14 +173,9 @@ class Store:
             UserError: it is missing, incomplete, altered, of another schema, or holds files that
                 no module has; the file is named.
         """
-        from safetensors.torch import load_file
-
         path = self.path(address)
         with explained(path, "read"):
-            manifest = self._prove(path)
-            name = next(name for name in WEIGHTS if name in manifest["files"])
-            config = read_json(path / CONFIG) if CONFIG in manifest["files"] else None
-            return Saved(address, path, manifest, load_file(path / name), load_file(path / HEAD), config)
+            return read_module(path, self._prove(path))
 
     def remove(self, address: str) -> bool:
         """Take the module away, whole or not at all; False where there is none.
@@ -364,6 +359,15 @@ class Store:
         for path in _entries(self._modules):
             if path.name.startswith(TEMPORARY) and _age(path) > _ABANDONED:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def read_module(path: Path, manifest: dict[str, Any]) -> Saved:
+    """What lies in a folder that was proven to be ``manifest``'s; OSError, SafetensorError."""
+    from safetensors.torch import load_file
+
+    name = next(name for name in WEIGHTS if name in manifest["files"])
+    config = read_json(path / CONFIG) if CONFIG in manifest["files"] else None
+    return Saved(manifest["address"], path, manifest, load_file(path / name), load_file(path / HEAD), config)
 
 
 def _age(path: Path) -> float:

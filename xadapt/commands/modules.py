@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -77,6 +77,42 @@ class Forget:
     """keys, as 'studies' lists them"""
 
 
+@dataclass(frozen=True)
+class Import:
+    """Take in a PEFT LoRA folder, or one of the library adapters, under a name."""
+
+    folder: tyro.conf.Positional[Path]
+    """adapter_config.json with adapter_model.safetensors (PEFT) or adapter.safetensors (adapters)"""
+    task: str
+    """the task that it was trained on: its kind, labels and metric"""
+    name: str
+    """what it is called from then on"""
+    backbone: str = "pocket"
+    """pocket, a hub id, or a folder in HF format: what it was trained on"""
+    labels: str | None = None
+    """what the rows of its head stand for, in order, where the folder does not say: a,b,c"""
+    head: bool = True
+    """without its head, a module can stand below others only"""
+    any_base: bool = False
+    """do not compare the name of the backbone that the folder gives"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a module, with what it stands on, for another library."""
+
+    module: tyro.conf.Positional[str]
+    """an address, its first digits, or a name"""
+    to: Literal["peft", "adapters", "merged"]
+    """a PEFT folder (LoRA), a folder of the library adapters (bottleneck), or plain HF weights"""
+    out: Path
+    """a new or an empty folder"""
+    backbone: str | None = None
+    """where its backbone lies; by default where it was when the module was trained"""
+    choices: int | None = None
+    """options an item of multiple choice; adapters needs it"""
+
+
 Action = (
     Annotated[Ls, tyro.conf.subcommand("ls")]
     | Annotated[Show, tyro.conf.subcommand("show")]
@@ -84,6 +120,8 @@ Action = (
     | Annotated[Rm, tyro.conf.subcommand("rm")]
     | Annotated[Gc, tyro.conf.subcommand("gc")]
     | Annotated[Cp, tyro.conf.subcommand("cp")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[ListStudies, tyro.conf.subcommand("studies")]
     | Annotated[Forget, tyro.conf.subcommand("forget")]
 )
@@ -116,6 +154,10 @@ def modules(options: Modules, console: Console) -> None:
             _gc(store, dry_run, console)
         case Cp(words, to):
             _cp(store, words, Store(to), console)
+        case Import() as wanted:
+            _import(store, wanted, console)
+        case Export() as wanted:
+            _export(store, wanted, console)
         case ListStudies():
             _studies(store, console)
         case Forget(keys):
@@ -237,6 +279,47 @@ def _cp(store: Store, words: tuple[str, ...], target: Store, console: Console) -
     for address in dict.fromkeys(resolve(store, word) for word in _some(words)):
         for each in copy(store, address, target):
             console.print(f"{each} is in {target.root}", markup=False)
+
+
+def _import(store: Store, wanted: Import, console: Console) -> None:
+    from xadapt.backbone import Backbone
+    from xadapt.share.taking import take
+
+    labels = [word.strip() for word in wanted.labels.split(",")] if wanted.labels else None
+    saved = take(
+        wanted.folder,
+        store,
+        Backbone.from_pretrained(wanted.backbone, device="cpu", dtype="float32"),
+        task=wanted.task,
+        name=wanted.name,
+        labels=labels,
+        with_head=wanted.head,
+        any_base=wanted.any_base,
+    )
+    head = "with its head" if saved.head else "without a head: it can stand below others only"
+    console.print(f"{wanted.name} = {saved.address}, {saved.manifest['method']}, {head}", markup=False)
+
+
+def _export(store: Store, wanted: Export, console: Console) -> None:
+    from xadapt.backbone import Backbone
+    from xadapt.share.adapters_out import export_adapters
+    from xadapt.share.chain import chain
+    from xadapt.share.merged import export_merged
+    from xadapt.share.peft_out import export_peft
+    from xadapt.upkeep import resolve
+
+    links = chain(store, resolve(store, wanted.module))
+    name = wanted.backbone or links[-1].saved.manifest["backbone"]["name"]
+    backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
+    match wanted.to:
+        case "peft":
+            export_peft(links, backbone, wanted.out)
+        case "adapters":
+            export_adapters(links, backbone, wanted.out, choices=wanted.choices)
+        case "merged":
+            export_merged(links, backbone, wanted.out)
+    shown = " > ".join(str(link.saved.manifest.get("task")) for link in links)
+    console.print(f"{shown} on {backbone.name} is in {wanted.out}", markup=False)
 
 
 def _studies(store: Store, console: Console) -> None:
