@@ -200,6 +200,7 @@ def test_what_is_built_by_hand_is_checked_too() -> None:
         lambda: Combined("cat", (Operand(mnli.stack, float("nan")), qqp)),
         lambda: Combined("cat", (Operand(mnli.stack, True), qqp)),
         lambda: Combined("ties", (mnli, qqp), (("density", 2.0),)),
+        lambda: Combined("ties", (mnli, qqp), (("density", 0.1), ("density", 0.2))),
         lambda: Combined("mean", (mnli, qqp), (), LoRA()),
         lambda: Combined("mean", of("mnli", "qqp"), (("cap", 1),)),
         lambda: Dropped(Term("mnli"), 3, 2),

@@ -124,6 +124,8 @@ class Combined:
         if not self.operands:
             raise UserError(f"{self.how}() of nothing", expected="one or more operands")
         wrong = [what for name, value in self.options if (what := value_problem(self.how, name, value))]
+        if len({name for name, _ in self.options}) < len(self.options):
+            wrong.append("an option is given twice")
         if wrong:
             raise UserError(f"{'; '.join(wrong)}: in {self}", expected=option_names(self.how))
         object.__setattr__(self, "options", given(self.how, dict(self.options)))
