@@ -45,6 +45,7 @@ INTERMEDIATE = (
         metrics=("accuracy",),
         labels=YES_NO,
         max_length=256,
+        size=363_846,
         files={
             # GLUE's own file has a few rows torn apart by line breaks; GLUE's counts are without them.
             "train": (
@@ -81,6 +82,7 @@ INTERMEDIATE = (
         stride=128,
         epochs=2,
         batch_size=16,
+        size=87_599,
         files={
             "train": (
                 File("squad/train-v1.1.json", "squad"),
@@ -123,6 +125,7 @@ INTERMEDIATE = (
         unanswerable=True,
         epochs=2,
         batch_size=16,
+        size=130_319,
         files={
             "train": (
                 File("intermediate:squad/train-v2.0.json", "squad"),
@@ -150,6 +153,7 @@ INTERMEDIATE = (
         train="hellaswag",
         metrics=("accuracy",),
         max_length=256,
+        size=39_905,
         files={
             "train": (
                 File("intermediate:hellaswag/hellaswag_train.jsonl", "hellaswag"),
@@ -178,6 +182,7 @@ INTERMEDIATE = (
         metrics=("accuracy",),
         open_labels=True,
         max_length=256,
+        size=38_015,
         files={
             split: (
                 File(f"intermediate:ccg/{split}.txt", "supertags"),
@@ -199,6 +204,7 @@ INTERMEDIATE = (
         train="cosmos_qa",
         metrics=("accuracy",),
         max_length=256,
+        size=25_262,
         files={
             "train": (
                 File("intermediate:cosmos_qa/train.csv", "cosmos"),
@@ -220,6 +226,7 @@ INTERMEDIATE = (
         train="commonsense_qa",
         metrics=("accuracy",),
         max_length=256,
+        size=9_741,
         files={
             "train": (
                 File("intermediate:commonsense_qa/train_rand_split.jsonl", "commonsense"),

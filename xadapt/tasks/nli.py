@@ -100,6 +100,7 @@ MNLI = Task(
     metrics=("accuracy",),
     labels=NLI,
     max_length=256,
+    size=392_702,
     files={
         "train": (
             File("intermediate:mnli/train.tsv", "table", {"columns": NLI_TABLE}),
@@ -158,6 +159,7 @@ ANLI = Task(
     metrics=("accuracy",),
     labels=NLI,
     max_length=256,
+    size=1_104_934,
     parts=(*map(_anli_round, (1, 2, 3)), SNLI, MNLI),
     licence="CC BY-NC 4.0 and others, by part",
     citation="Nie et al. 2020; Bowman et al. 2015; Williams et al. 2018",

@@ -100,6 +100,7 @@ class Task:
         unanswerable: whether a question may have no answer (SQuAD v2.0).
         epochs, batch_size: jiant's settings for the paper, XTREME-R's scripts' for its own tasks;
             examples a step.
+        size: examples of its original training set, as published; None where there is none.
         files: split -> the files tried in order in a data folder.
         hub: where it lies on the hub, if it does there script-free.
         no_hub: why it has no hub row.
@@ -125,6 +126,7 @@ class Task:
     unanswerable: bool = False
     epochs: int = 3
     batch_size: int = 32
+    size: int | None = None
     files: Mapping[str, tuple[File, ...]] = field(default_factory=dict)
     hub: Hub | None = None
     no_hub: str = ""

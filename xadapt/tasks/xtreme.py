@@ -52,6 +52,7 @@ TARGETS = (
         labels=NLI,
         max_length=256,
         epochs=2,
+        size=392_702,
         files={
             "train": (File("xnli/train-en.tsv", "pairs"),),
             "dev": (File("xnli/dev-{lang}.tsv", "pairs"),),
@@ -80,6 +81,7 @@ TARGETS = (
         labels=YES_NO,
         max_length=256,
         epochs=5,
+        size=49_401,
         files={
             "train": (File("pawsx/train-en.tsv", "pairs"),),
             "dev": (File("pawsx/dev-{lang}.tsv", "pairs"),),
@@ -108,6 +110,7 @@ TARGETS = (
         labels=UD_TAGS,
         max_length=256,
         epochs=10,
+        size=21_253,
         files={
             "train": (File("udpos/train-en.tsv", "tagged"),),
             "dev": (File("udpos/dev-{lang}.tsv", "tagged"),),
@@ -138,6 +141,7 @@ TARGETS = (
         labels=ENTITIES,
         max_length=256,
         epochs=10,
+        size=20_000,
         files={
             "train": (File("panx/train-en.tsv", "tagged"),),
             "dev": (File("panx/dev-{lang}.tsv", "tagged"),),
@@ -219,6 +223,7 @@ TARGETS = (
         stride=128,
         epochs=2,
         batch_size=16,
+        size=3_696,
         files={
             # XTREME's script cuts the ids of these files down to a number that repeats.
             "train": (

@@ -33,6 +33,7 @@ SIQA = Task(
     train="siqa",
     metrics=("accuracy",),
     epochs=5,
+    size=33_410,
     files={
         "train": (
             File("siqa/socialIQa_v1.4_trn.jsonl", "social"),
@@ -77,6 +78,7 @@ COPA = Task(
     train="copa",
     metrics=("accuracy",),
     epochs=5,
+    size=400,
     files={
         split: (
             File(f"xcopa/{short}-en.jsonl", "copa", COPA_FILE),
@@ -169,6 +171,7 @@ TARGETS_R = (
         metrics=("map@20",),
         max_length=64,
         epochs=2,
+        size=167_719,
         files={
             "train": (File("mewslix/wikipedia_pairs-train.jsonl", "entity_pairs"),),
             # English is trained on Wikipedia and has its development set there; the others' is the news.
