@@ -53,7 +53,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
             line = decoded(raw.removeprefix(BOM) if number == 1 else raw, path, number)
             if line.strip():
                 found = True
-                yield number, parsed(line, path, number)
+                yield number, parsed(line.rstrip("\r\n"), path, number)
     if not found:
         raise empty(path)
 
