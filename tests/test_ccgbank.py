@@ -56,6 +56,14 @@ def test_the_distribution_of_ccgbank(folder: Folder, write: Write) -> None:
     assert [e.id for e in folder.load("ccg", "en", "test")] == ["wsj_2301.1"]
 
 
+def test_brackets_in_the_folders_own_name(tmp_path: Path) -> None:
+    (tmp_path / "[old]").mkdir()
+    write = writer(tmp_path / "[old]")
+    write("xnli/train-en.tsv", XNLI)
+    write("../intermediate/ccg/data/AUTO/00/wsj_0001.auto", AUTO)
+    assert Folder(tmp_path / "[old]" / "xtreme").languages("ccg", "dev") == ("en",)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -223,7 +223,8 @@ class Folder:
         for file in row.files.get(split, ()):
             if file.reader == "unusable":
                 continue
-            wanted = [_matching(path) for path in self._paths(file, language)]
+            names = (file.path, *file.beside) if self._paths(file, language) else ()
+            wanted = [self._matching(name, language) for name in names]
             if wanted and all(wanted):
                 paths = [path for matches in wanted for path in matches]
                 if file.pooled:
@@ -241,6 +242,14 @@ class Folder:
         if "iso3" in named and language not in LANGUAGES:
             return ()
         return tuple(self._below(name, language) for name in (file.path, *file.beside))
+
+    def _matching(self, name: str, language: str) -> list[Path]:
+        """The file, or the files that a row's pattern stands for, in the order of their names."""
+        path = self._below(name, language)
+        if name.startswith("/") or not any(mark in name for mark in "*["):
+            return [path] if path.is_file() else []
+        base = self.intermediate if name.startswith(BELOW) else self.root
+        return sorted(found for found in base.glob(str(path.relative_to(base))) if found.is_file())
 
     def _below(self, name: str, language: str) -> Path:
         base = self.intermediate if name.startswith(BELOW) else self.root
@@ -274,11 +283,11 @@ class Folder:
         """Raises ``UserError`` unless a folder of the catalogue is here."""
         rows = [part for row in self.catalogue.values() for part in (row.parts or (row,))]
         files = [file.path for row in rows for some in row.files.values() for file in some]
-        own = [Path(path) for path in files if Path(path).is_absolute()]  # a user's, wherever they are
+        own = [path for path in files if path.startswith("/")]  # a user's, wherever they are
         tops = sorted({path.split("/")[0] for path in files if not path.startswith((BELOW, "/"))})
         below = {path.removeprefix(BELOW).split("/")[0] for path in files if path.startswith(BELOW)}
         places = [*(self.root / top for top in tops), *(self.intermediate / top for top in below)]
-        if any(place.is_dir() for place in places) or any(path.parent.is_dir() for path in own):
+        if own or any(place.is_dir() for place in places):
             return
         nested = [
             child
@@ -299,14 +308,6 @@ def _codes(row: Task, split: str) -> tuple[str, ...]:
     if row.role == "target" or split == "test":
         return listed
     return (*listed, *(code for code in LANGUAGES if code not in listed))
-
-
-def _matching(path: Path) -> list[Path]:
-    """The file, or the files that a pattern stands for, in the order of their names."""
-    if not any(mark in path.as_posix() for mark in "*["):
-        return [path] if path.is_file() else []
-    start = next(parent for parent in path.parents if not any(mark in parent.as_posix() for mark in "*["))
-    return sorted(found for found in start.glob(str(path.relative_to(start))) if found.is_file())
 
 
 def _known(split: str) -> str:

@@ -297,6 +297,6 @@ def _path(value: Any) -> str | None:
         named = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
     except ValueError:
         named = {"?"}
-    if named <= {"lang", "iso3"} and not Path(value).is_absolute():
+    if named <= {"lang", "iso3"} and not Path(value).is_absolute() and not set(value) & set("*[]"):
         return None
-    return "a path relative to this file, in braces only {lang} or {iso3}"
+    return "one path relative to this file, in braces only {lang} or {iso3}"
