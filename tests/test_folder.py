@@ -169,6 +169,11 @@ class TestParts:
             "anli_r1-0", "anli_r2-0", "anli_r3-0", "snli-0", "snli-1", "mnli-0", "mnli-1"
         ]  # fmt: skip
         assert examples[0] == Classified("anli_r1-0", "C", "H", "contradiction")
+        assert (len(examples), examples[-1].id, [e.id for e in examples[5:]]) == (
+            7, "mnli-1", ["mnli-0", "mnli-1"]
+        )  # fmt: skip
+        with pytest.raises(IndexError):
+            examples[7]
         assert folder.notes("anli", "en", "train") == {"dropped": 1}, "no agreement on the label"
         assert folder.label_status("anli", "en", "train") == "labelled"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny import save_tiny
 
 from xadapt.cli import main
 from xadapt.data.examples import Classified
@@ -93,7 +94,7 @@ def test_a_hub_row(own: Path) -> None:
     assert source.languages("stance", "dev") == ("en",), "held out of training"
 
 
-def test_it_is_shown_and_planned_like_any_other(
+def test_it_is_shown_and_run_like_any_other(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -101,8 +102,14 @@ def test_it_is_shown_and_planned_like_any_other(
     shown = capsys.readouterr().out
     assert "25 tasks" in shown
     assert "stance" in shown
-    main(["run", "stance", "--data", str(own.parent), "--tasks", str(own), "--dry-run"])
-    assert "stance" in capsys.readouterr().out
+    save_tiny(tmp_path / "backbone")
+    main(
+        ["run", "stance", "--data", str(own.parent), "--tasks", str(own), "--backbone", "./backbone",
+         "--max-steps", "2"]
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    assert "1 modules trained" in said
+    assert "stance: accuracy on test" in said
 
 
 @pytest.mark.parametrize(
