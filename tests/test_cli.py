@@ -13,6 +13,7 @@ import pytest
 from tiny import save_tiny
 
 from xadapt.cli import main
+from xadapt.tasks import CATALOGUE
 
 PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
 
@@ -79,10 +80,25 @@ def test_modules_lists_and_proves(world: Path, capsys: pytest.CaptureFixture[str
     assert "are broken" in fails(capsys, "modules", "verify")
 
 
+def test_rows_that_were_dropped_are_said_and_recorded(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GLUE's own QQP has a few rows torn apart by line breaks."""
+    table = world / "intermediate" / "qqp" / "train.tsv"
+    table.parent.mkdir(parents=True)
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    table.write_text(header + "1\t1\t2\tthe man eats\tthe woman eats\t0\n" * 20 + "torn\n" * 3)
+    main(["run", "qqp > xnli", *COMMON])
+    assert capsys.readouterr().err.count("qqp train in en: 3 dropped") == 1
+    manifests = [json.loads(path.read_text()) for path in (world / ".xadapt").rglob("manifest.json")]
+    assert {m["task"]: m["data"]["notes"] for m in manifests} == {"qqp": {"dropped": 3}, "xnli": {}}
+
+
 def test_tasks_shows_every_task(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["tasks", "--data", "./xtreme"])
     said = capsys.readouterr().out
-    for task in ("mnli", "xnli", "udpos", "tatoeba", "squad_v2"):
+    assert "24 tasks" in said
+    for task in CATALOGUE:
         assert task in said
 
 

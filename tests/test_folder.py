@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from folders import XNLI, Write, question, refused, squad, writer
 
-from xadapt.data.examples import Chosen, Classified, Extracted, Paired, Tagged
+from xadapt.data.examples import Chosen, Classified, Extracted, Paired, Sought, Tagged, Text
 from xadapt.data.folder import Folder
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
-from xadapt.tasks.catalogue import CATALOGUE
+from xadapt.tasks import CATALOGUE, Task
 
 
 @pytest.fixture
@@ -86,6 +86,137 @@ class TestWhichFileServesWhat:
         )
         path.write_text(XNLI.replace("sleeps", "snores"))
         assert folder.revision("xnli", "de", "dev") != before
+
+
+class TestTranslations:
+    """Training data of an intermediate task in other languages, translated by machine."""
+
+    def test_a_users_own_files_and_xnlis(self, folder: Folder, write: Write) -> None:
+        header = "sentence1\tsentence2\tgold_label\n"
+        write("../intermediate/mnli/train-de.tsv", header + "Eins.\tZwei.\tneutral\n")
+        write("xnli/translate-train/ru.tsv", "Раз.\tДва.\tneutral\n")
+        write(
+            "xnli/XNLI-MT-1.0/multinli/multinli.train.sw.tsv",
+            "premise\thypo\tlabel\nMoja.\tMbili.\tcontradictory\n",
+        )
+        assert folder.languages("mnli", "train") == ("en", "de", "ru", "sw")
+        assert folder.load("mnli", "de", "train") == [Classified("0", "Eins.", "Zwei.", "neutral")]
+        assert folder.load("mnli", "ru", "train") == [Classified("0", "Раз.", "Два.", "neutral")]
+        assert folder.load("mnli", "sw", "train") == [Classified("0", "Moja.", "Mbili.", "contradiction")]
+        assert folder.languages("xnli", "train") == ("en",), "a target trains in English"
+
+    def test_its_last_tenth_is_the_development_set(self, folder: Folder, write: Write) -> None:
+        write("xnli/dev-en.tsv", XNLI)
+        write("xnli/translate-train/de.tsv", "a\tb\tneutral\n" * 50)
+        assert folder.languages("mnli", "dev") == ("en", "de")
+        assert len(folder.load("mnli", "de", "train")) == 45
+        assert len(folder.load("mnli", "de", "dev")) == 5
+
+    def test_an_answer_that_the_translation_lost_drops_its_question(
+        self, folder: Folder, write: Write
+    ) -> None:
+        name = "squad/translate-train/squad.translate.train.en-de.json"
+        path = write(name, squad(question("x"), question("y", "Spain")))
+        assert [e.id for e in folder.load("squad_v1", "de", "train")] == ["x"]
+        assert folder.notes("squad_v1", "de", "train") == {"dropped": 1}
+        write(name, squad(question("y", "Spain")))
+        assert f"{path}: not one of 1 questions has its answers" in refused(folder, "squad_v1", "de", "train")
+
+    @pytest.mark.parametrize("task", [t for t in CATALOGUE.values() if t.role == "intermediate"])
+    def test_every_intermediate_task_with_files_of_sentences_has_a_place_for_them(self, task: Task) -> None:
+        named = {file.path for file in task.files.get("train", ()) if "{lang}" in file.path}
+        assert bool(named) == (task.name not in ("anli", "ccg"))
+
+
+class TestRunningText:
+    def test_a_paragraph_a_line_in_any_language(self, folder: Folder, write: Write) -> None:
+        write("mlm/de.txt", "\ufeffEin Satz.\r\n\r\nNoch einer.\r\n" + "Und.\n" * 18)
+        write("mlm/sw/a.txt", "Moja.\n")
+        write("mlm/sw/b.txt", "Mbili.\n")
+        assert folder.languages("mlm", "train") == ("de", "sw")
+        examples = folder.load("mlm", "de", "train")
+        assert (len(examples), examples[:2]) == (18, [Text("0", "Ein Satz."), Text("1", "Noch einer.")])
+        assert [e.id for e in folder.load("mlm", "de", "dev")] == ["18", "19"]
+        assert folder.load("mlm", "sw", "train") == [Text("0", "Moja."), Text("1", "Mbili.")]
+
+    def test_all_files_of_a_folder_are_part_of_the_revision(self, folder: Folder, write: Write) -> None:
+        write("mlm/sw/a.txt", "Moja.\n")
+        before = folder.revision("mlm", "sw", "train")
+        write("mlm/sw/b.txt", "Mbili.\n")
+        assert folder.revision("mlm", "sw", "train") != before
+
+
+class TestParts:
+    """ANLI+: MNLI, SNLI and ANLI's three rounds under one head."""
+
+    ROUND = json.dumps({"uid": "u", "context": "C", "hypothesis": "H", "label": "c"}) + "\n"
+    SNLI = '{"sentence1": "S", "sentence2": "T", "gold_label": "%s"}\n'
+
+    def put(self, write: Write) -> None:
+        for number in (1, 2, 3):
+            write(f"../intermediate/anli/R{number}/train.jsonl", self.ROUND)
+        write(
+            "../intermediate/snli/snli_1.0_train.jsonl",
+            self.SNLI % "neutral" + self.SNLI % "-" + self.SNLI % "entailment",
+        )
+
+    def test_one_after_the_other_with_ids_of_their_own(self, folder: Folder, write: Write) -> None:
+        assert folder.languages("anli", "train") == ()
+        self.put(write)
+        assert folder.languages("anli", "train") == ("en",)
+        examples = folder.load("anli", "en", "train")
+        assert [e.id for e in examples] == [
+            "anli_r1-0", "anli_r2-0", "anli_r3-0", "snli-0", "snli-1", "mnli-0", "mnli-1"
+        ]  # fmt: skip
+        assert examples[0] == Classified("anli_r1-0", "C", "H", "contradiction")
+        assert (len(examples), examples[-1].id, [e.id for e in examples[5:]]) == (
+            7, "mnli-1", ["mnli-0", "mnli-1"]
+        )  # fmt: skip
+        with pytest.raises(IndexError):
+            examples[7]
+        assert folder.notes("anli", "en", "train") == {"dropped": 1}, "no agreement on the label"
+        assert folder.label_status("anli", "en", "train") == "labelled"
+
+    def test_the_revision_is_that_of_all_parts(self, folder: Folder, write: Write) -> None:
+        self.put(write)
+        before = folder.revision("anli", "en", "train")
+        write("../intermediate/anli/R3/train.jsonl", self.ROUND * 2)
+        assert folder.revision("anli", "en", "train") != before
+
+    def test_a_missing_part_is_named(self, folder: Folder, write: Write) -> None:
+        self.put(write)
+        (folder.intermediate / "anli/R2/train.jsonl").unlink()
+        assert folder.languages("anli", "train") == ()
+        assert "no train file of anli_r2 in 'en'" in refused(folder, "anli", "en", "train")
+
+
+class TestXcopa:
+    @staticmethod
+    def rows(count: int, label: int | None = None) -> str:
+        row = {"premise": "P", "choice1": "A", "choice2": "B", "question": "effect"}
+        return "".join(
+            json.dumps({**row, "idx": i, "label": i % 2 if label is None else label}) + "\n"
+            for i in range(count)
+        )
+
+    def test_xtremes_test_files_hold_placeholders_and_xcopas_labels(
+        self, folder: Folder, write: Write
+    ) -> None:
+        for language in ("et", "ht"):
+            write(f"xcopa/test-{language}.jsonl", self.rows(20, 0))
+            write(f"xcopa/val-{language}.jsonl", self.rows(4))
+        assert folder.test_split("xcopa") == "dev"
+        write("xcopa/upstream/et/test.et.jsonl", self.rows(20))
+        assert folder.label_status("xcopa", "et", "test") == "labelled"
+        assert folder.label_status("xcopa", "ht", "test") == "unlabelled"
+        assert folder.test_split("xcopa") == "dev", "the tests of some languages are placeholders"
+        write("xcopa/upstream/ht/test.ht.jsonl", self.rows(20))
+        assert folder.test_split("xcopa") == "test"
+
+    def test_causes_and_effects_are_asked_for_in_words(self, folder: Folder, write: Write) -> None:
+        write("xcopa/val-et.jsonl", self.rows(2))
+        question = "What was the effect?"
+        assert folder.load("xcopa", "et", "dev")[1] == Chosen("1", "P", question, ("A", "B"), 1)
 
 
 class TestTestSplits:
@@ -232,7 +363,16 @@ COUNTS: dict[tuple[str, str], dict[str, int] | int] = {
     ("mlqa", "dev"): 7,
     ("tydiqa", "train"): {"en": 3696 - 369},
     ("tydiqa", "dev"): {"en": 369, "ko": 1625, "sw": 2755},
-    ("tatoeba", "test"): 36,
+    ("tatoeba", "test"): 41,
+    ("siqa", "dev"): {"en": 1954},
+    ("siqa", "test"): {"en": 2224},
+    ("copa", "train"): {"en": 400},
+    ("copa", "dev"): {"en": 100},
+    ("copa", "test"): {"en": 500},
+    ("xcopa", "dev"): dict.fromkeys(CATALOGUE["xcopa"].languages, 100),
+    ("xcopa", "test"): dict.fromkeys(CATALOGUE["xcopa"].languages, 500),
+    ("bucc", "dev"): {"zh": 8624 + 13589},
+    ("lareqa", "test"): dict.fromkeys(("ar", "de", "en", "es", "hi", "ru", "tr", "zh"), 1190 + 9719),
 }
 
 
@@ -267,8 +407,33 @@ def test_real_answers_lie_where_they_say() -> None:
 def test_the_split_to_report_of_the_real_files() -> None:
     source = Folder(SHARED / "xtreme")
     tested = {task for task in CATALOGUE if source.test_split(task) == "test"}
-    assert tested == {"xquad", "tatoeba"}
+    assert tested == {"siqa", "xquad", "tatoeba", "lareqa"}
     assert source.label_status("panx", "de", "test") == "unlabelled"
+
+
+@real
+def test_the_real_labels_of_xcopas_test_sets_are_in_six_languages() -> None:
+    source = Folder(SHARED / "xtreme")
+    status = {code: source.label_status("xcopa", code, "test") for code in CATALOGUE["xcopa"].languages}
+    labelled = [code for code in status if status[code] == "labelled"]
+    assert labelled == ["et", "ht", "qu", "sw", "tr", "zh"]
+    assert source.label_status("copa", "en", "test") == "unlabelled"
+
+
+@real
+def test_real_pools_answer_their_queries() -> None:
+    source = Folder(SHARED / "xtreme")
+    pairs = [e for e in source.load("bucc", "zh", "dev") if isinstance(e, Sought)]
+    assert sum(bool(e.answers) for e in pairs) == 257
+    answers = [e for e in source.load("lareqa", "de", "test") if isinstance(e, Sought)]
+    known = {e.id for e in answers if e.side == "candidate"}
+    for example in answers:
+        if example.side == "query":
+            assert example.answers is not None
+            assert set(example.answers) <= known
+            assert {answer.split("_")[0] for answer in example.answers} == set(
+                source.languages("lareqa", "test")
+            )
 
 
 @real

@@ -1,41 +1,25 @@
-"""The hub source, through the real `datasets` library against a stand-in for the hub.
-
-The stand-in is a small HTTP server on this machine that answers what `datasets` and
-`huggingface_hub` ask: the repository, its tree, its files. Each case runs in a process
-of its own, because the libraries read ``HF_ENDPOINT`` and ``HF_HOME`` once, on import.
-"""
+"""The hub source, through the real `datasets` library against a stand-in for the hub."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import datasets
 import pytest
+from hub_server import HEAD, REPOSITORY, ask, card, parquet, served
 
 from xadapt.data.hub import HubSource
 from xadapt.errors import UserError
 from xadapt.tasks.catalogue import CATALOGUE, task_named
 
-REPOSITORY = Path(__file__).parents[1]
-HEAD = "f" * 40  # what an unpinned branch resolves to in the stand-in
 NLI = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])
 TAGS = datasets.ClassLabel(names=["X", "VERB", "NOUN"])  # in an order of their own
-
-
-def parquet(rows: Any, features: datasets.Features | None, where: Path) -> bytes:
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(where / "some.parquet")
-    return (where / "some.parquet").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -99,121 +83,10 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str
     }
 
 
-def card(configs: dict[str, list[str]]) -> bytes:
-    """The head of a dataset card, which tells `datasets` where the splits are."""
-    lines = ["---", "configs:"]
-    for name, splits in configs.items():
-        lines += [f"- config_name: {name}", "  data_files:"]
-        for split in splits:
-            lines += [f"  - split: {split}", f"    path: {name}/{split}-*"]
-    return "\n".join([*lines, "---", ""]).encode()
-
-
 @pytest.fixture(scope="module")
 def endpoint(repositories: dict[str, dict[str, bytes]]) -> Iterator[str]:
-    class Hub(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def reply(self, body: bytes, status: int = 200, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def answer(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            asked = self.rfile.read(length).decode()
-            path = unquote(urlsplit(self.path).path)
-            if found := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(/.*)?", path):
-                self.api(found[1], found[2] or "", asked)
-            elif found := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-                body = repositories.get(found[1], {}).get(found[3])
-                if body is None:
-                    self.reply(b"", 404, X_Error_Code="EntryNotFound")
-                    return
-                etag = f'"{hashlib.sha1(body).hexdigest()}"'
-                self.reply(body, ETag=etag, X_Repo_Commit=commit(found[2]))
-            else:
-                self.reply(b"", 404)
-
-        def api(self, repository: str, rest: str, asked: str) -> None:
-            files = repositories.get(repository)
-            if files is None:
-                self.reply(b"{}", 404, X_Error_Code="RepoNotFound")
-                return
-            entries: list[dict[str, Any]] = [
-                {"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
-                for name, body in files.items()
-            ]
-            folders = sorted({name.split("/")[0] for name in files if "/" in name})
-            tree: list[dict[str, Any]] = [
-                {"type": "directory", "path": folder, "size": 0, "oid": "0" * 40} for folder in folders
-            ]
-            answer: Any
-            if rest.startswith("/tree/"):
-                below = rest.split("/", 3)[3] if rest.count("/") > 2 else ""
-                answer = [e for e in [*tree, *entries] if not below or e["path"].startswith(below + "/")]
-            elif rest.startswith("/paths-info/"):
-                answer = [e for e in [*tree, *entries] if re.search(rf"\b{re.escape(e['path'])}\b", asked)]
-            else:
-                revision = rest.removeprefix("/revision/") or "main"
-                siblings = [{"rfilename": name} for name in files]
-                answer = {"id": repository, "sha": commit(revision), "siblings": siblings, "tags": []}
-            self.reply(json.dumps(answer).encode(), Content_Type="application/json")
-
-        do_GET = do_HEAD = do_POST = answer  # noqa: N815 (the library's names)
-
-    def commit(revision: str) -> str:
-        return revision if len(revision) == 40 else HEAD
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-SCRIPT = """
-import json, sys
-from dataclasses import asdict
-from xadapt.data.sources import open_source
-from xadapt.errors import UserError
-
-source, answers = open_source("hub"), []
-for method, *arguments in json.loads(sys.argv[1]):
-    try:
-        got = getattr(source, method)(*arguments)
-        answers.append([asdict(example) for example in got] if method == "load" else got)
-    except UserError as error:
-        answers.append({"error": str(error)})
-print("ANSWERS" + json.dumps(answers))
-"""
-
-
-def ask(endpoint: str, home: Path, *calls: list[str]) -> list[Any]:
-    """What a fresh process that knows only this hub answers to ``[method, *arguments]``."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment = kept | {
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(calls)],
-        env=environment,
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "ANSWERS" in done.stdout, done.stderr[-3000:]
-    return json.loads(done.stdout.split("ANSWERS")[1])
+    with served(repositories) as address:
+        yield address
 
 
 CALLS = {
@@ -358,7 +231,9 @@ def test_an_unpinned_branch_is_resolved_to_its_commit(endpoint: str, tmp_path: P
 
 def test_every_row_is_pinned_to_a_commit() -> None:
     for task in CATALOGUE.values():
-        assert task.hub is None or re.fullmatch("[0-9a-f]{40}", task.hub.revision), task.name
+        for row in (task, *task.parts):
+            for hub in (row.hub, row.translated):
+                assert hub is None or re.fullmatch("[0-9a-f]{40}", hub.revision), row.name
 
 
 def test_languages_and_splits_are_known_without_asking() -> None:
@@ -370,6 +245,30 @@ def test_languages_and_splits_are_known_without_asking() -> None:
     assert source.languages("xquad", "dev") == ()
     assert "th" in source.languages("udpos", "test")
     assert "th" not in source.languages("udpos", "dev")
+
+
+def test_translations_and_running_text_train_in_more_than_english() -> None:
+    source = HubSource()
+    assert source.languages("mnli", "train")[:3] == ("en", "ar", "bg")
+    assert len(source.languages("mnli", "train")) == 15
+    assert source.languages("anli", "train") == source.languages("anli", "dev") == ("en",)
+    assert source.languages("mlm", "train") == task_named("mlm").languages
+    assert source.languages("panx", "test") == task_named("panx").languages, "XTREME's, not XTREME-R's"
+    assert source.languages("xquad", "test")[-1] == "ro"
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("ccg", "licensed by the LDC"),
+        ("bucc", "hold the gold pairs alone"),
+        ("lareqa", "lacks the sentence boundaries"),
+        ("mewslix", "have not been verified"),
+    ],
+)
+def test_why_a_task_is_not_on_the_hub_is_said(task: str, why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        HubSource().load(task, "en", "test")
 
 
 def test_a_task_that_the_hub_has_only_as_a_script_is_refused() -> None:

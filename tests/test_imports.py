@@ -52,6 +52,7 @@ LEVELS = {
     "tree": 16,
     "report_scores": 16,
     "commands": 17,
+    "listing": 16,
     "cli": 17,
     "__main__": 18,
     "": 19,  # xadapt itself: its public names

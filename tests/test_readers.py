@@ -84,6 +84,25 @@ class TestTable:
         assert f"{path}:1: no column question2, is_duplicate; the header has id, question1" in said
 
 
+class TestInferenceInJsonLines:
+    ROW: ClassVar = '{"context": "c", "hypothesis": "h", "label": "%s"}'
+
+    def test_labels_are_ours(self, folder: Folder, write: Write) -> None:
+        for name in ("R1", "R2", "R3"):
+            write(f"../intermediate/anli/{name}/dev.jsonl", self.ROW % "n")
+        write(
+            "../intermediate/snli/snli_1.0_dev.jsonl",
+            '{"sentence1": "a", "sentence2": "b", "gold_label": "-"}',
+        )
+        said = refused(folder, "anli", "en", "dev")
+        assert "snli_1.0_dev.jsonl: no row has a label" in said
+
+    def test_an_unknown_label(self, folder: Folder, write: Write) -> None:
+        path = write("../intermediate/anli/R1/train.jsonl", f"{self.ROW % 'e'}\n{self.ROW % 'x'}\n")
+        said = refused(folder, "anli", "en", "train")
+        assert f"{path}:2: unknown label 'x'\n  expected: one of e, n, c" in said
+
+
 class TestTagged:
     def test_sentences_end_at_blank_lines(self, folder: Folder, write: Write) -> None:
         write("panx/dev-de.tsv", "\ufeffIn\tO\r\nBonn\tB-LOC\r\n \r\n\r\nJa\tO")
@@ -192,6 +211,19 @@ class TestChoices:
         "choices": {"label": ["A", "B"], "text": ["so", "thus"]},
     }
 
+    COPA: ClassVar = (
+        '{"premise": "p", "choice1": "a", "choice2": "b", "question": "%s", "idx": 7, "label": %d}'
+    )
+    SIQA: ClassVar = (
+        '{"context": "c", "question": "q", "answerA": "x", "answerB": "y", "answerC": "z", "correct": "%s"}'
+    )
+
+    def test_social_iqa_and_copa(self, folder: Folder, write: Write) -> None:
+        write("siqa/socialIQa_v1.4_dev.jsonl", f"\ufeff{self.SIQA % 'C'}\r\n\r\n")
+        assert folder.load("siqa", "en", "dev") == [Chosen("0", "c", "q", ("x", "y", "z"), 2)]
+        write("../intermediate/copa/val.jsonl", self.COPA % ("cause", 1))
+        assert folder.load("copa", "en", "dev") == [Chosen("7", "p", "What was the cause?", ("a", "b"), 1)]
+
     @pytest.mark.parametrize("row", [OFFICIAL, FLAT], ids=["official", "hub"])
     def test_commonsense_qa_in_both_forms(self, folder: Folder, write: Write, row: dict[str, Any]) -> None:
         write("../intermediate/commonsense_qa/dev_rand_split.jsonl", json.dumps(row))
@@ -230,10 +262,23 @@ class TestChoices:
                 ":2: id 'c' a second time",
             ),
             ("cosmos_qa/valid.csv", "id,context\n1,2\n", ":1: no column question, answer0"),
+            (
+                "copa/val.jsonl",
+                f"{COPA % ('why', 0)}\n",
+                ":1: question 'why'\n  expected: one of cause, effect",
+            ),
+            ("copa/val.jsonl", f"{COPA % ('cause', 2)}\n", ":1: unknown label 2\n  expected: one of 0, 1"),
+            ("copa/val.jsonl", f"{COPA % ('cause', 1)}\n" * 2, ":2: id '7' a second time"),
+            ("copa/val.jsonl", '\n{"premise": "p"}\n', ":2: the row has no 'choice1'"),
+            ("siqa/socialIQa_v1.4_dev.jsonl", f"{SIQA % 'D'}\n", ":1: unknown label 'D'"),
+            ("siqa/socialIQa_v1.4_dev.jsonl", f"{SIQA % ''}\n", ":1: no label"),
+            ("siqa/socialIQa_v1.4_dev.jsonl", '{"context": "c"}\n', ":1: the row has no 'question'"),
+            ("siqa/socialIQa_v1.4_dev.jsonl", b'{"context": "\xff"}\n', ":1: not UTF-8: byte 0xff"),
+            ("siqa/socialIQa_v1.4_dev.jsonl", "\n \n", ": empty file (3 bytes)"),
         ],
     )
     def test_what_does_not_fit(
-        self, folder: Folder, write: Write, name: str, content: str, said: str
+        self, folder: Folder, write: Write, name: str, content: str | bytes, said: str
     ) -> None:
         path = write(f"../intermediate/{name}", content)
         assert path.name + said in refused(folder, path.parent.name, "en", "dev")

@@ -18,9 +18,8 @@ from xadapt.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xadapt.data.examples import Source
     from xadapt.results import Results
-    from xadapt.tasks import Task
+    from xadapt.tasks import Catalogue
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class Tasks:
     """pocket, hub, or a folder in XTREME's download layout"""
     intermediate: Path | None = None
     """folder of intermediate tasks; DATA/../intermediate by default"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Run:
     """pocket, hub, or a folder in XTREME's download layout"""
     intermediate: Path | None = None
     """folder of intermediate tasks; DATA/../intermediate by default"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
     method: str = "lora"
     """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
     langs: str = "all"
@@ -139,7 +142,8 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     method = parse_method(options.method)
-    source = open_source(options.data, options.intermediate)
+    catalogue = _catalogue(options.tasks)
+    source = open_source(options.data, options.intermediate, catalogue)
     store = Store(options.store)
     backbone = Backbone.from_pretrained(options.backbone, device=options.device, dtype=options.dtype)
     plan = make_plan(
@@ -158,6 +162,7 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
             options.max_length,
             options.layer,
         ),
+        catalogue=catalogue,
     )
     console.print(plan_table(plan, store))
     if options.dry_run:
@@ -172,37 +177,21 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
 
 def show_tasks(options: Tasks, console: Console) -> None:
     """``xadapt tasks``"""
-    from rich.table import Table
-
     from xadapt.data.sources import open_source
+    from xadapt.listing import tasks_table
+
+    catalogue = _catalogue(options.tasks)
+    console.print(tasks_table(open_source(options.data, options.intermediate, catalogue), catalogue))
+
+
+def _catalogue(path: Path | None) -> Catalogue:
+    """Our tasks, and those of the user's file."""
+    from xadapt.data.own_tasks import read_tasks
     from xadapt.tasks import CATALOGUE
 
-    source = open_source(options.data, options.intermediate)
-    table = Table(title=f"tasks (data: {source.name})", title_justify="left")
-    for column in ("task", "kind", "metric", "trains on", "here", "languages", "what it is", "licence"):
-        table.add_column(column)
-    for task in CATALOGUE.values():
-        split, here = _here(source, task)
-        table.add_row(
-            task.name,
-            f"{task.kind}\n[dim]{task.role}[/]",
-            "\n".join(task.metrics),
-            task.train or "-",
-            f"{split}: {len(here)}" if here else "-",
-            " ".join(task.languages),
-            f"{task.summary}\n[dim]{task.url}[/]",
-            task.licence,
-        )
-    console.print(table)
+    return CATALOGUE if path is None else read_tasks(path)
 
 
-def _here(source: Source, task: Task) -> tuple[str, tuple[str, ...]]:
-    """The split that counts and its languages; none where its labels are placeholders."""
-    try:
-        split = source.test_split(task.name) if task.role == "target" else "train"
-    except UserError:
-        return "no labels", ()
-    return split, source.languages(task.name, split)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ from typing import Any
 
 from xadapt.backbone import BF16_WIDTH, Backbone
 from xadapt.data.examples import Source
+from xadapt.data.settling import Settler
 from xadapt.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.methods import Full, Method, layer_range
 from xadapt.stack import Stack, Term, parse
 from xadapt.store import address_of
-from xadapt.tasks import CATALOGUE, Task, task_named
+from xadapt.tasks import CATALOGUE, Catalogue, Task, task_named
 from xadapt.tasks.languages import LANGUAGES
 from xadapt.train import Settings
 
@@ -121,12 +122,14 @@ def make_plan(
     languages: Sequence[str] | None = None,
     split: str | None = None,
     overrides: Overrides | None = None,
+    catalogue: Catalogue = CATALOGUE,
 ) -> Plan:
     """Work out what ``expressions`` need.
 
     Args:
         languages: where to evaluate, of those that a task has; None for all of them.
         split: what to evaluate on; None for ``test`` where its labels are real, else ``dev``.
+        catalogue: the tasks, those of a user's own among them; ``source`` must have the same.
 
     Raises:
         UserError: all problems at once, one below the other.
@@ -139,18 +142,20 @@ def make_plan(
     if not expressions:
         raise UserError("no expression", expected="one or more, such as 'xnli' or 'mnli > xnli'")
     stacks: dict[Stack, None] = {}
-    untrained = {task.name for task in CATALOGUE.values() if task.train is None}
+    untrained = {task.name for task in catalogue.values() if task.train is None}
     for text in expressions:
         with _collecting(problems):
-            stacks[parse(text, tuple(CATALOGUE), untrained=untrained, languages=LANGUAGES)] = None
+            stacks[parse(text, tuple(catalogue), untrained=untrained, languages=LANGUAGES)] = None
+    settler = Settler(source)
     for stack in stacks:
-        target = task_named(stack.target.task)
+        target = task_named(stack.target.task, catalogue)
         with _collecting(problems):
             chosen_split, chosen = _languages(target, source, languages, split)
+            target = settler.settled(target)
             length = min(overrides.max_length or target.max_length, backbone.max_length)
             layer = kind_of(target, overrides.layer).layer(backbone.config)
             for seed in dict.fromkeys(seeds):
-                steps = _steps(stack, seed, backbone, source, method, overrides)
+                steps = _steps(stack, seed, backbone, settler, method, overrides, catalogue)
                 modules |= {step.address: step for step in steps}
                 top = steps[-1].address if steps else None
                 evaluations.append(
@@ -211,14 +216,21 @@ def _languages(
 
 
 def _steps(
-    stack: Stack, seed: int, backbone: Backbone, source: Source, method: Method, overrides: Overrides
+    stack: Stack,
+    seed: int,
+    backbone: Backbone,
+    settler: Settler,
+    method: Method,
+    overrides: Overrides,
+    catalogue: Catalogue,
 ) -> list[ModuleStep]:
+    source = settler.source
     filled = stack.with_method(method)
     _refuse_unbuilt(filled)
     steps: list[ModuleStep] = []
     for shown, prefix in zip(stack.prefixes(), filled.prefixes(), strict=True):
         term = prefix.target
-        task = task_named(term.task)
+        task = task_named(term.task, catalogue)
         if task.train is None:
             if prefix != filled:
                 raise UserError(
@@ -228,17 +240,18 @@ def _steps(
             if term.size is not None:
                 raise UserError(f"{task.name} has no training data to take {term.size} examples of")
             break
-        data = task_named(task.train)
+        data = task_named(task.train, catalogue)
         chosen = term.method or method
         if not isinstance(chosen, Full):
             layer_range(chosen.layers, backbone.layers)
         if "en" not in source.languages(data.name, "train"):
             raise UserError(
                 f"{source.name} has no English training data for {data.name}"
-                + (f", which {task.name} trains on" if data != task else ""),
+                + (f", which {task.name} trains on" if data.name != task.name else ""),
                 do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
                 "folder with --intermediate",
             )
+        task, data = settler.settled(task), settler.settled(data)
         settings = settings_for(task, data, chosen, backbone, source, overrides)
         below = steps[-1].address if steps else None
         determinants = {

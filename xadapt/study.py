@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from xadapt.data.examples import Example
+from xadapt.data.examples import Example, notes_of
 from xadapt.data.lazy import Lazy, Taken
 from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
@@ -74,6 +74,7 @@ class _Run:
         self._encoder = Encoder(self.backbone, store, self.watch)
         self._encoded: dict[tuple[Any, ...], tuple[Sequence[Example], Sequence[Item]]] = {}
         self._loaded: dict[str, Saved] = {}
+        self._noted: set[tuple[str, str, str]] = set()
 
     def all(self, baselines: bool) -> Results:
         began = time.monotonic()
@@ -180,6 +181,7 @@ class _Run:
                 "task": step.data.name,
                 "examples": examples,
                 "dev_examples": dev,
+                "notes": notes_of(self.source, step.data.name, "en", "train"),
                 "licence": step.data.licence,
                 "citation": step.data.citation,
                 "url": step.data.url,
@@ -353,7 +355,16 @@ class _Run:
         examples = self.source.load(task.name, lang, split)
         if not examples:
             raise UserError(f"{self.source.name} has no {split} examples of {task.name} in {lang}")
+        self._say_notes(task.name, lang, split)
         return examples
+
+    def _say_notes(self, task: str, lang: str, split: str) -> None:
+        """Rows that the files lost or had repaired are said, once a run."""
+        counts = notes_of(self.source, task, lang, split)
+        faults = [f"{count:,} {name}" for name, count in counts.items() if name in ("dropped", "repaired")]
+        if faults and (task, lang, split) not in self._noted:
+            self._noted.add((task, lang, split))
+            self.watch.note(f"{task} {split} in {lang}: {', '.join(faults)}")
 
     def encoded(
         self,

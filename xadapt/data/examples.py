@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +118,17 @@ class Source(Protocol):
     def test_split(self, task: str) -> str:
         """The split to report: ``test`` where this source has its labels, else ``dev``."""
         ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A source of files, which can have faults."""
+
+    def notes(self, task: str, language: str, split: str) -> dict[str, int]:
+        """What was dropped, repaired or found odd in what ``load`` gave, counted; empty if nothing."""
+        ...
+
+
+def notes_of(source: Source, task: str, language: str, split: str) -> dict[str, int]:
+    """``source.notes`` where it has them; a source without files has none. Asked after ``load``."""
+    return source.notes(task, language, split) if isinstance(source, Noting) else {}

@@ -1,23 +1,28 @@
 """Examples from a folder: XTREME's ``download/`` layout, and beside it a folder of intermediate tasks.
 
-Where a task has training data and no development file in English, the last tenth of
+Where a task has training data and no development file in a language, the last tenth of
 the training examples (at most 1,000) serves as one and is left out of training.
+
+An intermediate task may have training data in more languages than its row lists: translated by
+machine, one file a language.
 """
 
 from __future__ import annotations
 
 import hashlib
+import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from xadapt.data.examples import Example
+from xadapt.data.parts import joined, revision_of
 from xadapt.data.readers import READERS
 from xadapt.data.reading import Reading, hold_out
 from xadapt.errors import UserError
-from xadapt.tasks.catalogue import CATALOGUE, task_named
-from xadapt.tasks.languages import iso3_of
+from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
+from xadapt.tasks.languages import LANGUAGES, iso3_of
 from xadapt.tasks.task import File, Task
 
 BELOW = "intermediate:"
@@ -33,6 +38,7 @@ class _Found:
     file: File
     paths: tuple[Path, ...]
     reads_as: str
+    language: str
     part: Literal["all", "kept", "held"] = "all"
 
 
@@ -42,18 +48,22 @@ class Folder:
     Args:
         root: a folder in XTREME's ``download/`` layout.
         intermediate: the folder of intermediate tasks; ``intermediate`` beside ``root`` if not given.
+        catalogue: the rows, those of a user's own among them.
 
     Raises:
         UserError: a folder is missing, or holds no file of the catalogue.
     """
 
-    def __init__(self, root: Path | str, intermediate: Path | str | None = None) -> None:
+    def __init__(
+        self, root: Path | str, intermediate: Path | str | None = None, catalogue: Catalogue = CATALOGUE
+    ) -> None:
         self.root = Path(root)
+        self.catalogue = catalogue
         beside = self.root.absolute().parent / "intermediate"
         self.intermediate = Path(intermediate) if intermediate else beside
         self.name = str(root)
         self._digests: dict[Stamp, str] = {}
-        self._outcomes: dict[tuple[Stamp, str, str], tuple[bool, Mapping[str, int]]] = {}
+        self._outcomes: dict[tuple[Stamp, str, str, str], tuple[bool, Mapping[str, int]]] = {}
         if not self.root.is_dir():
             raise UserError(
                 f"no folder {self.root}",
@@ -69,9 +79,9 @@ class Folder:
         self._check_layout()
 
     def languages(self, task: str, split: str) -> tuple[str, ...]:
-        """The task's languages in which ``split`` has a file (or a held-out part), in its own order."""
-        row = task_named(task)
-        return tuple(code for code in row.languages if self._find(row, code, _known(split)) is not None)
+        """The languages in which ``split`` has a file (or a held-out part): the task's in its own order,
+        then those that its training data is translated into."""
+        return self._languages(self._row(task), _known(split))
 
     def load(self, task: str, language: str, split: str) -> Sequence[Example]:
         """Every example, in the file's order; labels are None where a test file withholds them.
@@ -79,12 +89,10 @@ class Folder:
         Raises:
             UserError: no such file, or one that does not fit the task's row.
         """
-        found = self._required(task, language, split)
-        examples = self._read(task_named(task), found).examples
-        if found.part == "all":
-            return examples
-        kept, held = hold_out(examples)
-        return kept if found.part == "kept" else held
+        row = self._row(task)
+        if row.parts:
+            return joined(row, lambda part: self._load(part, language, split))
+        return self._load(row, language, split)
 
     def revision(self, task: str, language: str, split: str) -> str:
         """A short SHA-256 of the file's bytes, and which part of it where one is held out.
@@ -92,37 +100,39 @@ class Folder:
         Raises:
             UserError: no such file.
         """
-        found = self._required(task, language, split)
-        stamp = _stamp(found.paths)
-        if stamp not in self._digests:
-            digest = hashlib.sha256()
-            for path in found.paths:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            self._digests[stamp] = digest.hexdigest()[:16]
-        return self._digests[stamp] + {"all": "", "kept": "-kept", "held": "-held"}[found.part]
+        row = self._row(task)
+        if row.parts:
+            return revision_of(self._revision(part, language, split) for part in row.parts)
+        return self._revision(row, language, split)
 
     def test_split(self, task: str) -> str:
-        """``test`` where the first language that has a test file has its labels, else ``dev``.
+        """``test`` where every file that would serve it has its labels, else ``dev``.
+
+        Files that one entry of the row names come from one release: the first of them is looked into.
 
         Raises:
             UserError: there are only test files and they have no labels.
         """
-        tested = self.languages(task, "test")
-        if tested and self.label_status(task, tested[0], "test") == "labelled":
+        row, tested = self._row(task), self.languages(task, "test")
+        if row.parts:
+            return "dev"
+        first = {self._required(row, code, "test").file.path: code for code in reversed(tested)}
+        withheld = [c for c in first.values() if self.label_status(task, c, "test") == "unlabelled"]
+        if tested and not withheld:
             return "test"
         if tested and not self.languages(task, "dev"):
-            row = task_named(task)
             raise UserError(
                 f"the test files of {task} have no labels: XTREME removes them",
                 expected="test files with their labels, or a development set",
                 do=f"put the original files there ({row.url})",
-                path=self._required(task, tested[0], "test").paths[0],
+                path=self._required(row, withheld[0], "test").paths[0],
             )
         return "dev"
 
     def label_status(self, task: str, language: str, split: str) -> Literal["labelled", "unlabelled"]:
         """Whether examples can be scored, or only predicted. Raises ``UserError`` as ``load`` does."""
-        return "labelled" if self._outcome(task, language, split)[0] else "unlabelled"
+        outcomes = [self._outcome(row, language, split) for row in self._rows(task)]
+        return "labelled" if all(labelled for labelled, _ in outcomes) else "unlabelled"
 
     def notes(self, task: str, language: str, split: str) -> dict[str, int]:
         """What the reader dropped, repaired or found odd in the file, counted; empty where all was well.
@@ -130,27 +140,69 @@ class Folder:
         Raises:
             UserError: as ``load`` does.
         """
-        return dict(self._outcome(task, language, split)[1])
+        counts: dict[str, int] = {}
+        for row in self._rows(task):
+            for name, count in self._outcome(row, language, split)[1].items():
+                counts[name] = counts.get(name, 0) + count
+        return counts
 
-    def _outcome(self, task: str, language: str, split: str) -> tuple[bool, Mapping[str, int]]:
-        found = self._required(task, language, split)
-        key = (_stamp(found.paths), task, found.reads_as)
+    def _row(self, task: str) -> Task:
+        return task_named(task, self.catalogue)
+
+    def _rows(self, task: str) -> tuple[Task, ...]:
+        """The row, or its parts."""
+        row = self._row(task)
+        return row.parts or (row,)
+
+    def _languages(self, row: Task, split: str) -> tuple[str, ...]:
+        return tuple(code for code in _codes(row, split) if self._has(row, code, split))
+
+    def _has(self, row: Task, language: str, split: str) -> bool:
+        if row.parts:
+            return all(self._has(part, language, split) for part in row.parts)
+        return self._find(row, language, split) is not None
+
+    def _load(self, row: Task, language: str, split: str) -> Sequence[Example]:
+        found = self._required(row, language, split)
+        examples = self._read(row, found).examples
+        if found.part == "all":
+            return examples
+        kept, held = hold_out(examples)
+        return kept if found.part == "kept" else held
+
+    def _revision(self, row: Task, language: str, split: str) -> str:
+        found = self._required(row, language, split)
+        stamp = _stamp(found.paths)
+        if stamp not in self._digests:
+            digest = hashlib.sha256()
+            for path in found.paths:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            self._digests[stamp] = digest.hexdigest()[:16]
+        shared = f"-{language}" if found.file.shared else ""
+        return self._digests[stamp] + shared + {"all": "", "kept": "-kept", "held": "-held"}[found.part]
+
+    def _outcome(self, row: Task, language: str, split: str) -> tuple[bool, Mapping[str, int]]:
+        found = self._required(row, language, split)
+        key = (_stamp(found.paths), row.name, found.reads_as, found.language)
         if key not in self._outcomes:
-            self._read(task_named(task), found)
+            self._read(row, found)
         return self._outcomes[key]
 
     def _read(self, row: Task, found: _Found) -> Reading:
         stamp = _stamp(found.paths)
-        reading = READERS[found.file.reader](found.paths, row, found.reads_as, **found.file.options)
-        self._outcomes[stamp, row.name, found.reads_as] = (reading.labelled, reading.notes)
+        options = dict(found.file.options)
+        if found.file.shared:
+            options["language"] = found.language
+        reading = READERS[found.file.reader](found.paths, row, found.reads_as, **options)
+        self._outcomes[stamp, row.name, found.reads_as, found.language] = (reading.labelled, reading.notes)
         return reading
 
-    def _required(self, task: str, language: str, split: str) -> _Found:
-        row = task_named(task)
-        if language not in row.languages:
+    def _required(self, row: Task, language: str, split: str) -> _Found:
+        codes = _codes(row, _known(split))
+        if language not in codes:
             raise UserError(
-                f"{task} is not in {language!r}",
-                expected=f"one of {' '.join(row.languages)}",
+                f"{row.name} is not in {language!r}",
+                expected=f"one of {' '.join(codes)}",
                 do="choose one of them",
             )
         found = self._find(row, language, _known(split))
@@ -161,35 +213,51 @@ class Folder:
     def _find(self, row: Task, language: str, split: str) -> _Found | None:
         """The first of the row's files that is here, the held-out part where there is none."""
         own = self._first(row, language, split)
-        if language != "en" or split == "test":
-            return own
         if split == "train" and own and self._first(row, language, "dev") is None:
-            return _Found(own.file, own.paths, "train", "kept")
+            return replace(own, part="kept")
         if split == "dev" and own is None and (train := self._first(row, language, "train")):
-            return _Found(train.file, train.paths, "train", "held")
+            return replace(train, part="held")
         return own
 
     def _first(self, row: Task, language: str, split: str) -> _Found | None:
         for file in row.files.get(split, ()):
-            paths = self._paths(file, language)
-            if file.reader != "unusable" and paths and all(path.is_file() for path in paths):
-                return _Found(file, paths, split)
+            if file.reader == "unusable":
+                continue
+            names = (file.path, *file.beside) if self._paths(file, language) else ()
+            wanted = [self._matching(name, language) for name in names]
+            if wanted and all(wanted):
+                paths = [path for matches in wanted for path in matches]
+                if file.pooled:
+                    others = (code for code in _codes(row, split) if code != language)
+                    pool = (path for code in others for path in self._paths(file, code))
+                    paths += [path for path in pool if path.is_file()]
+                return _Found(file, tuple(paths), split, language)
         return None
 
     def _paths(self, file: File, language: str) -> tuple[Path, ...]:
         """Where the file would be for the language; ``()`` where it does not serve it."""
-        serves_all = "{lang}" in file.path or "{iso3}" in file.path
-        if language in file.but or not (serves_all or language == "en"):
+        named = {name for _, name, _, _ in string.Formatter().parse(file.path) if name}
+        if language in file.but or not (named or file.shared or language == "en"):
             return ()
-        names = (file.path,) if file.beside is None else (file.path, file.beside)
-        return tuple(self._below(name, language) for name in names)
+        if "iso3" in named and language not in LANGUAGES:
+            return ()
+        return tuple(self._below(name, language) for name in (file.path, *file.beside))
+
+    def _matching(self, name: str, language: str) -> list[Path]:
+        """The file, or the files that a row's pattern stands for, in the order of their names."""
+        path = self._below(name, language)
+        if name.startswith("/") or not any(mark in name for mark in "*["):
+            return [path] if path.is_file() else []
+        base = self.intermediate if name.startswith(BELOW) else self.root
+        return sorted(found for found in base.glob(str(path.relative_to(base))) if found.is_file())
 
     def _below(self, name: str, language: str) -> Path:
         base = self.intermediate if name.startswith(BELOW) else self.root
-        return base / name.removeprefix(BELOW).format(lang=language, iso3=iso3_of(language))
+        iso3 = iso3_of(language) if language in LANGUAGES else ""
+        return base / name.removeprefix(BELOW).format(lang=language, iso3=iso3)
 
     def _missing(self, row: Task, language: str, split: str) -> UserError:
-        here = {other: self.languages(row.name, other) for other in SPLITS}
+        here = {other: self._languages(row, other) for other in SPLITS}
         wanted, remarks = [], []
         for file in row.files.get(split, ()):
             paths = self._paths(file, language)
@@ -201,7 +269,7 @@ class Folder:
         if split == "train" and row.train not in (None, row.name):
             do = f"train on {row.train}"
         elif not wanted:
-            do = "choose another split or language; training is in English"
+            do = "choose another split or language"
         else:
             do = f"put it there ({row.url}), or use the source `hub`"
         got = f"no {split} file of {row.name} in {language!r} (here: {has or 'no split at all'})"
@@ -213,11 +281,13 @@ class Folder:
 
     def _check_layout(self) -> None:
         """Raises ``UserError`` unless a folder of the catalogue is here."""
-        files = [file.path for row in CATALOGUE.values() for some in row.files.values() for file in some]
-        tops = sorted({path.split("/")[0] for path in files if not path.startswith(BELOW)})
+        rows = [part for row in self.catalogue.values() for part in (row.parts or (row,))]
+        files = [file.path for row in rows for some in row.files.values() for file in some]
+        own = [path for path in files if path.startswith("/")]  # a user's, wherever they are
+        tops = sorted({path.split("/")[0] for path in files if not path.startswith((BELOW, "/"))})
         below = {path.removeprefix(BELOW).split("/")[0] for path in files if path.startswith(BELOW)}
         places = [*(self.root / top for top in tops), *(self.intermediate / top for top in below)]
-        if any(place.is_dir() for place in places):
+        if own or any(place.is_dir() for place in places):
             return
         nested = [
             child
@@ -230,6 +300,14 @@ class Folder:
             expected=f"some of {', '.join(top + '/' for top in tops)} in it",
             do="pass the folder that XTREME's scripts/download_data.sh makes",
         )
+
+
+def _codes(row: Task, split: str) -> tuple[str, ...]:
+    """The languages that ``split`` may be in: beyond the row's own, training data may be translated."""
+    listed = (*row.languages, *row.added)
+    if row.role == "target" or split == "test":
+        return listed
+    return (*listed, *(code for code in LANGUAGES if code not in listed))
 
 
 def _known(split: str) -> str:

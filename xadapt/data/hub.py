@@ -14,10 +14,11 @@ from typing import Any
 
 from xadapt.data.examples import Example
 from xadapt.data.hub_rows import REPORT, config_of, examples_of
+from xadapt.data.parts import joined, revision_of
 from xadapt.data.reading import hold_out
 from xadapt.errors import UserError
 from xadapt.reach import hub_answers
-from xadapt.tasks.catalogue import task_named
+from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
 from xadapt.tasks.task import Hub, Task
 
 
@@ -27,20 +28,16 @@ class HubSource:
 
     name = "hub"
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
+        self.catalogue = catalogue
         self._commits: dict[tuple[str, str], str] = {}
         self._online: bool | None = None  # asked once, at the first download
+        self._notes: dict[tuple[str, str, str], dict[str, int]] = {}
 
     def languages(self, task: str, split: str) -> tuple[str, ...]:
-        """The task's languages in which the hub has ``split``, by the catalogue; training is in English."""
-        row = task_named(task)
-        if row.hub is None:
-            return ()
-        if split == "train":
-            return ("en",) if "train" in row.hub.splits else ()
-        if split not in row.hub.splits:
-            return ("en",) if split == "dev" and "train" in row.hub.splits else ()
-        return tuple(code for code in row.languages if code not in row.hub.absent.get(split, ()))
+        """The task's languages in which the hub has ``split``, by the catalogue: the row's own, then
+        those that its training data is translated into."""
+        return _languages(task_named(task, self.catalogue), split)
 
     def load(self, task: str, language: str, split: str) -> Sequence[Example]:
         """Every example, in the hub's order.
@@ -48,15 +45,10 @@ class HubSource:
         Raises:
             UserError: the hub has no such split, can't be reached, or has other columns or labels.
         """
-        row, hub, part = self._row(task, language, split)
-        if self._online is None:
-            self._online = hub_answers()
-        data = _download(hub, config_of(hub, language), hub.splits[part], self._online)
-        examples = examples_of(row, hub, data, language, split)
-        if "dev" in hub.splits or split == "test":
-            return examples
-        kept, held = hold_out(examples)
-        return kept if split == "train" else held
+        row = task_named(task, self.catalogue)
+        if row.parts:
+            return joined(row, lambda part: self._load(part, language, split))
+        return self._load(row, language, split)
 
     def revision(self, task: str, language: str, split: str) -> str:
         """``id@commit/configuration/split``; asks the hub only where the row is pinned to no commit.
@@ -64,38 +56,86 @@ class HubSource:
         Raises:
             UserError: the hub has no such split, or has to be asked and can't be reached.
         """
-        _, hub, part = self._row(task, language, split)
-        key = (hub.id, hub.revision)
-        if key not in self._commits:
-            self._commits[key] = _commit(hub)
-        held = "" if "dev" in hub.splits or split == "test" else {"train": "-kept", "dev": "-held"}[split]
-        return (
-            f"{hub.id}@{self._commits[key]}/{config_of(hub, language) or 'default'}/{hub.splits[part]}{held}"
-        )
+        row = task_named(task, self.catalogue)
+        if row.parts:
+            return revision_of(self._revision(part, language, split) for part in row.parts)
+        return self._revision(row, language, split)
 
     def test_split(self, task: str) -> str:
         """``test`` where the hub has its labels, else ``dev``."""
-        row = task_named(task)
+        row = task_named(task, self.catalogue)
         return "test" if row.hub is not None and "test" in row.hub.splits else "dev"
 
-    def _row(self, task: str, language: str, split: str) -> tuple[Task, Hub, str]:
-        """The rows, and the split to download: the training set where development is held out of it."""
-        row = task_named(task)
-        if language not in self.languages(task, split):
-            has = "; ".join(
-                f"{other}: {' '.join(self.languages(task, other))}"
-                for other in ("train", "dev", "test")
-                if self.languages(task, other)
-            )
-            where = f"no {split} split of {task} in {language!r} on the hub"
-            hint = f"train on {row.train}, or " if split == "train" and row.train not in (None, task) else ""
-            raise UserError(
-                where,
-                expected=has or f"nothing: the hub has {task} only as a script, which is never run",
-                do=f"{hint}pass a folder with the original files ({row.url})",
-            )
-        assert row.hub is not None  # it has languages
-        return row, row.hub, split if split in row.hub.splits else "train"
+    def notes(self, task: str, language: str, split: str) -> dict[str, int]:
+        """What was dropped or repaired, counted; empty where all was well, or before ``load``."""
+        row = task_named(task, self.catalogue)
+        counts: dict[str, int] = {}
+        for part in row.parts or (row,):
+            for name, count in self._notes.get((part.name, language, split), {}).items():
+                counts[name] = counts.get(name, 0) + count
+        return counts
+
+    def _load(self, row: Task, language: str, split: str) -> Sequence[Example]:
+        hub, part, held = _placed(row, language, split)
+        if self._online is None:
+            self._online = hub_answers()
+        data = _download(hub, config_of(hub, language), hub.splits[part], self._online)
+        notes: dict[str, int] = {}
+        examples = examples_of(row, hub, data, language, split, notes)
+        self._notes[row.name, language, split] = notes
+        if not held:
+            return examples
+        kept, out = hold_out(examples)
+        return kept if split == "train" else out
+
+    def _revision(self, row: Task, language: str, split: str) -> str:
+        hub, part, held = _placed(row, language, split)
+        key = (hub.id, hub.revision)
+        if key not in self._commits:
+            self._commits[key] = _commit(hub)
+        suffix = {"train": "-kept", "dev": "-held"}[split] if held else ""
+        where = config_of(hub, language) or "default"
+        return f"{hub.id}@{self._commits[key]}/{where}/{hub.splits[part]}{suffix}"
+
+
+def _languages(row: Task, split: str) -> tuple[str, ...]:
+    if row.parts:
+        first, *others = (_languages(part, split) for part in row.parts)
+        return tuple(code for code in first if all(code in other for other in others))
+    if row.hub is None:
+        return ()
+    codes: tuple[str, ...] = ()
+    if split == "train" or (split == "dev" and "dev" not in row.hub.splits):  # dev: held out of train
+        codes = row.trains_in if "train" in row.hub.splits else ()
+    elif split in row.hub.splits:
+        listed = row.hub.languages or (*row.languages, *row.added)
+        codes = tuple(code for code in listed if code not in row.hub.absent.get(split, ()))
+    if row.translated is None or split == "test":
+        return codes
+    return (*codes, *(code for code in row.translated.languages if code not in codes))
+
+
+def _placed(row: Task, language: str, split: str) -> tuple[Hub, str, bool]:
+    """Where the examples are, in which split of ours, and whether that one is the training set with its
+    last part held out.
+
+    Raises:
+        UserError: the hub has no such split in this language.
+    """
+    if language not in _languages(row, split):
+        splits = {name: _languages(row, name) for name in ("train", "dev", "test")}
+        has = "; ".join(f"{name}: {' '.join(codes)}" for name, codes in splits.items() if codes)
+        hint = f"train on {row.train}, or " if split == "train" and row.train not in (None, row.name) else ""
+        raise UserError(
+            f"no {split} split of {row.name} in {language!r} on the hub",
+            expected=has or f"nothing: {row.no_hub or 'its row names no place there'}",
+            do=f"{hint}pass a folder with the original files ({row.url})",
+        )
+    own = language in (*row.languages, *row.added, *row.trains_in)
+    hub = row.hub if own else row.translated
+    assert hub is not None  # it has languages
+    part = split if split in hub.splits else "train"
+    return hub, part, part == "train" and "dev" not in hub.splits
 
 
 def _download(hub: Hub, config: str | None, split: str, online: bool) -> Any:

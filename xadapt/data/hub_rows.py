@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged
+from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
 from xadapt.data.lazy import LARGE, RUN, TableRows
 from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of
 from xadapt.errors import UserError
@@ -15,12 +15,15 @@ from xadapt.tasks.task import Hub, Task
 
 REPORT = "report it: the catalogue's row needs correcting; until then pass a folder (--data DIR)"
 Row = Mapping[str, Any]
+Names = Callable[[object], str | None]
+Notes = dict[str, int]
 FIELDS: Mapping[str, frozenset[str]] = {
     "classify": frozenset({"text", "label"}),
     "choose": frozenset({"options", "label"}),
     "tag": frozenset({"words", "tags"}),
     "extract": frozenset({"id", "question", "context", "answers"}),
     "retrieve": frozenset({"source", "target"}),
+    "mlm": frozenset({"text"}),
 }
 
 
@@ -30,12 +33,16 @@ def config_of(hub: Hub, language: str) -> str | None:
 
 
 def _filled(template: str, hub: Hub, language: str) -> str:
-    name = hub.names.get(language, name_of(language))
-    return template.format(lang=language, iso3=iso3_of(language), name=name)
+    fields = {"lang": language}
+    if "{iso3}" in template:
+        fields["iso3"] = iso3_of(language)
+    if "{name}" in template:
+        fields["name"] = hub.names.get(language) or name_of(language)
+    return template.format(**fields)
 
 
-def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str) -> Sequence[Example]:
-    """A dataset's rows as typed examples.
+def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes: Notes) -> Sequence[Example]:
+    """A dataset's rows as typed examples; what is dropped or repaired is counted in ``notes``.
 
     Raises:
         UserError: its columns, labels or answers are not what the catalogue's row says.
@@ -44,22 +51,34 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str) -> Se
     if not FIELDS[row.kind] <= set(hub.columns):
         lost = ", ".join(sorted(FIELDS[row.kind] - set(hub.columns)))
         raise UserError(f"the hub row of {row.name} names no column for {lost}", do="correct the row")
-    lost_columns = {path.split(".")[0] for path in hub.columns.values()} - set(data.column_names)
+    lost_columns = _tops(hub) - set(data.column_names)
     if lost_columns:
         raise UserError(
             f"{where} has no column {', '.join(sorted(lost_columns))}, only {', '.join(data.column_names)}",
             expected=", ".join(hub.columns.values()),
             do=REPORT,
         )
-    flat = hub.prefix is None and not any("." in path for path in hub.columns.values())
+    flat = not (hub.prefix or hub.unlabelled or hub.wording) and not any(
+        "." in path or " " in path for path in hub.columns.values()
+    )
     if row.kind == "classify" and flat and len(data) >= LARGE:
         return _many_classified(hub, data, row, _names(hub, data, where), split, where)
-    rows = _fields(hub, data)
+    rows: Iterator[Row] = _fields(hub, data, where)
     if hub.prefix is not None:
         prefix = _filled(hub.prefix, hub, language).lower()
         rows = (fields for fields in rows if str(fields["id"]).startswith(prefix))
-    read = {"classify": _classify, "choose": _choose, "tag": _tag, "extract": _extract, "retrieve": _retrieve}
-    result = read[row.kind](rows, row, _names(hub, data, where), split, where)
+    names = _names(hub, data, where)
+    if hub.unlabelled and split != "test":
+        rows = _decided(rows, names, notes)
+    read = {
+        "classify": _classify,
+        "choose": _choose,
+        "tag": _tag,
+        "extract": _extract,
+        "retrieve": _retrieve,
+        "mlm": _read_text,
+    }
+    result = read[row.kind](rows, row, names, split, where, notes)
     if not result:
         raise UserError(
             f"{where} has no rows" + (f" whose id starts with {prefix!r}" if hub.prefix else ""),
@@ -69,17 +88,42 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str) -> Se
     return result
 
 
-def _fields(hub: Hub, data: Any) -> Iterator[dict[str, Any]]:
+def _fields(hub: Hub, data: Any, where: str) -> Iterator[dict[str, Any]]:
     """Every row under our names; only the columns that are needed are decoded."""
-    tops = sorted({path.split(".")[0] for path in hub.columns.values()})
-    for raw in data.select_columns(tops):
-        fields = {}
-        for ours, path in hub.columns.items():
-            value: Any = raw
-            for step in path.split("."):
-                value = value[step]
-            fields[ours] = value
+    for number, raw in enumerate(data.select_columns(sorted(_tops(hub)))):
+        fields: dict[str, Any] = {}
+        for ours, paths in hub.columns.items():
+            values = [_value(raw, path) for path in paths.split()]
+            fields[ours] = values if " " in paths else values[0]
+        if hub.wording:
+            if fields["question"] not in hub.wording:
+                raise UserError(
+                    f"{where}, row {number}: question {fields['question']!r}",
+                    expected=f"one of {', '.join(hub.wording)}",
+                    do=REPORT,
+                )
+            fields["question"] = hub.wording[fields["question"]]
         yield fields
+
+
+def _tops(hub: Hub) -> set[str]:
+    """The columns that the row names."""
+    return {path.split(".")[0] for paths in hub.columns.values() for path in paths.split()}
+
+
+def _value(raw: Any, path: str) -> Any:
+    for step in path.split("."):
+        raw = raw[step]
+    return raw
+
+
+def _decided(rows: Iterator[Row], names: Names, notes: Notes) -> Iterator[Row]:
+    """The rows with a label; the others are counted as dropped."""
+    for fields in rows:
+        if names(fields["label"]) is None:
+            notes["dropped"] = notes.get("dropped", 0) + 1
+        else:
+            yield fields
 
 
 def _names(hub: Hub, data: Any, where: str) -> Callable[[object], str | None]:
@@ -103,7 +147,7 @@ def _names(hub: Hub, data: Any, where: str) -> Callable[[object], str | None]:
 
 
 def _checked(label: str | None, row: Task, where: str, number: int) -> str | None:
-    if label is not None and label not in row.labels:
+    if label is not None and label not in row.labels and not row.open_labels:
         raise UserError(
             f"{where}, row {number}: unknown label {label!r}",
             expected=f"one of {', '.join(row.labels)}",
@@ -124,10 +168,9 @@ def _withheld(labels: Sequence[object], split: str, where: str) -> bool:
     return without
 
 
-Names = Callable[[object], str | None]
-
-
-def _classify(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+def _classify(
+    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
+) -> list[Example]:
     found = []
     for i, fields in enumerate(rows):
         label = _checked(names(fields["label"]), row, where, i)
@@ -171,7 +214,9 @@ def _many_classified(
     return TableRows(data, Classified, parse)
 
 
-def _choose(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+def _choose(
+    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
+) -> list[Example]:
     found: list[Chosen] = []
     for i, fields in enumerate(rows):
         keys = [str(key) for key in fields.get("keys") or range(len(fields["options"]))]
@@ -188,7 +233,7 @@ def _choose(rows: Iterator[Row], row: Task, names: Names, split: str, where: str
     return [replace(example, label=None) for example in found]
 
 
-def _tag(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+def _tag(rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes) -> list[Example]:
     result: list[Example] = []
     for i, fields in enumerate(rows):
         words, tags = tuple(fields["words"]), [names(tag) for tag in fields["tags"]]
@@ -206,25 +251,45 @@ def _tag(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -
     return result
 
 
-def _extract(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+def _extract(
+    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
+) -> list[Example]:
     result: list[Example] = []
+    seen: set[str] = set()
     for fields in rows:
         given = fields["answers"]
         if isinstance(given, Mapping):  # one list of texts and one of offsets
             pairs = list(zip(given["text"], given["answer_start"], strict=True))
         else:
             pairs = [(answer["text"], answer["answer_start"]) for answer in given]
-        answers, _ = answers_of(
+        if str(fields["id"]) in seen:
+            raise UserError(
+                f"{where}: two questions have the id {fields['id']!r}", expected="every id once", do=REPORT
+            )
+        seen.add(str(fields["id"]))
+        answers, repaired = answers_of(
             fields["context"],
             pairs,
             unanswerable=row.unanswerable,
             where=f"{where}, question {fields['id']!r}",
             path=None,
         )
+        if repaired:
+            notes["repaired"] = notes.get("repaired", 0) + repaired
         result.append(Extracted(str(fields["id"]), fields["question"], fields["context"], answers))
     return result
 
 
-def _retrieve(rows: Iterator[Row], row: Task, names: Names, split: str, where: str) -> list[Example]:
+def _retrieve(
+    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
+) -> list[Example]:
     # The hub's texts end in the line feed of the files that they were made of.
     return [Paired(str(i), r["source"].strip(), r["target"].strip()) for i, r in enumerate(rows)]
+
+
+def _read_text(
+    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
+) -> list[Example]:
+    """A document's paragraphs, one example each; blank lines part them."""
+    lines = (line.strip() for fields in rows for line in str(fields["text"]).split("\n"))
+    return [Text(str(i), line) for i, line in enumerate(filter(None, lines))]

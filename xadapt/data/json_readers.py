@@ -1,31 +1,32 @@
-"""Readers of question answering: SQuAD's JSON, and multiple choice in JSON lines and CSV."""
+"""Readers of JSON and CSV: SQuAD's questions, inference in JSON lines, multiple choice in both."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xadapt.data.examples import Answer, Chosen, Extracted
-from xadapt.data.reading import Reading, all_alike, answers_of, lines_of, missing_label, text_of
+from xadapt.data.examples import Answer, Chosen, Classified, Extracted
+from xadapt.data.json_fields import field, json_lines, parsed, wrong
+from xadapt.data.reading import Reading, all_alike, answers_of, missing_label, placed, text_of
 from xadapt.errors import UserError
 from xadapt.tasks.task import Task
 
 
-def squad(paths: Sequence[Path], task: Task, split: str, number: bool = False) -> Reading:
+def squad(paths: Sequence[Path], task: Task, split: str, number: bool = False, drop: bool = False) -> Reading:
     """SQuAD's format, v1.1 and v2.0, and XTREME's test files, whose answers are blanked.
 
-    ``number`` puts the question's number before its id, for files whose ids repeat.
+    ``number`` puts the question's number before its id, for files whose ids repeat. ``drop`` leaves
+    questions out, counted as ``dropped``, whose answers are not where they say: machine translation.
 
     Raises:
         UserError: broken JSON, a missing field, an id twice, an answer that is not where it says.
     """
     path = paths[0]
-    content = _json(text_of(path), path, 1)
+    content = parsed(text_of(path), path, 1)
     questions = list(_questions(content, path))
     if not questions:
         raise UserError("no questions", expected="data > paragraphs > qas", do="download it again", path=path)
@@ -34,9 +35,9 @@ def squad(paths: Sequence[Path], task: Task, split: str, number: bool = False) -
     )
     examples: list[Extracted] = []
     seen: set[str] = set()
-    repaired = 0
+    repaired = dropped = 0
     for i, (qa, context, where) in enumerate(questions):
-        identifier = str(_field(qa, "id", (str, int), where, path))
+        identifier = str(field(qa, "id", (str, int), where, path))
         if number:
             identifier = f"{i}-{identifier}"
         if identifier in seen:
@@ -50,6 +51,9 @@ def squad(paths: Sequence[Path], task: Task, split: str, number: bool = False) -
         answers: tuple[Answer, ...] | None = None
         if labelled:
             given = [] if qa.get("is_impossible") else _answers(qa, where, path)
+            if drop and not all(placed(context, *answer) for answer in given):
+                dropped += 1
+                continue
             answers, more = answers_of(
                 context,
                 given,
@@ -58,19 +62,68 @@ def squad(paths: Sequence[Path], task: Task, split: str, number: bool = False) -
                 path=path,
             )
             repaired += more
-        question = _field(qa, "question", str, where, path)
+        question = field(qa, "question", str, where, path)
         examples.append(Extracted(identifier, question, context, answers))
-    return Reading(examples, labelled, {"repaired": repaired} if repaired else {})
+    if not examples:
+        raise UserError(
+            f"not one of {len(questions):,} questions has its answers where it says",
+            expected="context[answer_start:][:len(text)] == text, in characters",
+            do="is the translation of the contexts the one that the offsets were counted in?",
+            path=path,
+        )
+    counts = {"repaired": repaired, "dropped": dropped}
+    return Reading(examples, labelled, {name: count for name, count in counts.items() if count})
+
+
+def nli_lines(
+    paths: Sequence[Path],
+    task: Task,
+    split: str,
+    columns: Mapping[str, str],
+    labels: Mapping[str, str] | None = None,
+    undecided: str | None = None,
+) -> Reading:
+    """Pairs of texts in JSON lines (ANLI, SNLI); ``columns``: ``text``, ``pair``, ``label`` -> its field.
+
+    ``labels``: its label -> ours, where they differ. Rows labelled ``undecided``, on which the annotators
+    did not agree, are dropped and counted.
+
+    Raises:
+        UserError: broken JSON, a missing field, an unknown label.
+    """
+    path = paths[0]
+    examples: list[Classified] = []
+    dropped = 0
+    for line, row in json_lines(path):
+        text, pair, label = (
+            field(row, columns[ours], str, "the row", path, line=line) for ours in ("text", "pair", "label")
+        )
+        if label == undecided:
+            dropped += 1
+            continue
+        label = (labels or {}).get(label, label)
+        if label not in task.labels:
+            raise UserError(
+                f"unknown label {label!r}",
+                expected=f"one of {', '.join(labels or task.labels)}",
+                do="is this the file of another task?",
+                path=path,
+                line=line,
+            )
+        examples.append(Classified(str(len(examples)), text, pair, label))
+    if not examples:
+        raise UserError("no row has a label", expected="labels", do="download it again", path=path)
+    return Reading(examples, True, {"dropped": dropped} if dropped else {})
 
 
 def hellaswag(paths: Sequence[Path], task: Task, split: str) -> Reading:
     """HellaSwag's JSON lines: ``ctx``, ``endings``, ``label``. Raises ``UserError``."""
     examples: list[Chosen] = []
     lines: list[int] = []
-    for line, row in _json_lines(paths[0]):
-        options = tuple(_field(row, "endings", list, "the row", paths[0], line=line))
+    for line, row in json_lines(paths[0]):
+        options = tuple(field(row, "endings", list, "the row", paths[0], line=line))
         label = _index(row.get("label"), range(len(options)), split, paths[0], line)
-        context = _field(row, "ctx", str, "the row", paths[0], line=line)
+        context = field(row, "ctx", str, "the row", paths[0], line=line)
         examples.append(Chosen(str(len(examples)), context, "", options, label))
         lines.append(line)
     return _chosen(examples, lines, split, paths[0])
@@ -82,20 +135,68 @@ def commonsense(paths: Sequence[Path], task: Task, split: str) -> Reading:
     path = paths[0]
     examples: list[Chosen] = []
     lines: list[int] = []
-    for line, row in _json_lines(path):
-        question = _field(row, "question", (str, dict), "the row", path, line=line)
+    for line, row in json_lines(path):
+        question = field(row, "question", (str, dict), "the row", path, line=line)
         if isinstance(question, dict):
-            choices = _field(question, "choices", list, "question", path, line=line)
-            keys = [_field(choice, "label", str, "a choice", path, line=line) for choice in choices]
-            options = tuple(_field(choice, "text", str, "a choice", path, line=line) for choice in choices)
-            question = _field(question, "stem", str, "question", path, line=line)
+            choices = field(question, "choices", list, "question", path, line=line)
+            keys = [field(choice, "label", str, "a choice", path, line=line) for choice in choices]
+            options = tuple(field(choice, "text", str, "a choice", path, line=line) for choice in choices)
+            question = field(question, "stem", str, "question", path, line=line)
         else:
-            choices = _field(row, "choices", dict, "the row", path, line=line)
-            keys = _field(choices, "label", list, "choices", path, line=line)
-            options = tuple(_field(choices, "text", list, "choices", path, line=line))
+            choices = field(row, "choices", dict, "the row", path, line=line)
+            keys = field(choices, "label", list, "choices", path, line=line)
+            options = tuple(field(choices, "text", list, "choices", path, line=line))
         label = _index(row.get("answerKey"), keys, split, path, line)
-        identifier = _field(row, "id", str, "the row", path, line=line)
+        identifier = field(row, "id", str, "the row", path, line=line)
         examples.append(Chosen(identifier, "", question, options, label))
+        lines.append(line)
+    return _chosen(examples, lines, split, path)
+
+
+def social(paths: Sequence[Path], task: Task, split: str) -> Reading:
+    """Social IQa's JSON lines: ``context``, ``question``, ``answerA`` to ``answerC``, and ``correct``,
+    the letter of the right one. Raises ``UserError``."""
+    path, keys = paths[0], ("A", "B", "C")
+    examples: list[Chosen] = []
+    lines: list[int] = []
+    for line, row in json_lines(path):
+        context, question, *options = (
+            field(row, name, str, "the row", path, line=line)
+            for name in ("context", "question", *(f"answer{key}" for key in keys))
+        )
+        label = _index(row.get("correct"), keys, split, path, line)
+        examples.append(Chosen(str(len(examples)), context, question, tuple(options), label))
+        lines.append(line)
+    return _chosen(examples, lines, split, path)
+
+
+def copa(paths: Sequence[Path], task: Task, split: str, wording: Mapping[str, str]) -> Reading:
+    """COPA's and XCOPA's JSON lines: ``premise``, ``choice1``, ``choice2``, ``question``, ``label``.
+
+    ``wording``: ``cause`` and ``effect`` -> the question that the model reads.
+
+    Raises:
+        UserError: broken JSON, a missing field, another question, an id twice.
+    """
+    path = paths[0]
+    examples: list[Chosen] = []
+    lines: list[int] = []
+    for line, row in json_lines(path):
+        premise, first, second, asked = (
+            field(row, name, str, "the row", path, line=line)
+            for name in ("premise", "choice1", "choice2", "question")
+        )
+        if asked not in wording:
+            raise UserError(
+                f"question {asked!r}",
+                expected=f"one of {', '.join(wording)}",
+                do="is this the file of another task?",
+                path=path,
+                line=line,
+            )
+        identifier = str(field(row, "idx", (int, str), "the row", path, line=line))
+        label = _index(row.get("label"), (0, 1), split, path, line)
+        examples.append(Chosen(identifier, premise, wording[asked], (first, second), label))
         lines.append(line)
     return _chosen(examples, lines, split, path)
 
@@ -186,13 +287,13 @@ def _index(label: object, keys: Sequence[object], split: str, path: Path, line: 
 
 def _questions(content: Any, path: Path) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Every question with its context and where it stands."""
-    for i, article in enumerate(_field(content, "data", list, "the file", path)):
-        for j, paragraph in enumerate(_field(article, "paragraphs", list, f"data[{i}]", path)):
+    for i, article in enumerate(field(content, "data", list, "the file", path)):
+        for j, paragraph in enumerate(field(article, "paragraphs", list, f"data[{i}]", path)):
             where = f"data[{i}].paragraphs[{j}]"
-            context = _field(paragraph, "context", str, where, path)
-            for k, qa in enumerate(_field(paragraph, "qas", list, where, path)):
+            context = field(paragraph, "context", str, where, path)
+            for k, qa in enumerate(field(paragraph, "qas", list, where, path)):
                 if not isinstance(qa, dict):
-                    raise _wrong(qa, "an object", f"{where}.qas[{k}]", path)
+                    raise wrong(qa, "an object", f"{where}.qas[{k}]", path)
                 yield qa, context, f"{where}.qas[{k}]"
 
 
@@ -201,55 +302,7 @@ def _answers(qa: Mapping[str, Any], where: str, path: Path) -> list[tuple[str, i
     given = qa.get("answers") or []
     where += ".answers"
     result = [
-        (_field(answer, "text", str, where, path), _field(answer, "answer_start", int, where, path))
+        (field(answer, "text", str, where, path), field(answer, "answer_start", int, where, path))
         for answer in (given if isinstance(given, list) else [given])
     ]
     return result if any(text for text, _ in result) else []
-
-
-def _field(
-    holder: Any, key: str, kind: type | tuple[type, ...], where: str, path: Path, *, line: int | None = None
-) -> Any:
-    if not isinstance(holder, dict):
-        raise _wrong(holder, "an object", where, path, line)
-    if key not in holder:
-        raise UserError(
-            f"{where} has no {key!r}, only {', '.join(map(repr, holder)) or 'nothing'}",
-            expected=f"a field {key!r}",
-            do="is this the file of another task?",
-            path=path,
-            line=line,
-        )
-    if not isinstance(holder[key], kind):
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        names = " or ".join(one.__name__ for one in kinds)
-        raise _wrong(holder[key], names, f"{where}.{key}", path, line)
-    return holder[key]
-
-
-def _wrong(value: object, expected: str, where: str, path: Path, line: int | None = None) -> UserError:
-    return UserError(
-        f"{where} is of type {type(value).__name__}",
-        expected=expected,
-        do="is this the file of another task?",
-        path=path,
-        line=line,
-    )
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(lines_of(path), 1):
-        if line.strip():
-            yield number, _json(line, path, number)
-
-
-def _json(text: str, path: Path, line: int) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"broken JSON: {error.msg} at column {error.colno}",
-            do="download the file again; an interrupted download breaks off in the middle",
-            path=path,
-            line=line + error.lineno - 1,
-        ) from None

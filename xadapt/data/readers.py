@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from xadapt.data.examples import Paired, Tagged
-from xadapt.data.json_readers import commonsense, cosmos, hellaswag, squad
+from xadapt.data.ccgbank import auto, supertags
+from xadapt.data.examples import Paired, Tagged, Text
+from xadapt.data.json_readers import commonsense, copa, cosmos, hellaswag, nli_lines, social, squad
+from xadapt.data.pools import bucc, entity_pairs, lareqa, mentions
 from xadapt.data.reading import Reading, lines_of, missing_label
 from xadapt.data.rows import pairs, table, unknown_label
 from xadapt.errors import UserError
@@ -32,7 +34,7 @@ def tagged(paths: Sequence[Path], task: Task, split: str) -> Reading:
     labelled = "\t" in first
     if not labelled and split != "test":
         raise missing_label(split, "words without tags", path, lines.index(first) + 1)
-    allowed = frozenset(task.labels)
+    allowed = None if task.open_labels else frozenset(task.labels)
     examples: list[Tagged] = []
     words: list[str] = []
     tags: list[str] = []
@@ -55,7 +57,7 @@ def tagged(paths: Sequence[Path], task: Task, split: str) -> Reading:
             raise _bad_word(path, number, line, labelled)
         words.append(word)
         if labelled:
-            if tag not in allowed:
+            if (allowed is not None and tag not in allowed) or not tag:
                 raise unknown_label(path, number, tag, task.labels, "tag")
             tags.append(tag)
     close()
@@ -90,16 +92,37 @@ def parallel(paths: Sequence[Path], task: Task, split: str) -> Reading:
     return Reading(examples, labelled=True)
 
 
+def running(paths: Sequence[Path], task: Task, split: str) -> Reading:
+    """Running text, a paragraph or sentence a line; blank lines part them and are no examples.
+
+    Raises:
+        UserError: a file is empty or not UTF-8.
+    """
+    texts = (line.strip() for path in paths for line in lines_of(path))
+    examples = [Text(str(number), text) for number, text in enumerate(filter(None, texts))]
+    return Reading(examples, labelled=True)
+
+
 READERS: Mapping[str, Callable[..., Reading]] = MappingProxyType(
     {
         "pairs": pairs,
         "table": table,
         "tagged": tagged,
         "parallel": parallel,
+        "running": running,
         "squad": squad,
+        "nli_lines": nli_lines,
         "hellaswag": hellaswag,
         "commonsense": commonsense,
         "cosmos": cosmos,
+        "social": social,
+        "copa": copa,
+        "supertags": supertags,
+        "auto": auto,
+        "bucc": bucc,
+        "lareqa": lareqa,
+        "entity_pairs": entity_pairs,
+        "mentions": mentions,
     }
 )
 

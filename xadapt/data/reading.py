@@ -10,6 +10,7 @@ from typing import TypeVar
 from xadapt.data.examples import Answer, Example
 from xadapt.errors import UserError
 
+BOM = b"\xef\xbb\xbf"
 NEARBY = 50  # characters that an upstream answer offset may be off by
 PLACEHOLDER_ROWS = 20  # a test file this long whose labels are all alike has no labels
 T = TypeVar("T")
@@ -27,25 +28,34 @@ class Reading:
 
 def text_of(path: Path) -> str:
     """The file's text without byte-order mark. Raises ``UserError`` where it is empty or not UTF-8."""
-    data = path.read_bytes()
+    text = decoded(path.read_bytes().removeprefix(BOM), path, 1)
+    if not text.strip():
+        raise empty(path)
+    return text
+
+
+def decoded(data: bytes, path: Path, line: int) -> str:
+    """The text of a file, or of one ``line`` of it. Raises ``UserError`` where it is not UTF-8."""
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         raise UserError(
             f"not UTF-8: byte 0x{data[error.start]:02x}",
             expected="UTF-8, with or without a byte-order mark",
             do="convert it (iconv -t UTF-8) or download it again",
             path=path,
-            line=data.count(b"\n", 0, error.start) + 1,
+            line=data.count(b"\n", 0, error.start) + line,
         ) from None
-    if not text.strip():
-        raise UserError(
-            f"empty file ({len(data)} bytes)",
-            expected="data",
-            do="download it again; an interrupted download leaves empty files",
-            path=path,
-        )
-    return text
+
+
+def empty(path: Path) -> UserError:
+    """The error for a file with nothing in it."""
+    return UserError(
+        f"empty file ({path.stat().st_size} bytes)",
+        expected="data",
+        do="download it again; an interrupted download leaves empty files",
+        path=path,
+    )
 
 
 def lines_of(path: Path) -> list[str]:

@@ -76,7 +76,8 @@ class Columns:
         text, pair, label: the columns they stand in, from 0; None for none.
         unwrap: texts with quotes were wrapped by ``csv.writer``.
         labelled: False leaves the labels out.
-        seen: the labels of all lines.
+        names: the file's label -> ours, where they differ.
+        seen: the labels of all lines, as the file has them.
     """
 
     text: int
@@ -84,6 +85,7 @@ class Columns:
     label: int | None
     unwrap: bool = False
     labelled: bool = True
+    names: Mapping[str, str] = field(default_factory=dict)
     blank: int = 0
     seen: set[str] = field(default_factory=set)
     places: Places = field(default_factory=Places)
@@ -95,12 +97,12 @@ class Columns:
         if self.unwrap:
             text, pair = _unwrapped(text), None if pair is None else _unwrapped(pair)
         label = columns[self.label] if self.labelled and self.label is not None else None
-        return Classified(str(number), text, pair, label)
+        return Classified(str(number), text, pair, None if label is None else self.names.get(label, label))
 
     def take(self, line: Line, columns: Sequence[str], path: Path, task: Task) -> None:
         """Check a row and remember where it lies. Raises ``UserError`` for an unknown label."""
         if self.label is not None and columns[self.label] not in self.seen:
-            if columns[self.label] not in task.labels:
+            if self.names.get(columns[self.label], columns[self.label]) not in task.labels:
                 raise unknown_label(path, line.number, columns[self.label], task.labels, "label")
             self.seen.add(columns[self.label])
         self.blank += not columns[self.text].strip() or (self.pair is not None and columns[self.pair] == "")
@@ -146,11 +148,17 @@ def pairs(paths: Sequence[Path], task: Task, split: str) -> Reading:
 
 
 def table(
-    paths: Sequence[Path], task: Task, split: str, columns: Mapping[str, str], ragged: int = 0
+    paths: Sequence[Path],
+    task: Task,
+    split: str,
+    columns: Mapping[str, str],
+    ragged: int = 0,
+    labels: Mapping[str, str] | None = None,
 ) -> Reading:
     """A file with a header between tabs (GLUE); ``columns``: our field -> its column.
 
-    ``ragged`` rows may be torn and are dropped, counted as ``dropped``.
+    ``ragged`` rows may be torn and are dropped, counted as ``dropped``. ``labels``: its label -> ours,
+    where they differ.
 
     Raises:
         UserError: a column is missing, more rows are torn, an unknown label.
@@ -168,7 +176,7 @@ def table(
             line=1,
         )
     at = {ours: header.index(theirs) for ours, theirs in columns.items() if theirs in header}
-    rows = Columns(at["text"], at.get("pair"), at.get("label"))
+    rows = Columns(at["text"], at.get("pair"), at.get("label"), names=labels or {})
     torn: list[tuple[int, int]] = []  # line, columns
     for line in lines:
         values = line.text.split("\t")

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from xadapt.data.examples import Source
 from xadapt.errors import UserError
+from xadapt.tasks.catalogue import CATALOGUE, Catalogue
 
 
-def open_source(name: str, intermediate: Path | None = None) -> Source:
+def open_source(name: str, intermediate: Path | None = None, catalogue: Catalogue = CATALOGUE) -> Source:
     """``pocket`` for the built-in world, ``hub`` for the Hugging Face hub, else a folder.
 
     Args:
         name: ``pocket``, ``hub``, or the path of a folder in XTREME's ``download/`` layout.
         intermediate: the folder of intermediate tasks, for a folder only.
+        catalogue: the rows, those of a user's own among them; the pocket world has no others than ours.
 
     Raises:
         UserError: no such folder, or not in that layout.
@@ -31,7 +33,7 @@ def open_source(name: str, intermediate: Path | None = None) -> Source:
             return Pocket()
         from xadapt.data.hub import HubSource
 
-        return HubSource()
+        return HubSource(catalogue)
     from xadapt.data.folder import Folder
 
-    return Folder(Path(name), intermediate)
+    return Folder(Path(name), intermediate, catalogue)

@@ -1,61 +1,40 @@
-"""The intermediate tasks: English, trained below a target.
+"""The intermediate tasks: English, trained below a target; and running text, in any language.
 
 Epochs, batch and length are jiant's defaults (3 epochs, 32 examples, 256 tokens);
-SQuAD takes those of jiant's guide for the targets that train on it.
+SQuAD takes those of jiant's guide for the targets that train on it. Running text is
+read once: how much of it a study takes is said in its expression.
 
 Hub rows are pinned to the head of the repository as public code pins it; all hold
-Parquet or JSON lines. Cosmos QA has no hub row: its repository is a dataset script.
+Parquet or JSON lines.
+
+A training file with ``{lang}`` in its name is a translation by machine: a user's own,
+or one that XNLI, XTREME or XTREME-R distribute.
 """
 
 from __future__ import annotations
 
+from xadapt.tasks.languages import LANGUAGES
+from xadapt.tasks.nli import ANLI, EN, GLUE_REVISION, MNLI
 from xadapt.tasks.task import File, Hub, Task
 
-EN = ("en",)
-NLI = ("entailment", "neutral", "contradiction")
-NLI_NUMBERS = {"0": NLI[0], "1": NLI[1], "2": NLI[2]}
 YES_NO = ("0", "1")
-GLUE_REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
 
-NLI_TABLE = {"text": "sentence1", "pair": "sentence2", "label": "gold_label"}
 QQP_TABLE = {"text": "question1", "pair": "question2", "label": "is_duplicate"}
 SQUAD_COLUMNS = {"id": "id", "question": "question", "context": "context", "answers": "answers"}
 
+# Sections of the Wall Street Journal: train 02 to 21, dev 00, test 23, as since Hockenmaier (2003).
+SECTIONS = {"train": ("0[2-9]", "1[0-9]", "2[01]"), "dev": ("00",), "test": ("23",)}
+
+
+def _ccgbank(folder: str, split: str) -> File:
+    """A split of CCGbank as the LDC distributes it: one file a Journal's file, in the AUTO format."""
+    first, *others = (f"intermediate:{folder}/data/AUTO/{section}/*.auto" for section in SECTIONS[split])
+    return File(first, "auto", beside=tuple(others))
+
+
 INTERMEDIATE = (
-    Task(
-        "mnli",
-        kind="classify",
-        role="intermediate",
-        summary="natural language inference, ten genres",
-        languages=EN,
-        train="mnli",
-        metrics=("accuracy",),
-        labels=NLI,
-        max_length=256,
-        files={
-            "train": (
-                File("intermediate:mnli/train.tsv", "table", {"columns": NLI_TABLE}),
-                File("intermediate:MNLI/train.tsv", "table", {"columns": NLI_TABLE}),
-                File("xnli/train-en.tsv", "pairs"),  # in XTREME's release this is MNLI's training set
-            ),
-            "dev": (
-                File("intermediate:mnli/dev_matched.tsv", "table", {"columns": NLI_TABLE}),
-                File("intermediate:MNLI/dev_matched.tsv", "table", {"columns": NLI_TABLE}),
-                File("xnli/dev-en.tsv", "pairs"),
-            ),
-        },
-        hub=Hub(
-            "nyu-mll/glue",
-            "mnli",
-            splits={"train": "train", "dev": "validation_matched"},
-            columns={"text": "premise", "pair": "hypothesis", "label": "label"},
-            labels=NLI_NUMBERS,
-            revision=GLUE_REVISION,
-        ),
-        licence="OANC and others, by genre",
-        citation="Williams et al. 2018",
-        url="https://cims.nyu.edu/~sbowman/multinli",
-    ),
+    ANLI,
+    MNLI,
     Task(
         "qqp",
         kind="classify",
@@ -66,11 +45,13 @@ INTERMEDIATE = (
         metrics=("accuracy",),
         labels=YES_NO,
         max_length=256,
+        size=363_846,
         files={
             # GLUE's own file has a few rows torn apart by line breaks; GLUE's counts are without them.
             "train": (
                 File("intermediate:qqp/train.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
                 File("intermediate:QQP/train.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
+                File("intermediate:qqp/train-{lang}.tsv", "table", {"columns": QQP_TABLE}, but=EN),
             ),
             "dev": (
                 File("intermediate:qqp/dev.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
@@ -101,10 +82,19 @@ INTERMEDIATE = (
         stride=128,
         epochs=2,
         batch_size=16,
+        size=87_599,
         files={
             "train": (
                 File("squad/train-v1.1.json", "squad"),
                 File("intermediate:squad/train-v1.1.json", "squad"),
+                # A translation whose answer is not where it says is of no use and common among machine's.
+                File(
+                    "squad/translate-train/squad.translate.train.en-{lang}.json",
+                    "squad",
+                    {"drop": True},
+                    but=EN,
+                ),
+                File("intermediate:squad/train-v1.1-{lang}.json", "squad", {"drop": True}, but=EN),
             ),
             "dev": (
                 File("squad/dev-v1.1.json", "squad"),
@@ -135,8 +125,12 @@ INTERMEDIATE = (
         unanswerable=True,
         epochs=2,
         batch_size=16,
+        size=130_319,
         files={
-            "train": (File("intermediate:squad/train-v2.0.json", "squad"),),
+            "train": (
+                File("intermediate:squad/train-v2.0.json", "squad"),
+                File("intermediate:squad/train-v2.0-{lang}.json", "squad", {"drop": True}, but=EN),
+            ),
             "dev": (File("intermediate:squad/dev-v2.0.json", "squad"),),
         },
         hub=Hub(
@@ -159,8 +153,12 @@ INTERMEDIATE = (
         train="hellaswag",
         metrics=("accuracy",),
         max_length=256,
+        size=39_905,
         files={
-            "train": (File("intermediate:hellaswag/hellaswag_train.jsonl", "hellaswag"),),
+            "train": (
+                File("intermediate:hellaswag/hellaswag_train.jsonl", "hellaswag"),
+                File("intermediate:hellaswag/hellaswag_train-{lang}.jsonl", "hellaswag", but=EN),
+            ),
             "dev": (File("intermediate:hellaswag/hellaswag_val.jsonl", "hellaswag"),),
         },
         hub=Hub(
@@ -175,6 +173,29 @@ INTERMEDIATE = (
         url="https://rowanzellers.com/hellaswag",
     ),
     Task(
+        "ccg",
+        kind="tag",
+        role="intermediate",
+        summary="CCG supertags of the Wall Street Journal",
+        languages=EN,
+        train="ccg",
+        metrics=("accuracy",),
+        open_labels=True,
+        max_length=256,
+        size=38_015,
+        files={
+            split: (
+                File(f"intermediate:ccg/{split}.txt", "supertags"),
+                *(_ccgbank(folder, split) for folder in ("ccg", "ccgbank", "ccgbank_1_1")),
+            )
+            for split in ("train", "dev", "test")
+        },
+        no_hub="CCGbank is licensed by the LDC and on no hub",
+        licence="LDC user agreement",
+        citation="Hockenmaier and Steedman 2007",
+        url="https://catalog.ldc.upenn.edu/LDC2005T13",
+    ),
+    Task(
         "cosmos_qa",
         kind="choose",
         role="intermediate",
@@ -183,10 +204,15 @@ INTERMEDIATE = (
         train="cosmos_qa",
         metrics=("accuracy",),
         max_length=256,
+        size=25_262,
         files={
-            "train": (File("intermediate:cosmos_qa/train.csv", "cosmos"),),
+            "train": (
+                File("intermediate:cosmos_qa/train.csv", "cosmos"),
+                File("intermediate:cosmos_qa/train-{lang}.csv", "cosmos", but=EN),
+            ),
             "dev": (File("intermediate:cosmos_qa/valid.csv", "cosmos"),),
         },
+        no_hub="the hub has it only as a script, which is never run",
         licence="CC BY 4.0",
         citation="Huang et al. 2019",
         url="https://github.com/wilburOne/cosmosqa",
@@ -200,8 +226,12 @@ INTERMEDIATE = (
         train="commonsense_qa",
         metrics=("accuracy",),
         max_length=256,
+        size=9_741,
         files={
-            "train": (File("intermediate:commonsense_qa/train_rand_split.jsonl", "commonsense"),),
+            "train": (
+                File("intermediate:commonsense_qa/train_rand_split.jsonl", "commonsense"),
+                File("intermediate:commonsense_qa/train-{lang}.jsonl", "commonsense", but=EN),
+            ),
             "dev": (File("intermediate:commonsense_qa/dev_rand_split.jsonl", "commonsense"),),
         },
         hub=Hub(
@@ -219,5 +249,37 @@ INTERMEDIATE = (
         licence="MIT",
         citation="Talmor et al. 2019",
         url="https://www.tau-nlp.org/commonsenseqa",
+    ),
+    Task(
+        "mlm",
+        kind="mlm",
+        role="intermediate",
+        summary="guess masked words of running text, in any language",
+        languages=tuple(LANGUAGES),
+        train="mlm",
+        trains_in=tuple(LANGUAGES),
+        metrics=("accuracy",),
+        max_length=256,
+        epochs=1,
+        files={
+            "train": tuple(
+                File(path, "running")
+                for path in ("mlm/{lang}.txt", "mlm/{lang}/*.txt", "intermediate:mlm/{lang}.txt")
+            ),
+            "dev": (
+                File("mlm/dev-{lang}.txt", "running"),
+                File("intermediate:mlm/dev-{lang}.txt", "running"),
+            ),
+        },
+        hub=Hub(  # whole Wikipedias: that in English is a download of 11 GB
+            "wikimedia/wikipedia",
+            "20231101.{lang}",
+            splits={"train": "train"},
+            columns={"text": "text"},
+            revision="b04c8d1ceb2f5cd4588862100d08de323dccfbaa",
+        ),
+        licence="CC BY-SA 3.0 (Wikipedia), or that of your text",
+        citation="Wikimedia Foundation 2023",
+        url="https://dumps.wikimedia.org",
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-KindName = Literal["classify", "choose", "tag", "extract", "retrieve"]
+KindName = Literal["classify", "choose", "tag", "extract", "retrieve", "mlm"]
 Role = Literal["intermediate", "target"]
 
 
@@ -16,20 +16,26 @@ class File:
 
     Attributes:
         path: below the data folder, ``{lang}`` for the language and ``{iso3}`` for its
-            three-letter code; a path with neither serves English only.
+            three-letter code; a path with neither serves English only. ``*`` and ``[..]`` stand for
+            what they do in a shell: all files that match, in order of their names.
             ``intermediate:`` in front means below the folder of intermediate tasks.
         reader: the name of a function in ``xadapt.data.readers``; ``unusable`` for a
             file that is known and must not be read: ``options["why"]`` says so.
         options: that reader's keyword arguments (columns, header, label names...).
-        beside: a second file that the reader needs (the other half of parallel text).
+        beside: further files that the reader needs, all of them (the other half of parallel text).
         but: languages that this file must not serve.
+        shared: one file holds every language of the task; the reader is told which one is wanted.
+        pooled: the reader also gets this file in the other languages of the task that have it, after
+            the one that is wanted: candidates in many languages.
     """
 
     path: str
     reader: str
     options: Mapping[str, object] = field(default_factory=dict)
-    beside: str | None = None
+    beside: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
+    shared: bool = False
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Hub:
         config: its configuration, ``{lang}`` for the language, ``{iso3}`` for its
             three-letter code, ``{name}`` for its English name; None for the default one.
         splits: our split -> theirs; a split whose labels they withhold is left out.
-        columns: our field -> their column; a dot leads into a nested one.
+        columns: our field -> their column; a dot leads into a nested one, a space parts several
+            columns that make one list (the options of a choice).
         labels: their label (its name, or the value as a string) -> ours; empty where
             they are the same.
         revision: the pinned commit, or a branch where no commit is known.
@@ -49,6 +56,10 @@ class Hub:
         absent: our split -> languages that they do not have it in.
         prefix: keeps the rows whose id starts with it, where one configuration holds
             all languages; ``{name}`` as above, in lower case.
+        wording: their question -> the words that the model reads, where they have a code for it.
+        unlabelled: whether single rows of train and dev may lack a label: they are dropped (SNLI's,
+            on which its annotators did not agree).
+        languages: what it has, where that is not the task's own list.
     """
 
     id: str
@@ -60,6 +71,9 @@ class Hub:
     names: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefix: str | None = None
+    wording: Mapping[str, str] = field(default_factory=dict)
+    unlabelled: bool = False
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,17 +85,28 @@ class Task:
         kind: what it asks of the model.
         role: ``intermediate`` (English, below) or ``target`` (evaluated in many languages).
         summary: one line for ``xadapt tasks``.
-        languages: where the task is evaluated, ISO 639-1; XTREME's own list.
+        languages: where the task is evaluated, ISO 639-1; XTREME's own list, or XTREME-R's for
+            the tasks that only it has. An intermediate task has the languages that its data is
+            written in: English, but for running text.
+        added: the languages that XTREME-R adds to a task of XTREME's.
         train: the task whose English training data it trains on: its own name, or
             another's (XQuAD trains on SQuAD v1.1); None where nothing is trained.
-        metrics: the first is the main one; ``accuracy``, ``f1``, ``exact_match``.
+        trains_in: the languages that its training data is written in, not translated into.
+        metrics: the first is the main one; ``accuracy``, ``f1``, ``exact_match``, ``map@20``.
         labels: the label set of ``classify`` and ``tag``, in head order.
+        open_labels: the label set is what the training data has; ``xadapt.data.settling`` looks.
         max_length: tokens a sequence, special tokens included.
         stride: tokens shared by two windows of one context (``extract``).
         unanswerable: whether a question may have no answer (SQuAD v2.0).
-        epochs, batch_size: jiant's settings for the paper (PAPER.md); examples a step.
+        epochs, batch_size: jiant's settings for the paper, XTREME-R's scripts' for its own tasks;
+            examples a step.
+        size: examples of its original training set, as published; None where there is none.
         files: split -> the files tried in order in a data folder.
         hub: where it lies on the hub, if it does there script-free.
+        no_hub: why it has no hub row.
+        translated: where the hub has its training data in other languages, by machine.
+        parts: rows whose examples, one row after the other, are this task's: it has no files and
+            no hub row of its own.
         licence, citation, url: of the data.
     """
 
@@ -92,14 +117,21 @@ class Task:
     languages: tuple[str, ...]
     train: str | None
     metrics: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    trains_in: tuple[str, ...] = ("en",)
     labels: tuple[str, ...] = ()
+    open_labels: bool = False
     max_length: int = 128
     stride: int = 0
     unanswerable: bool = False
     epochs: int = 3
     batch_size: int = 32
+    size: int | None = None
     files: Mapping[str, tuple[File, ...]] = field(default_factory=dict)
     hub: Hub | None = None
+    no_hub: str = ""
+    translated: Hub | None = None
+    parts: tuple[Task, ...] = ()
     licence: str = ""
     citation: str = ""
     url: str = ""

@@ -1,4 +1,4 @@
-"""The targets: XTREME's tasks, with its own lists of languages.
+"""The targets: XTREME's nine tasks, with its own lists of languages and what XTREME-R adds to them.
 
 Epochs, batch and length are those of jiant's guide to XTREME, which the paper's
 authors wrote. Hub rows are pinned to the head of the repository as public code pins
@@ -7,7 +7,8 @@ it; all hold Parquet or JSON lines, none a dataset script.
 
 from __future__ import annotations
 
-from xadapt.tasks.intermediate import NLI, NLI_NUMBERS, SQUAD_COLUMNS, YES_NO
+from xadapt.tasks.intermediate import SQUAD_COLUMNS, YES_NO
+from xadapt.tasks.nli import NLI, NLI_NUMBERS, XNLI_REVISION
 from xadapt.tasks.task import File, Hub, Task
 
 
@@ -26,6 +27,13 @@ PAWSX = _words("de en es fr ja ko zh")
 XQUAD = _words("ar de el en es hi ru th tr vi zh")
 MLQA = _words("ar de en es hi vi zh")
 TYDIQA = _words("ar bn en fi id ko ru sw te")
+BUCC = _words("de fr ru zh")
+
+# What XTREME-R adds (Ruder et al. 2021; the lists of its scripts/download_data.sh).
+UDPOS_R = _words("lt pl uk wo ro")
+PANX_R = _words("qu pl uk az lt pa gu ro")
+XQUAD_R = _words("ro")
+TATOEBA_R = _words("az lt pl uk ro")
 
 UD_TAGS = _words("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X")
 ENTITIES = ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
@@ -44,6 +52,7 @@ TARGETS = (
         labels=NLI,
         max_length=256,
         epochs=2,
+        size=392_702,
         files={
             "train": (File("xnli/train-en.tsv", "pairs"),),
             "dev": (File("xnli/dev-{lang}.tsv", "pairs"),),
@@ -55,7 +64,7 @@ TARGETS = (
             splits={"train": "train", "dev": "validation", "test": "test"},
             columns={"text": "premise", "pair": "hypothesis", "label": "label"},
             labels=NLI_NUMBERS,
-            revision="b8dd5d7af51114dbda02c0e3f6133f332186418e",
+            revision=XNLI_REVISION,
         ),
         licence="CC BY-NC 4.0",
         citation="Conneau et al. 2018",
@@ -72,6 +81,7 @@ TARGETS = (
         labels=YES_NO,
         max_length=256,
         epochs=5,
+        size=49_401,
         files={
             "train": (File("pawsx/train-en.tsv", "pairs"),),
             "dev": (File("pawsx/dev-{lang}.tsv", "pairs"),),
@@ -94,11 +104,13 @@ TARGETS = (
         role="target",
         summary="parts of speech in 33 languages",
         languages=UDPOS,
+        added=UDPOS_R,
         train="udpos",
         metrics=("f1", "accuracy"),
         labels=UD_TAGS,
         max_length=256,
         epochs=10,
+        size=21_253,
         files={
             "train": (File("udpos/train-en.tsv", "tagged"),),
             "dev": (File("udpos/dev-{lang}.tsv", "tagged"),),
@@ -111,7 +123,7 @@ TARGETS = (
             columns={"words": "tokens", "tags": "pos_tags"},
             revision=XTREME_REVISION,
             names={"af": "Afrikans"},
-            absent={"dev": ("kk", "th", "tl", "yo")},
+            absent={"dev": ("kk", "th", "tl", "yo", *UDPOS_R), "test": UDPOS_R},  # v2.5, not XTREME-R's v2.7
         ),
         licence="by treebank",
         citation="Nivre et al. 2018",
@@ -123,11 +135,13 @@ TARGETS = (
         role="target",
         summary="names of people, places and organisations in 40 languages",
         languages=PANX,
+        added=PANX_R,
         train="panx",
         metrics=("f1", "accuracy"),
         labels=ENTITIES,
         max_length=256,
         epochs=10,
+        size=20_000,
         files={
             "train": (File("panx/train-en.tsv", "tagged"),),
             "dev": (File("panx/dev-{lang}.tsv", "tagged"),),
@@ -139,6 +153,7 @@ TARGETS = (
             splits={"train": "train", "dev": "validation", "test": "test"},
             columns={"words": "tokens", "tags": "ner_tags"},
             revision=XTREME_REVISION,
+            absent={"dev": PANX_R, "test": PANX_R},
         ),
         licence="ODC-BY",
         citation="Pan et al. 2017; Rahimi et al. 2019",
@@ -150,6 +165,7 @@ TARGETS = (
         role="target",
         summary="SQuAD v1.1 translated by people into ten languages",
         languages=XQUAD,
+        added=XQUAD_R,
         train="squad_v1",
         metrics=("f1", "exact_match"),
         max_length=384,
@@ -207,6 +223,7 @@ TARGETS = (
         stride=128,
         epochs=2,
         batch_size=16,
+        size=3_696,
         files={
             # XTREME's script cuts the ids of these files down to a number that repeats.
             "train": (
@@ -240,11 +257,40 @@ TARGETS = (
         url="https://github.com/google-research-datasets/tydiqa",
     ),
     Task(
+        "bucc",
+        kind="retrieve",
+        role="target",
+        summary="which sentences of two corpora translate each other, where most have no translation",
+        languages=BUCC,
+        train=None,
+        metrics=("f1",),
+        max_length=512,
+        files={
+            split: tuple(
+                File(
+                    f"{start}.{{lang}}",
+                    "bucc",
+                    beside=(f"{start}.en", *((f"{start}.gold",) if gold else ())),
+                )
+                for gold in ((True,) if split == "dev" else (True, False))  # XTREME removes the test's
+                for name in names
+                for start in (f"bucc2018/{{lang}}-en.{name}", f"bucc2018/{{lang}}-en/{{lang}}-en.{name}")
+            )
+            # XTREME's names for BUCC's sample and training sets, and BUCC's own
+            for split, names in {"dev": ("dev", "sample"), "test": ("test", "training")}.items()
+        },
+        no_hub="the hub's copies hold the gold pairs alone, without the sentences that make it hard",
+        licence="not stated",
+        citation="Zweigenbaum et al. 2018",
+        url="https://comparable.limsi.fr/bucc2018",
+    ),
+    Task(
         "tatoeba",
         kind="retrieve",
         role="target",
         summary="find a sentence's English translation among a thousand",
         languages=TATOEBA,
+        added=TATOEBA_R,
         train=None,
         metrics=("accuracy",),
         max_length=512,
@@ -254,7 +300,7 @@ TARGETS = (
                     File(
                         f"{folder}/tatoeba.{{iso3}}-eng.{{iso3}}",
                         "parallel",
-                        beside=f"{folder}/tatoeba.{{iso3}}-eng.eng",
+                        beside=(f"{folder}/tatoeba.{{iso3}}-eng.eng",),
                     )
                     for folder in ("laser-tatoeba-v1", "tatoeba")
                 ),

@@ -1,0 +1,170 @@
+"""Tasks of a user's own: a TOML file becomes rows, and what is wrong with it is said all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import save_tiny
+
+from xadapt.cli import main
+from xadapt.data.examples import Classified
+from xadapt.data.own_tasks import read_tasks
+from xadapt.data.sources import open_source
+from xadapt.errors import UserError
+from xadapt.tasks import CATALOGUE, File
+
+STANCE = """
+[[task]]
+name = "stance"
+kind = "classify"
+role = "target"
+summary = "for or against"
+languages = ["en", "nah"]
+train = "stance"
+metrics = ["accuracy"]
+labels = ["for", "against"]
+max_length = 64
+files.train = [{ path = "stance/train.tsv", reader = "pairs" }]
+files.test = [{ path = "stance/{lang}.tsv", reader = "pairs", but = ["en"] }]
+licence = "CC0"
+url = "https://example.org"
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    file = tmp_path / "own" / "tasks.toml"
+    (file.parent / "stance").mkdir(parents=True)
+    file.write_text(STANCE, encoding="utf-8")
+    (file.parent / "stance" / "train.tsv").write_text("a\tb\tfor\n" * 20, encoding="utf-8")
+    (file.parent / "stance" / "nah.tsv").write_text("c\td\tagainst\n", encoding="utf-8")
+    return file
+
+
+def said(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_tasks(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_row_is_added_to_ours(own: Path) -> None:
+    catalogue = read_tasks(own)
+    assert list(catalogue) == [*CATALOGUE, "stance"]
+    row = catalogue["stance"]
+    assert (row.kind, row.labels, row.languages, row.train) == (
+        "classify", ("for", "against"), ("en", "nah"), "stance"
+    )  # fmt: skip
+    assert row.files["train"] == (File(f"{own.parent}/stance/train.tsv", "pairs"),)
+    assert "stance" not in CATALOGUE
+
+
+def test_files_lie_beside_the_toml_whatever_the_data_folder(own: Path) -> None:
+    """A language that we have no row for is as good as any."""
+    catalogue = read_tasks(own)
+    (own.parent.parent / "empty").mkdir()
+    source = open_source(str(own.parent.parent / "empty"), catalogue=catalogue)
+    assert source.languages("stance", "train") == ("en",)
+    assert source.languages("stance", "test") == ("nah",)
+    assert source.load("stance", "nah", "test") == [Classified("0", "c", "d", "against")]
+    assert (len(source.load("stance", "en", "train")), len(source.load("stance", "en", "dev"))) == (18, 2)
+
+
+def test_braces_in_the_folders_own_name(tmp_path: Path) -> None:
+    file = tmp_path / "{lang} [a]*" / "tasks.toml"
+    file.parent.mkdir()
+    file.write_text(STANCE.replace("stance/train.tsv", "train.tsv"), encoding="utf-8")
+    (file.parent / "train.tsv").write_text("a\tb\tfor\n", encoding="utf-8")
+    source = open_source(str(tmp_path), catalogue=read_tasks(file))
+    assert source.languages("stance", "train") == ("en",)
+
+
+def test_a_hub_row(own: Path) -> None:
+    hub = (
+        '[task.hub]\nid = "owner/name"\nrevision = "' + "a" * 40 + '"\n'
+        'splits = { train = "train", test = "test" }\n'
+        'columns = { text = "a", pair = "b", label = "c" }\nlabels = { "0" = "for", "1" = "against" }\n'
+    )
+    text = "\n".join(line for line in STANCE.splitlines() if not line.startswith("files"))
+    own.write_text(text + "\n" + hub, encoding="utf-8")
+    source = open_source("hub", catalogue=read_tasks(own))
+    assert source.revision("stance", "nah", "test") == f"owner/name@{'a' * 40}/default/test"
+    assert source.languages("stance", "dev") == ("en",), "held out of training"
+
+
+def test_it_is_shown_and_run_like_any_other(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["tasks", "--data", str(own.parent), "--tasks", str(own)])
+    shown = capsys.readouterr().out
+    assert "25 tasks" in shown
+    assert "stance" in shown
+    save_tiny(tmp_path / "backbone")
+    main(
+        ["run", "stance", "--data", str(own.parent), "--tasks", str(own), "--backbone", "./backbone",
+         "--max-steps", "2"]
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    assert "1 modules trained" in said
+    assert "stance: accuracy on test" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('kind = "classify"', 'kind = "clasify"', "kind = 'clasify', expected one of classify, choose"),
+        ('role = "target"', "", "no 'role'"),
+        ("max_length", "max_lenght", "unknown key 'max_lenght'; did you mean 'max_length'?"),
+        ("max_length = 64", "max_length = true", "max_length = True, expected a whole number above 0"),
+        ('["for", "against"]', '["for", "for"]', "expected every label once"),
+        ('labels = ["for", "against"]', "", "kind classify needs labels"),
+        ('"en", "nah"', '"English"', "languages = ['English'], expected a list of codes"),
+        (
+            'reader = "pairs" }]\nfiles.test',
+            'reader = "pears" }]\nfiles.test',
+            "expected one of pairs, table",
+        ),
+        ('"pairs", but', '"pairs", options = { comma = 1 }, but', "reader pairs has no option 'comma'"),
+        (
+            'reader = "pairs", but',
+            'reader = "table", but',
+            "files.test[0]: reader table needs options.columns",
+        ),
+        ("stance/{lang}.tsv", "stance/{language}.tsv", "in braces only {lang} or {iso3}"),
+        ("stance/{lang}.tsv", "/data/{lang}.tsv", "one path relative to this file"),
+        ("files.test", "files.tests", "files.tests: expected a list of files for train, dev, test"),
+        ('train = "stance"', 'train = "stanse"', "train = 'stanse' is no task; did you mean 'stance'?"),
+        ('train = "stance"', 'train = "panx"', "it trains on panx, which has another kind or other labels"),
+        ('name = "stance"', 'name = "mnli"', "there is a task of this name already"),
+        ('name = "stance"', 'name = "joint"', "name = 'joint', expected a word"),
+        ('name = "stance"', 'name = "my task"', "name = 'my task', expected a word"),
+        (
+            'role = "target"',
+            'role = "intermediate"\nopen_labels = 1',
+            "open_labels = 1, expected true or false",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(own: Path, old: str, new: str, what: str) -> None:
+    assert old in STANCE
+    message = said(own, STANCE.replace(old, new))
+    assert what in message
+    assert "thing" in message
+
+
+def test_all_at_once(own: Path) -> None:
+    message = said(own, STANCE.replace('role = "target"', "role = 1\ncolour = 2") + STANCE)
+    assert "2 things to put right" in message
+    assert "task 'stance': unknown key 'colour'" in message
+    assert "role = 1, expected one of intermediate, target" in message
+
+
+def test_a_file_that_is_no_list_of_tasks(own: Path) -> None:
+    assert ":2: broken TOML" in said(own, "[[task]]\nname = \n")
+    assert "got 'tasks' at the top" in said(own, "[tasks]\n")
+    assert "got 'task' at the top" in said(own, "[task]\nname = 'x'\n")
+    with pytest.raises(UserError, match="no such file"):
+        read_tasks(own.parent / "other.toml")
