@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from .frames import NP, Frame
 from .making import Maker
@@ -109,12 +110,13 @@ STATES = {
 }
 
 
-def leads_to(verb: str) -> set[str]:
+@cache
+def leads_to(verb: str) -> frozenset[str]:
     """All that may come of a verb, directly or in the end."""
-    found: set[str] = set()
-    new = {verb}
+    found: frozenset[str] = frozenset()
+    new = frozenset({verb})
     while new:
-        new = {r.effect for r in RULES if r.cause in new} - found
+        new = frozenset(r.effect for r in RULES if r.cause in new) - found
         found |= new
     return found
 
@@ -126,7 +128,7 @@ def fits(make: Maker, verb: str, slot: str, np: NP) -> bool:
     taken = make.sampler.arguments(verb)[0 if slot == "agent" else 1]
     if not np.name:
         return np.head in taken
-    return np.head == "per" and any(make.is_person(NP(n)) for n in taken)
+    return np.head == "per" and not make.people.isdisjoint(taken)
 
 
 def _somebody(make: Maker, verb: str, slot: str) -> NP:
@@ -136,7 +138,7 @@ def _somebody(make: Maker, verb: str, slot: str) -> NP:
         taken = make.lexicon.leaves("person")
     else:
         taken = sampler.arguments(verb)[0 if slot == "agent" else 1]
-    if rng.random() < 0.25 and any(make.is_person(NP(n)) for n in taken):
+    if rng.random() < 0.25 and not make.people.isdisjoint(taken):
         return sampler.person()
     return NP(rng.choice(taken))
 
@@ -147,7 +149,8 @@ def bare(np: NP) -> NP:
 
 
 def effect_of(make: Maker, rule: Rule, cause: Frame) -> Frame | None:
-    """What the rule makes of an event; ``None`` where it does not hold, or is not of this split."""
+    """What the rule makes of an event; ``None`` where it does not hold, and in training where it makes no
+    training frame."""
     if rule.only:
         thing = cause.object
         if thing is None:
@@ -174,23 +177,26 @@ def effect_of(make: Maker, rule: Rule, cause: Frame) -> Frame | None:
     if len({np.key() for np in filled.values()}) < len(filled):
         return None
     effect = Frame(rule.effect, filled["agent"], filled.get("object"), filled.get("recipient"))
-    return effect if make.owns(effect) else None
+    return effect if make.split != "train" or make.owns(effect) else None
 
 
-def event(make: Maker, verb: str | None = None, rate: float = 0.6) -> Frame:
-    """An event that somebody brings about, no company."""
+def event(make: Maker, verb: str | None = None, rate: float = 0.6, free: bool = False) -> Frame:
+    """An event that somebody brings about, no company; of this split unless ``free``."""
+    sampler = make.free if free else make.sampler
     while True:
-        frame = make.sampler.draw(verb=verb, rate=rate)
+        frame = sampler.draw(verb=verb, rate=rate)
         if frame.agent.head != "org":
             return frame
 
 
-def caused(make: Maker, rules: tuple[Rule, ...] = RULES) -> tuple[Rule, Frame, Frame]:
-    """(rule, cause, effect), both of this split; every rule alike likely."""
+def caused(make: Maker, told: str, rules: tuple[Rule, ...] = RULES) -> tuple[Frame, Frame]:
+    """(cause, effect); every rule alike likely. The side that is ``told`` is of this split, ``cause`` or
+    ``effect``; in training both are."""
+    free = told == "effect" and make.split != "train"
     while True:
         rule = make.rng.choice(rules)
-        for _ in range(20):
-            cause = event(make, rule.cause)
+        for _ in range(60):
+            cause = event(make, rule.cause, free=free)
             effect = effect_of(make, rule, cause)
-            if effect is not None:
-                return rule, cause, effect
+            if effect is not None and (told == "cause" or make.owns(effect)):
+                return cause, effect

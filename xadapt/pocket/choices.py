@@ -7,6 +7,7 @@ its roles exchanged, or what the other direction would have (the effect where th
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from .causes import ROLES, RULES, STATES, bare, caused, effect_of, event, fits, leads_to
 from .frames import NP, Frame
@@ -16,6 +17,8 @@ from .phrases import Token
 
 Choice = tuple[str, str, tuple[str, ...], int]  # context, question, options, the right one
 CAUSE, EFFECT = "cause", "effect"
+# the verbs of each side, as often as the rules have them
+SIDES = {CAUSE: tuple(r.cause for r in RULES), EFFECT: tuple(r.effect for r in RULES)}
 WHY = {
     "en": "why",
     "de": "warum",
@@ -78,22 +81,22 @@ def _linked(one: str, other: str, direction: str) -> bool:
 
 
 def other_verb(make: Maker, premise: Frame, right: Frame, direction: str) -> Frame | None:
-    """The right option with a verb that does not bring it about (or does not come of it)."""
-    side = {r.cause if direction == CAUSE else r.effect for r in RULES}
+    """The right option with a verb that does not bring it about (or does not come of it), as often as the
+    rules have it on that side: else the verb alone would tell a wrong option from a right one."""
     kind = make.lexicon[right.verb].kind
     verbs = [
         v
-        for v in make.lexicon.by_kind[kind]
-        if v not in (right.verb, premise.verb) and not _linked(premise.verb, v, direction)
+        for v in SIDES[direction]
+        if v not in (right.verb, premise.verb)
+        and make.lexicon[v].kind == kind
+        and not _linked(premise.verb, v, direction)
     ]
-    fit = [
-        v
-        for v in verbs
-        if all((np := getattr(right, s)) is None or fits(make, v, s, np) for s in ("agent", "object"))
-    ]
-    # verbs that are right elsewhere: else the verb alone would give the wrong option away
-    choices = [v for v in fit if v in side] or [v for v in verbs if v in side] or fit or verbs
-    return replace(right, verb=make.rng.choice(choices)) if choices else None
+    if not verbs:
+        return None
+    nouns = [(s, np) for s in ("agent", "object") if (np := getattr(right, s)) is not None]
+    make.rng.shuffle(verbs)
+    fit = (v for v in verbs if all(fits(make, v, s, np) for s, np in nouns))
+    return replace(right, verb=next(fit, verbs[0]))
 
 
 def other_roles(make: Maker, premise: Frame, right: Frame) -> Frame | None:
@@ -109,37 +112,30 @@ def other_roles(make: Maker, premise: Frame, right: Frame) -> Frame | None:
     return replace(right, agent=make.rng.choice(people)) if people else None
 
 
-def other_direction(make: Maker, premise: Frame, direction: str) -> Frame | None:
-    """What comes of the premise, where its cause is asked. None for the effect: see ``_event``."""
-    rules = [r for r in RULES if r.cause == premise.verb]
-    if direction == EFFECT or not rules:
-        return None
-    wrong = effect_of(make, make.rng.choice(rules), premise)
-    return None if wrong is None or _linked(premise.verb, wrong.verb, direction) else wrong
-
-
 def _event(make: Maker) -> tuple[str, Frame, Frame, Frame | None]:
     """(direction, premise, right option, what the other direction would have)."""
     direction = make.rng.choice((CAUSE, EFFECT))
-    if make.rng.random() < 0.35:  # a chain of three: either end is the other's wrong option
+    if make.rng.random() < 0.2:  # a chain of three: either end is the other's wrong option
         ends = {r.effect for r in RULES} & {r.cause for r in RULES}
         while True:
-            _, first, middle = caused(make, tuple(r for r in RULES if r.effect in ends))
+            first, middle = caused(make, EFFECT, tuple(r for r in RULES if r.effect in ends))
             onward = make.rng.choice([r for r in RULES if r.cause == middle.verb])
             last = effect_of(make, onward, middle)
             right, wrong = (first, last) if direction == CAUSE else (last, first)
             if right is None or wrong is None or _linked(middle.verb, wrong.verb, direction):
                 continue
             return direction, middle, _plain(right), _plain(wrong)
-    _, cause, effect = caused(make)
+    cause, effect = caused(make, EFFECT if direction == CAUSE else CAUSE)
     premise, right = (effect, cause) if direction == CAUSE else (cause, effect)
     return direction, premise, _plain(right), None
 
 
 def _plain(frame: Frame) -> Frame:
     """The event alone: an option says neither where nor when."""
-    nouns = {s: bare(np) for s in ROLES if (np := getattr(frame, s)) is not None}
-    return replace(frame, **nouns, place=None, time=None, manner=None)
+    for slot in ROLES:
+        np = getattr(frame, slot)
+        frame = frame if np is None else frame.put(slot, bare(np))
+    return replace(frame, place=None, time=None, manner=None)
 
 
 def _wrong(
@@ -147,14 +143,13 @@ def _wrong(
 ) -> list[Frame]:
     """``count`` wrong options, of mixed sorts; fewer where there are none."""
     rng = make.rng
-    first = [back] if back is not None else []
-    if back is None and rng.random() < 0.35:
-        first.append(other_roles(make, premise, right))
+    first = back
+    if back is None and rng.random() < 0.45:
+        first = other_roles(make, premise, right)
     found: list[Frame] = []
     for _ in range(4 * count):
-        wrong = first.pop() if first else None
-        if wrong is None:
-            wrong = other_verb(make, premise, right, direction)
+        wrong = first or other_verb(make, premise, right, direction)
+        first = None
         if rng.random() < 0.3 and wrong is not None:
             wrong = other_roles(make, premise, wrong) or wrong
         if wrong is not None and wrong not in (right, premise, *found) and len(found) < count:
@@ -218,7 +213,9 @@ def cosmos(make: Maker) -> Choice:
             other = event(make)
             if rng.random() < 0.5:
                 shared = replace(other, agent=bare(premise.agent))
-                clash = [np for np in (other.object, other.recipient) if np and np.key() == premise.agent.key()]
+                clash = [
+                    np for np in (other.object, other.recipient) if np and np.key() == premise.agent.key()
+                ]
                 other = other if clash or not make.owns(shared) else shared
             told.append(other)
         copied = _plain(told[-1])
@@ -239,33 +236,46 @@ def concepts(make: Maker) -> Choice:
     return _isa(make) if sort == "isa" else _role(make, sort)
 
 
+@cache
+def _narrow(people: frozenset[str], taken: tuple[str, ...], at: int) -> bool:
+    """Does a verb take some people and not others in that role, and not just anything?"""
+    return bool(taken) and not people <= set(taken) and (at != 0 or not people.isdisjoint(taken))
+
+
 def _role(make: Maker, slot: str) -> Choice:
-    """Only one of the five does this, is done this to, or is where this is done."""
-    rng, sampler = make.rng, make.sampler
+    """Only one of the five does this, is done this to, or is where this is done. Wrong ones are drawn from
+    what other verbs take in that role, so that they are right elsewhere just as often; of people and
+    animals, two at least are people where the right one is."""
+    rng, sampler, lexicon = make.rng, make.sampler, make.lexicon
     at = ("agent", "object", "place").index(slot)
+    verbs = [v for v in sampler.verbs if _narrow(make.people, sampler.arguments(v)[at], at)]
+
+    def sort(noun: str) -> str:
+        return "person" if noun in make.people else lexicon[noun].kind
+
     while True:
-        verb = rng.choice([v for v in sampler.verbs if sampler.arguments(v)[at]])
+        verb = rng.choice(verbs)
         frame = event(make, verb, rate=0.0)
         value = getattr(frame, slot)
         if slot == "place":
             value = NP(rng.choice(sampler.arguments(verb)[2]))
         if value is None or value.name:
             continue
-        # others are right elsewhere just as often: drawn from what other verbs take in this role
-        others = [v for v in sampler.verbs if sampler.arguments(v)[at]]
-        fit = set(sampler.arguments(verb)[at])
+        fit = {*sampler.arguments(verb)[at], *_heads(frame)}
+        kin: list[str] = []
         wrong: list[str] = []
-        for _ in range(40):
-            n = rng.choice(sampler.arguments(rng.choice(others))[at])
-            if n not in fit and n not in wrong and n not in _heads(frame) and len(wrong) < 4:
-                wrong.append(n)
-        if len(wrong) < 4:
+        for _ in range(60):
+            n = rng.choice(sampler.arguments(rng.choice(verbs))[at])
+            if n not in fit and n not in kin and n not in wrong:
+                (kin if sort(n) == sort(value.head) else wrong).append(n)
+            if len(kin) > 2 and len(kin) + len(wrong) > 3:
+                break
+        if len(kin) < 3 or len(kin) + len(wrong) < 4:
             continue
+        wrong = [*kin[:3], *[*kin[3:], *wrong][:1]]
         asked = _plain(frame).put(slot, value)
         case = "loc" if slot == "place" else "nom"
-        said = [
-            make.text(make.grammar.phrase(NP(n), case, slot)) for n in (value.head, *wrong)
-        ]
+        said = [make.text(make.grammar.phrase(NP(n), case, slot)) for n in (value.head, *wrong)]
         options, label = _shuffled(make, said)
         return "", make.say(asked, Form(ask=slot)), options, label
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 
 from .frames import NP, Frame, Sampler, split_of
@@ -27,6 +28,8 @@ class Maker:
         rng: every choice; the same seed makes the same item in every language.
         split: the frames to use.
         names: see ``Sampler``.
+
+    ``sampler`` draws frames of the split, ``free`` any: for what another frame puts into the split.
     """
 
     def __init__(
@@ -34,10 +37,13 @@ class Maker:
     ) -> None:
         self.lexicon, self.grammar, self.rng = lexicon, grammar, rng
         self.split, self.sampler = split, Sampler(lexicon, rng, split, names)
+        self.free = copy(self.sampler)
+        self.free.split = None
+        self.people = frozenset(lexicon.leaves("person"))
 
     def reseed(self, seed: str) -> None:
         """Begin an item."""
-        self.rng = self.sampler.rng = random.Random(seed)
+        self.rng = self.sampler.rng = self.free.rng = random.Random(seed)
 
     def owns(self, frame: Frame, asked: str | None = None) -> bool:
         """Is what is said of a changed frame this split's? A question hides the slot it asks for, so that
@@ -47,7 +53,7 @@ class Maker:
         return split_of(frame) == self.split
 
     def owns_text(self, key: str) -> bool:
-        """The same rule for what is no frame: eight keys of ten are for training, one each for dev and test."""
+        """The same rule for what is no frame: eight keys of ten for training, one each for dev and test."""
         return ("train", "dev", "test")[max(0, zlib.crc32(key.encode()) % 10 - 7)] == self.split
 
     # --- saying -------------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ def _habit(make: Maker, given: str) -> tuple[str, str]:
     """What somebody of that name does, of this split's frames."""
     while True:
         verb = make.rng.choice(HABITS)
-        thing = make.rng.choice([n for n in make.sampler.arguments(verb)[1] if n not in make.lexicon.leaves("person")])
-        if make.owns(Frame(verb, NP("per", None, (given,)), NP(thing))):
+        thing = make.rng.choice(make.sampler.arguments(verb)[1])
+        if not make.is_person(NP(thing)) and make.owns(Frame(verb, NP("per", None, (given,)), NP(thing))):
             return verb, thing
 
 
@@ -144,8 +144,10 @@ def _mention(make: Maker, person: Person, kin: list[Person]) -> str | None:
 
 def _aside(make: Maker, np: NP, habit: str) -> list[Token]:
     while True:
-        other = replace(make.sampler.draw(rate=0.5), agent=np)
-        people = [o for o in (other.object, other.recipient) if o is not None and (o.name or make.is_person(o))]
+        other = replace(make.free.draw(rate=0.5), agent=np)
+        people = [
+            o for o in (other.object, other.recipient) if o is not None and (o.name or make.is_person(o))
+        ]
         if not people and other.verb not in ("live", habit) and other.place is None and make.owns(other):
             return make.grammar.sentence(other)
 

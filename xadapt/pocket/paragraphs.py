@@ -52,9 +52,7 @@ def lareqa(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Sought]
                 question = less if _alone(frames, less, slot, told) else question
         if len(items) < QUESTIONS and _alone(frames, question, slot, told):
             answers = tuple(f"{lang}-{i // SENTENCES}-{i % SENTENCES}" for lang in LANGUAGES)
-            items.append(
-                Sought(f"{language}-q{i}", "query", make.say(question, Form(ask=slot)), "", answers)
-            )
+            items.append(Sought(f"{language}-q{i}", "query", make.say(question, Form(ask=slot)), "", answers))
     for lang in LANGUAGES:
         for i, (frame, form) in enumerate(zip(frames, forms, strict=True)):
             text = make.text(grammars[lang].sentence(frame, form))

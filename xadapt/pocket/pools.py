@@ -91,7 +91,6 @@ POOLS: dict[str, Callable[[Maker], Iterator[Frame]]] = {
     "families_5": lambda make: family(make, 5),
     "families_20": lambda make: family(make, 20),
     "families_60": lambda make: family(make, 60),
-    "families_200": lambda make: family(make, 200),
 }
 POOL = "clusters"
 

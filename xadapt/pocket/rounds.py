@@ -66,7 +66,8 @@ def harmless(make: Maker, other: Frame, about: Frame) -> bool:
 
 def _around(make: Maker, about: list[Frame], count: int) -> list[list[Token]]:
     """Sentences that share an agent or a place with the first frame, and say nothing of any of them."""
-    rng, told = make.rng, []
+    rng = make.rng
+    told: list[list[Token]] = []
     while len(told) < count:
         other = make.sampler.draw(rate=0.6)
         roll = rng.random()
@@ -149,7 +150,8 @@ def _borrowed(make: Maker, first: Frame, second: Frame, label: str) -> list[tupl
     found: list[tuple[Frame, str]] = []
     clash = label == CONTRADICTED
     if second.time is not None:
-        if (make.exclusive(first.time, second.time) if first.time else False) if clash else not first.time:
+        excludes = first.time is not None and make.exclusive(first.time, second.time)
+        if excludes if clash else first.time is None:
             found.append((replace(first, time=second.time), "time"))
     if second.manner is not None:
         rivals = make.lexicon.rivals(first.manner) if first.manner else ()
@@ -173,9 +175,11 @@ def _borrowed(make: Maker, first: Frame, second: Frame, label: str) -> list[tupl
         rivals = make.lexicon.rivals(np.adj) if np.adj else ()
         if other.adj in rivals if clash else not np.adj:
             found.append((first.put(slot, NP(np.head, other.adj)), slot))
-    if not clash and first.object is not None and second.object is not None:
-        if not related(make, first.object, second.object) and second.object.key() != first.agent.key():
-            found.append((replace(first, object=second.object), "object"))
+    mine, theirs = first.object, second.object
+    if clash or mine is None or theirs is None:
+        return found
+    if not related(make, mine, theirs) and theirs.key() != first.agent.key():
+        found.append((replace(first, object=theirs), "object"))
     return found
 
 
