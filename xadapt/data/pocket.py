@@ -23,7 +23,15 @@ GENERATOR = (
     "frames.py",
     "making.py",
     "inference.py",
+    "rounds.py",
     "reading.py",
+    "documents.py",
+    "causes.py",
+    "choices.py",
+    "supertags.py",
+    "pools.py",
+    "paragraphs.py",
+    "mentions.py",
     "derive.py",
 )
 
@@ -74,7 +82,7 @@ class Pocket:
         return languages_of(task, split)
 
     def load(self, task: str, language: str, split: str, size: int | None = None) -> Sequence[Example]:
-        """Every item, or the first ``size``."""
+        """Every item, or the first ``size``; of pools the first queries with all candidates."""
         self._check(task, language, split)
         return derive(self._lexicon, task, language, split, size)
 

@@ -8,20 +8,31 @@ no training item had.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from ..data.examples import Answer, Chosen, Classified, Example, Extracted, Paired, Tagged
+from ..data.examples import Answer, Chosen, Classified, Example, Extracted, Sought, Tagged, Text
+from . import choices, documents
 from .frames import NP, Frame
 from .grammar import Form, Grammar
-from .inference import nli, paraphrase, questions
+from .inference import Pair, nli, paraphrase, questions
 from .lexicon import LANGUAGES, Lexicon
 from .making import Maker
+from .mentions import mewslix
+from .paragraphs import lareqa
 from .phrases import Token
+from .pools import bucc, tatoeba
 from .reading import continuation, reading
+from .rounds import rounds
+from .supertags import supertagged
 
 TRAIN_NAMES = 0.75
 NAMED = 0.8  # the share of panx sentences that must hold a name
+
+
+Build = Callable[[Maker, str], Example]
+Pool = Callable[[Lexicon, Maker, str, int], Sequence[Example]]
 
 
 @dataclass(frozen=True)
@@ -29,41 +40,51 @@ class Shape:
     """What there is of a task.
 
     Attributes:
-        sizes: items a split.
-        test: the languages that have the test split; train and dev are English.
-        build: makes one item.
+        sizes: items a split; of pools with candidates, queries.
+        build: makes one item from a generator and its name.
+        test: the languages that have the test split.
+        translated: whether train and dev are there in every language, parallel to English; else in
+            English only.
+        pool: makes all items at once instead, where they depend on one another: (lexicon, maker, task,
+            size).
     """
 
     sizes: dict[str, int]
-    build: Callable[[Maker, str], Example]
+    build: Build | None
     test: tuple[str, ...] = LANGUAGES
+    translated: bool = False
+    pool: Pool | None = None
 
 
 # --- one item each --------------------------------------------------------------------------------
-def _nli(make: Maker, name: str) -> Example:
-    return Classified(name, *nli(make))
+def _classified(pair: Callable[[Maker], Pair], make: Maker, name: str) -> Example:
+    return Classified(name, *pair(make))
 
 
-def _paraphrase(make: Maker, name: str) -> Example:
-    return Classified(name, *paraphrase(make))
+def _read(make: Maker, name: str, unanswerable: float = 0.0) -> Example:
+    return _extracted(partial(reading, unanswerable=unanswerable), make, name)
 
 
-def _questions(make: Maker, name: str) -> Example:
-    return Classified(name, *questions(make))
-
-
-def _squad(make: Maker, name: str, unanswerable: float = 0.0) -> Example:
-    question, context, answers = reading(make, unanswerable)
+def _extracted(ask: Callable[[Maker], documents.Asked], make: Maker, name: str) -> Example:
+    question, context, answers = ask(make)
     return Extracted(name, question, context, tuple(Answer(t, s) for t, s in answers))
 
 
-def _squad_v2(make: Maker, name: str) -> Example:
-    return _squad(make, name, 1 / 3)
-
-
-def _choice(make: Maker, name: str) -> Example:
+def _continued(make: Maker, name: str) -> Example:
     context, endings, right = continuation(make)
     return Chosen(name, context, "", endings, right)
+
+
+def _chosen(choose: Callable[[Maker], choices.Choice], make: Maker, name: str) -> Example:
+    return Chosen(name, *choose(make))
+
+
+def _supertags(make: Maker, name: str) -> Example:
+    return Tagged(name, *supertagged(make))
+
+
+def _text(make: Maker, name: str) -> Example:
+    return Text(name, documents.running(make))
 
 
 def _tagged_tokens(make: Maker, frame: Frame) -> list[Token]:
@@ -95,42 +116,67 @@ def _ner(make: Maker, name: str) -> Example:
     return Tagged(name, tuple(t.text for t in tokens), tuple(t.ner for t in tokens))
 
 
-def _nothing(make: Maker, name: str) -> Example:
-    raise NotImplementedError(name)  # retrieval items come in clusters: see _retrieval
-
-
 ENGLISH = ("en",)
+
+
+def _intermediate(train: int, build: Build) -> Shape:
+    """Train and dev in every language; a model is trained on the English ones unless told otherwise."""
+    return Shape({"train": train, "dev": 1_000}, build, (), translated=True)
+
+
+def _target(train: int, build: Build) -> Shape:
+    """Train and dev in English, test in every language."""
+    return Shape({"train": train, "dev": 1_000, "test": 1_000}, build)
+
+
 SHAPES: dict[str, Shape] = {
-    "mnli": Shape({"train": 20_000, "dev": 1_000}, _nli, ENGLISH),
-    "qqp": Shape({"train": 12_000, "dev": 1_000}, _questions, ENGLISH),
-    "squad_v1": Shape({"train": 10_000, "dev": 1_000}, _squad, ENGLISH),
-    "squad_v2": Shape({"train": 12_000, "dev": 1_000}, _squad_v2, ENGLISH),
-    "hellaswag": Shape({"train": 8_000, "dev": 1_000}, _choice, ENGLISH),
-    "xnli": Shape({"train": 16_000, "dev": 1_000, "test": 1_000}, _nli),
-    "pawsx": Shape({"train": 8_000, "dev": 1_000, "test": 1_000}, _paraphrase),
-    "xquad": Shape({"test": 1_000}, _squad),
-    "udpos": Shape({"train": 8_000, "dev": 1_000, "test": 1_000}, _pos),
-    "panx": Shape({"train": 8_000, "dev": 1_000, "test": 1_000}, _ner),
-    "tatoeba": Shape({"test": 1_000}, _nothing, LANGUAGES[1:]),
+    "anli": _intermediate(16_000, partial(_classified, rounds)),
+    "mnli": _intermediate(20_000, partial(_classified, nli)),
+    "qqp": _intermediate(12_000, partial(_classified, questions)),
+    "squad_v1": _intermediate(10_000, _read),
+    "squad_v2": _intermediate(12_000, partial(_read, unanswerable=1 / 3)),
+    "hellaswag": _intermediate(8_000, _continued),
+    "ccg": Shape({"train": 8_000, "dev": 1_000}, _supertags, ()),
+    "cosmos_qa": _intermediate(8_000, partial(_chosen, choices.cosmos)),
+    "commonsense_qa": _intermediate(8_000, partial(_chosen, choices.concepts)),
+    "siqa": _intermediate(8_000, partial(_chosen, choices.siqa)),
+    "copa": _intermediate(4_000, partial(_chosen, choices.copa)),
+    "mlm": _intermediate(16_000, _text),
+    "xnli": _target(16_000, partial(_classified, nli)),
+    "pawsx": _target(8_000, partial(_classified, paraphrase)),
+    "udpos": _target(8_000, _pos),
+    "panx": _target(8_000, _ner),
+    "xquad": Shape({"test": 1_000}, _read),
+    "mlqa": Shape({"test": 1_000}, partial(_extracted, documents.portrait)),
+    "tydiqa": _target(8_000, partial(_extracted, documents.inquiry)),
+    "xcopa": Shape({"test": 1_000}, partial(_chosen, choices.copa)),
+    "tatoeba": Shape({"test": 1_000}, None, LANGUAGES[1:], pool=tatoeba),
+    "bucc": Shape({"dev": 1_000, "test": 1_000}, None, LANGUAGES[1:], pool=bucc),
+    "lareqa": Shape({"test": 300}, None, pool=lareqa),
+    "mewslix": Shape({"train": 6_000, "dev": 300, "test": 300}, None, pool=mewslix),
 }
 
 
 def languages_of(task: str, split: str) -> tuple[str, ...]:
-    """The languages that have ``split`` of ``task``; ``()`` where none."""
+    """The languages that have ``split`` of ``task``, English first; ``()`` where none."""
     shape = SHAPES.get(task)
     if shape is None or split not in shape.sizes:
         return ()
-    return shape.test if split == "test" else ENGLISH
+    if split == "test" or task == "bucc":  # whose dev set tunes each language's threshold
+        return shape.test
+    return LANGUAGES if shape.translated else ENGLISH
 
 
 def derive(lexicon: Lexicon, task: str, language: str, split: str, size: int | None = None) -> list[Example]:
-    """The first ``size`` items; all of them by default."""
+    """The first ``size`` items, all of them by default; of pools with candidates the first ``size``
+    queries and every candidate."""
     shape = SHAPES[task]
     count = shape.sizes[split] if size is None else min(size, shape.sizes[split])
     names = TRAIN_NAMES if split == "train" else 1.0
     make = Maker(lexicon, Grammar(language, lexicon), random.Random(0), split, names)
-    if task == "tatoeba":
-        return _retrieval(lexicon, make, count)
+    if shape.pool is not None:
+        return _limited(shape.pool(lexicon, make, task, count), count)
+    assert shape.build is not None
     items = []
     for i in range(count):
         name = f"{task}-{split}-{i}"
@@ -139,41 +185,7 @@ def derive(lexicon: Lexicon, task: str, language: str, split: str, size: int | N
     return items
 
 
-# --- retrieval ------------------------------------------------------------------------------------
-def _cluster(make: Maker) -> Iterator[Frame]:
-    """Sentences that are easily taken for one another: two that differ in one or two slots, and of each
-    also the one that says something else in the same words, its roles or its adjectives exchanged."""
-    rng, sampler = make.rng, make.sampler
-    first = sampler.draw()
-    while not make.confusable(first):
-        first = sampler.draw()
-    frame = first
-    for _ in range(rng.randint(1, 2)):
-        other = sampler.draw(verb=first.verb)
-        slots = [s for s in ("agent", "object", "recipient", "place", "time", "org") if s in first.slots()]
-        slot = rng.choice([*slots, *(s for s in ("place", "time") if s not in slots)])
-        value = getattr(other, slot)
-        needed = slot in ("agent", "object", "recipient", "org") or first.verb == "live"
-        if value is not None or not needed:
-            frame = frame.put(slot, value)
-    for one in (first, frame):
-        yield one
-        if make.confusable(one):
-            yield make.confused(one)
-
-
-def _retrieval(lexicon: Lexicon, make: Maker, count: int) -> list[Example]:
-    """Translations; no English sentence twice."""
-    english = Grammar("en", lexicon)
-    items: list[Example] = []
-    seen: set[str] = set()
-    number = 0
-    while len(items) < count:
-        make.reseed(f"tatoeba-test-{number}")
-        number += 1
-        for frame in _cluster(make):
-            target = make.text(english.sentence(frame))
-            if target not in seen and len(items) < count:
-                seen.add(target)
-                items.append(Paired(f"tatoeba-test-{len(items)}", make.say(frame), target))
-    return items
+def _limited(items: Sequence[Example], count: int) -> list[Example]:
+    """The first ``count`` queries or pairs, and every candidate."""
+    wanted = [e for e in items if not (isinstance(e, Sought) and e.side == "candidate")]
+    return [*wanted[:count], *(e for e in items if isinstance(e, Sought) and e.side == "candidate")]

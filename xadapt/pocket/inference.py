@@ -82,22 +82,22 @@ def _event(make: Maker, frame: Frame, label: str) -> tuple[str, str] | None:
             return None
         return make.say(told, make.form(told)), make.say(hypothesis, make.form(hypothesis))
     if label == CONTRADICTED:
-        told, (changed, slot) = frame, _against(make, frame)
+        told, (changed, slot) = frame, against(make, frame)
         negated = slot == "verb"
         hypothesis = make.less(changed, drop=0.5, broaden=0.25, keep=slot)
         form = replace(make.form(hypothesis), negated=negated)
         return make.say(told, make.form(told)), make.say(hypothesis, form)
-    more = _more(make, frame)
-    if more is None:
+    fuller = more(make, frame)
+    if fuller is None:
         return None
-    told, hypothesis, slot = more
+    told, hypothesis, slot = fuller
     if not make.owns(told):
         return None
     hypothesis = make.less(hypothesis, drop=0.6, broaden=0.25, keep=slot)
     return make.say(told, make.form(told)), make.say(hypothesis, make.form(hypothesis))
 
 
-def _against(make: Maker, frame: Frame) -> tuple[Frame, str]:
+def against(make: Maker, frame: Frame) -> tuple[Frame, str]:
     """A frame that excludes the given one, and the slot that does it (``verb``: to be negated)."""
     rng, lexicon = make.rng, make.lexicon
     choices = [(frame, "verb")]
@@ -116,7 +116,7 @@ def _against(make: Maker, frame: Frame) -> tuple[Frame, str]:
     return rng.choice(choices)
 
 
-def _more(make: Maker, frame: Frame) -> tuple[Frame, Frame, str] | None:
+def more(make: Maker, frame: Frame) -> tuple[Frame, Frame, str] | None:
     """(premise, hypothesis, slot): the hypothesis says something that the premise leaves open."""
     rng = make.rng
     choices: list[tuple[str, str]] = [
@@ -179,10 +179,10 @@ def questions(make: Maker) -> Pair:
             elif kind == "swap" and make.confusable(frame):
                 other = make.confused(frame)
             else:
-                against = _against(make, frame)
-                if against[1] in ("verb", slot):
+                changed, changed_slot = against(make, frame)
+                if changed_slot in ("verb", slot):
                     continue
-                other = against[0]
+                other = changed
         text = make.say(frame, Form(ask=slot, front=first))
         pair = make.say(other, Form(ask=other_slot, front=second))
         if text != pair:

@@ -39,7 +39,7 @@ def _context(make: Maker) -> tuple[list[Frame], int, str]:
             return frames, at, slot
 
 
-def _shortened(make: Maker, frames: list[Frame], at: int, slot: str) -> Frame:
+def shortened(make: Maker, frames: list[Frame], at: int, slot: str) -> Frame:
     """The asked frame with less detail, as long as only it answers."""
     question = frames[at]
     for other in ("manner", "time", "place"):
@@ -50,7 +50,7 @@ def _shortened(make: Maker, frames: list[Frame], at: int, slot: str) -> Frame:
     return question
 
 
-def _trimmed(tokens: list[Token]) -> range:
+def trimmed(tokens: list[Token]) -> range:
     """The answer's tokens: no adpositions or articles around them."""
     first, last = 0, len(tokens)
     while first < last - 1 and tokens[first].pos in ("ADP", "DET"):
@@ -65,7 +65,7 @@ def reading(make: Maker, unanswerable: float = 0.0) -> tuple[str, str, tuple[Spa
     rng = make.rng
     frames, at, slot = _context(make)
     forms = [make.form(f) for f in frames]
-    question = _shortened(make, frames, at, slot)
+    question = shortened(make, frames, at, slot)
     lost = rng.random() < unanswerable
     if lost:
         question = _unanswerable(make, frames, question, slot)
@@ -80,7 +80,7 @@ def reading(make: Maker, unanswerable: float = 0.0) -> tuple[str, str, tuple[Spa
     asked = make.say(question, Form(ask=slot))
     if lost:
         return asked, context, ()
-    kept = [where[i] for i in _trimmed([words[j] for j in where])]
+    kept = [where[i] for i in trimmed([words[j] for j in where])]
     begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
     return asked, context, ((context[begin:end], begin),)
 

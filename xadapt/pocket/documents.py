@@ -1,0 +1,154 @@
+"""Longer documents: span questions in other styles (``mlqa``, ``tydiqa``) and running text (``mlm``).
+
+``mlqa`` has documents of four to six sentences in which the agent recurs as a pronoun, with what is known
+of its words in between. ``tydiqa``'s questions are asked by somebody who has not read the document: they
+leave more out and name a noun by its hypernym.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .frames import NP, Frame
+from .grammar import PLAIN, Form
+from .making import Maker
+from .phrases import Token, spell
+from .reading import ASKABLE, Span, answers_to, shortened, trimmed
+
+Asked = tuple[str, str, tuple[Span, ...]]
+
+
+def _covers(make: Maker, wide: object, narrow: object) -> bool:
+    """Does a hypernym, or the same without its adjective, stand for the other?"""
+    if not isinstance(wide, NP) or not isinstance(narrow, NP) or wide.name or narrow.name:
+        return wide == narrow or (
+            isinstance(wide, NP)
+            and isinstance(narrow, NP)
+            and narrow.head == "per"
+            and not wide.name
+            and make.is_person(wide)
+        )
+    if wide.adj is not None and wide.adj != narrow.adj:
+        return False
+    return wide.head == narrow.head or wide.head in make.lexicon.ancestors(narrow.head)
+
+
+def may_answer(make: Maker, frame: Frame, question: Frame, slot: str) -> bool:
+    """As ``reading.answers_to``, with hypernyms in the question."""
+    if frame.verb != question.verb or getattr(frame, slot) is None:
+        return False
+    return all(_covers(make, getattr(question, s), getattr(frame, s)) for s in question.slots() if s != slot)
+
+
+def _asked(make: Maker, sentences: list[list[Token]], at: int, slot: str, question: Frame) -> Asked:
+    """The question, the text, and where its ``at``-th sentence says the slot."""
+    words = [t for s in sentences for t in s]
+    first = sum(map(len, sentences[:at]))
+    where = [first + j for j, t in enumerate(sentences[at]) if t.slot == slot]
+    context, starts = spell(words)
+    kept = [where[i] for i in trimmed([words[j] for j in where])]
+    begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
+    return make.say(question, Form(ask=slot)), context, ((context[begin:end], begin),)
+
+
+def _known(make: Maker, frame: Frame) -> list[Token]:
+    """What is known of a noun of the frame: what it is, or what another thing of its kind is like."""
+    nouns = [np.head for np in (frame.agent, frame.object) if np is not None and not np.name]
+    ups = [(n, up) for n in nouns for up in make.lexicon.ancestors(n)[:1]]
+    if not ups:
+        return []
+    return make.grammar.kind_of(*make.rng.choice(ups))
+
+
+def portrait(make: Maker) -> Asked:
+    """Four to six sentences on one agent, others and their words in between; one frame is asked about."""
+    rng = make.rng
+    while True:
+        first = make.sampler.draw(rate=0.8)
+        frames = [first]
+        for _ in range(rng.randint(3, 4)):
+            roll = rng.random()
+            other = make.sampler.draw(verb=first.verb if roll > 0.75 else None, rate=0.8)
+            shared = replace(other, agent=first.agent)
+            clash = any(np and np.key() == first.agent.key() for np in (other.object, other.recipient))
+            if roll < 0.55 and not clash and make.owns(shared) and first.agent.head != "org":
+                other = shared
+            frames.append(other)
+        sentences: list[list[Token]] = []
+        owners: list[Frame | None] = []  # what each sentence tells
+        spoken: list[bool] = []
+        for i, frame in enumerate(frames):
+            repeats = i > 0 and frames[i - 1].agent == frame.agent
+            form = make.form(frame)
+            pronoun = repeats and not form.object_first and rng.random() < 0.7
+            # a pronoun follows its noun at once: nothing may come in between
+            if not repeats and rng.random() < 0.3 and (known := _known(make, frame)):
+                sentences.append(known)
+                owners.append(None)
+                spoken.append(False)
+            sentences.append(make.grammar.sentence(frame, replace(form, pronoun=pronoun)))
+            owners.append(frame)
+            spoken.append(pronoun)
+        at = rng.choice([i for i, f in enumerate(owners) if f is not None])
+        target = owners[at]
+        assert target is not None
+        slots = [s for s in ASKABLE if s in target.slots() and not (s == "agent" and spoken[at])]
+        if not slots:
+            continue
+        slot = rng.choice(slots)
+        index = frames.index(target)
+        if any(answers_to(f, target, slot) for i, f in enumerate(frames) if i != index):
+            continue
+        return _asked(make, sentences, at, slot, shortened(make, frames, index, slot))
+
+
+def inquiry(make: Maker) -> Asked:
+    """Three to five sentences and a question that leaves out what it can, one noun broadened."""
+    rng = make.rng
+    while True:
+        target = make.sampler.draw()
+        slot = rng.choice([s for s in ASKABLE if s in target.slots()])
+        frames = [target]
+        for _ in range(rng.randint(2, 4)):
+            frames.append(make.sampler.draw(verb=target.verb if rng.random() < 0.35 else None, rate=0.8))
+        rng.shuffle(frames)
+        at = frames.index(target)
+        others = [f for i, f in enumerate(frames) if i != at]
+        question = target
+        for change in rng.sample(("time", "place", "manner", "agent", "object", "recipient"), 6):
+            value = getattr(question, change)
+            if change == slot or value is None or (change == "place" and target.verb == "live"):
+                continue
+            less = question.put(change, make.broader(value) if isinstance(value, NP) else None)
+            if change in ("time", "place", "manner"):
+                less = question.put(change, None)
+            if not any(may_answer(make, f, less, slot) for f in others):
+                question = less
+        if not any(may_answer(make, f, question, slot) for f in others):
+            sentences = [make.grammar.sentence(f, make.form(f)) for f in frames]
+            return _asked(make, sentences, at, slot, question)
+
+
+def running(make: Maker) -> str:
+    """One to four sentences in any form, what is known of their words among them; nothing is asked of it."""
+    rng = make.rng
+    words: list[Token] = []
+    last: NP | None = None
+    for _ in range(rng.choice((1, 2, 2, 3, 4))):
+        frame = make.sampler.draw(rate=0.8)
+        if last is not None and rng.random() < 0.35:
+            shared = replace(frame, agent=last)
+            clash = any(np and np.key() == last.key() for np in (frame.object, frame.recipient))
+            frame = frame if clash or not make.owns(shared) else shared
+        form = make.form(frame)
+        pronoun = last == frame.agent and not form.object_first and rng.random() < 0.6
+        form = replace(form, negated=rng.random() < 0.15, pronoun=pronoun)
+        asked = [s for s in ASKABLE if s in frame.slots()]
+        if rng.random() < 0.1:
+            words += make.grammar.sentence(frame, Form(ask=rng.choice(asked)))
+        words += make.grammar.sentence(frame, form if rng.random() < 0.8 else replace(PLAIN, pronoun=pronoun))
+        last = frame.agent if frame.agent.head != "org" else None
+        if rng.random() < 0.12 and (known := _known(make, frame)):
+            words += known
+            last = None
+    return make.text(words)

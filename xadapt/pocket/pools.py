@@ -1,0 +1,157 @@
+"""Pools of sentences to find translations in: ``tatoeba`` and ``bucc``.
+
+``POOL`` is the constant to turn if Tatoeba's pool is too easy or too hard for the bare backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..data.examples import Paired, Sought
+from .frames import NP, Frame
+from .grammar import Grammar
+from .lexicon import Lexicon
+from .making import DAYS, HOURS, NEAR, SEASONS, Maker
+
+ARGUMENTS = ("agent", "object", "recipient", "place", "time", "org")
+
+
+def cluster(make: Maker) -> Iterator[Frame]:
+    """Sentences that are easily taken for one another: two that differ in one or two slots, and of each
+    also the one that says something else in the same words, its roles or its adjectives exchanged."""
+    rng, sampler = make.rng, make.sampler
+    first = sampler.draw()
+    while not make.confusable(first):
+        first = sampler.draw()
+    frame = first
+    for _ in range(rng.randint(1, 2)):
+        other = sampler.draw(verb=first.verb)
+        slots = [s for s in ARGUMENTS if s in first.slots()]
+        slot = rng.choice([*slots, *(s for s in ("place", "time") if s not in slots)])
+        value = getattr(other, slot)
+        needed = slot in ("agent", "object", "recipient", "org") or first.verb == "live"
+        if value is not None or not needed:
+            frame = frame.put(slot, value)
+    for one in (first, frame):
+        yield one
+        if make.confusable(one):
+            yield make.confused(one)
+
+
+def sibling(make: Maker, np: NP) -> NP:
+    """The nearest other noun or name: of the same hypernym, or with another adjective."""
+    rng, lexicon = make.rng, make.lexicon
+    if np.name:
+        return {"per": make.sampler.person, "loc": make.sampler.location}.get(np.head, make.sampler.company)()
+    roll = rng.random()
+    if np.adj and roll < 0.5:
+        return NP(np.head, rng.choice([*lexicon.rivals(np.adj), *lexicon.describes(np.head)]))
+    parent = lexicon.parent(np.head)
+    near = lexicon.children(parent) if parent is not None else ()
+    leaves = [n for n in near if n != np.head and not lexicon.children(n)]
+    if not leaves:
+        return np
+    other = rng.choice(leaves)
+    return NP(other, np.adj if np.adj in lexicon.describes(other) else None)
+
+
+def twin(make: Maker, frame: Frame) -> Frame:
+    """The same event but for one slot, which has the value nearest to its own."""
+    rng = make.rng
+    slot = rng.choice([s for s in (*ARGUMENTS, "manner") if s in frame.slots()])
+    value = getattr(frame, slot)
+    if slot == "time":
+        group = next(g for g in (DAYS, SEASONS, HOURS, NEAR) if value in g)
+        return frame.put(slot, rng.choice([t for t in group if t != value]))
+    if slot == "manner":
+        return frame.put(slot, rng.choice(make.lexicon.rivals(value)))
+    return frame.put(slot, sibling(make, value))
+
+
+def family(make: Maker, size: int) -> Iterator[Frame]:
+    """``size`` sentences of one verb, each a twin of one before it, with long sentences to start from."""
+    first = make.sampler.draw(rate=1.4)
+    while len(first.slots()) < 4:
+        first = make.sampler.draw(rate=1.4)
+    found = [first]
+    for _ in range(20 * size):
+        if len(found) == size:
+            break
+        # of the first ones more often: a star, not a chain, so that all stay near
+        new = twin(make, found[min(make.rng.randrange(len(found)), make.rng.randrange(len(found)))])
+        taken = [np.key() for s in ("agent", "object", "recipient") if (np := getattr(new, s)) is not None]
+        if new not in found and len(set(taken)) == len(taken):
+            found.append(new)
+    yield from found
+
+
+# In increasing difficulty: near-twins of a sentence there are in the pool of 1,000.
+POOLS: dict[str, Callable[[Maker], Iterator[Frame]]] = {
+    "clusters": cluster,
+    "families_5": lambda make: family(make, 5),
+    "families_20": lambda make: family(make, 20),
+    "families_60": lambda make: family(make, 60),
+}
+POOL = "clusters"
+
+
+def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int, pool: str | None = None) -> list[Paired]:
+    """Translations; no English sentence twice. ``pool`` is one of ``POOLS``, ``POOL`` by default."""
+    english = Grammar("en", lexicon)
+    items: list[Paired] = []
+    seen: set[str] = set()
+    number = 0
+    while len(items) < count:
+        make.reseed(f"{task}-test-{number}")
+        number += 1
+        for frame in POOLS[pool or POOL](make):
+            target = make.text(english.sentence(frame))
+            if target not in seen and len(items) < count:
+                seen.add(target)
+                items.append(Paired(f"{task}-test-{len(items)}", make.say(frame), target))
+    return items
+
+
+# --- bucc -----------------------------------------------------------------------------------------
+BUCC_QUERIES, BUCC_CANDIDATES, BUCC_PAIRS = 1_000, 1_500, 250
+
+
+def bucc(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Sought]:
+    """Queries in one language, candidates in English; a quarter of the queries have a translation there,
+    near-twins of most are there."""
+    english, language = Grammar("en", lexicon), make.grammar.language
+    make.reseed(f"{task}-{make.split}")
+    rng = make.rng
+    both: list[Frame] = []
+    queried: list[Frame] = []
+    offered: list[Frame] = []
+    seen: set[Frame] = set()
+    while len(both) < BUCC_PAIRS or len(queried) < BUCC_QUERIES or len(offered) < BUCC_CANDIDATES:
+        for frame in family(make, rng.randint(3, 7)):
+            roll = rng.random()
+            if frame in seen or not make.owns(frame):
+                continue
+            seen.add(frame)
+            if roll < 0.12 and len(both) < BUCC_PAIRS:
+                both.append(frame)
+            elif roll < 0.45:
+                queried.append(frame)
+            else:
+                offered.append(frame)
+    queries = [*both, *queried[: BUCC_QUERIES - len(both)]]
+    candidates = [*both, *offered[: BUCC_CANDIDATES - len(both)]]
+    rng.shuffle(queries)
+    rng.shuffle(candidates)
+    # numbered like the shared task's files: the numbers of the two sides have nothing to do with each other
+    where = {frame: f"en-{i:09d}" for i, frame in enumerate(candidates, 1)}
+    gold = set(both)
+    items: list[Sought] = []
+    for i, frame in enumerate(queries, 1):
+        answers = (where[frame],) if frame in gold else ()
+        text = make.say(frame, make.form(frame))
+        items.append(Sought(f"{language}-{i:09d}", "query", text, "", answers))
+    for frame in candidates:
+        form = make.form(frame)
+        text = make.text(english.sentence(frame, form))
+        items.append(Sought(where[frame], "candidate", text, "", None))
+    return items
