@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,31 @@ class Paired:
     target: str
 
 
-Example = Classified | Chosen | Tagged | Extracted | Paired
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """One text of a retrieval task: a query, or a candidate that queries are searched among.
+
+    ``answers`` are the ids of the candidates that answer a query: ``()`` where none does (most of BUCC),
+    ``None`` where the source does not say, and for candidates. ``context`` is read together with ``text``
+    (the paragraph around a LAReQA answer); ``""`` where there is none.
+    """
+
+    id: str
+    side: Literal["query", "candidate"]
+    text: str
+    context: str
+    answers: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of running text, for masked language modelling."""
+
+    id: str
+    text: str
+
+
+Example = Classified | Chosen | Tagged | Extracted | Paired | Sought | Text
 
 
 class Source(Protocol):

@@ -33,6 +33,27 @@ def check_length(max_length: int, least: int) -> None:
         raise UserError(f"max_length {max_length}", expected=f"at least {least} for this kind of task")
 
 
+def readable(
+    examples: Sequence[Example],
+    of: type[T],
+    max_length: int,
+    *,
+    least: int = 8,
+    unlabelled: Callable[[T], bool] | None = None,
+) -> list[T]:
+    """What must hold before anything is encoded: room for text, examples of one class, labels.
+
+    Args:
+        least: the smallest ``max_length`` that leaves room for text beside the special tokens.
+        unlabelled: which examples cannot be trained on; None where nothing is trained.
+    """
+    check_length(max_length, least)
+    rows = typed(examples, of)
+    if unlabelled is not None:
+        refuse_unlabelled(rows, unlabelled, "train")
+    return rows
+
+
 def typed(examples: Sequence[Example], of: type[T]) -> list[T]:
     """The same examples, known to be of one class."""
     rows: list[T] = [e for e in examples if isinstance(e, of)]

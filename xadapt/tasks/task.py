@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-KindName = Literal["classify", "choose", "tag", "extract", "retrieve"]
+KindName = Literal["classify", "choose", "tag", "extract", "retrieve", "mlm"]
 Role = Literal["intermediate", "target"]
 
 
@@ -76,6 +76,8 @@ class Task:
             another's (XQuAD trains on SQuAD v1.1); None where nothing is trained.
         metrics: the first is the main one; ``accuracy``, ``f1``, ``exact_match``.
         labels: the label set of ``classify`` and ``tag``, in head order.
+        open_labels: the label set is what the training data has (``tag``): ``labels`` is empty
+            here and settled before the kind is built; other tags can occur and are never right.
         max_length: tokens a sequence, special tokens included.
         stride: tokens shared by two windows of one context (``extract``).
         unanswerable: whether a question may have no answer (SQuAD v2.0).
@@ -93,6 +95,7 @@ class Task:
     train: str | None
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()
+    open_labels: bool = False
     max_length: int = 128
     stride: int = 0
     unanswerable: bool = False
