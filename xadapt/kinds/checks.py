@@ -85,6 +85,14 @@ def check_scored(rows: Sequence[T], predictions: Sequence[object], unlabelled: C
     refuse_unlabelled(rows, unlabelled, "score predictions")
 
 
+def untrainable(task: Task) -> UserError:
+    """What is said where something that trains nothing is to be trained."""
+    return UserError(
+        f"{task.name!r} trains nothing: it compares sentence vectors of the encoder as it is",
+        do="name a trained task in the stack, and this one only as what is evaluated",
+    )
+
+
 def label_index(label: str, ids: dict[str, int], example: str) -> int:
     """The label's place in the head; ``ids`` maps the task's labels to theirs."""
     if label not in ids:

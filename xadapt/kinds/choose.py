@@ -18,13 +18,13 @@ from xadapt.errors import UserError
 from xadapt.kinds.checks import check_scored, check_task, readable, typed
 from xadapt.kinds.encoding import compact, pieces
 from xadapt.kinds.heads import first_token_logits, sequence_head
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import percent
 from xadapt.packing import Packed
 from xadapt.tasks.task import Task
 
 
-class Choose:
+class Choose(Kind):
     """Each option is scored by one number, the head's on ``<s> context question </s></s> option </s>``;
     a softmax over an item's options makes them comparable. An item is an example, with one sequence an
     option, its target the right option's index."""

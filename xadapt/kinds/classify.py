@@ -17,7 +17,7 @@ from xadapt.data.examples import Classified, Example
 from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import first_token_logits, sequence_head
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import binary_f1, percent
 from xadapt.packing import Packed
 from xadapt.randomness import generator
@@ -32,7 +32,7 @@ _WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+")
 _BASELINE_EXAMPLES = 10_000  # training examples a baseline is fitted on: a few seconds
 
 
-class Classify:
+class Classify(Kind):
     """The head is HF's ``XLMRobertaClassificationHead``, so that head and backbone together are an
     ``XLMRobertaForSequenceClassification``. An item is an example, its target the label's index."""
 

@@ -16,7 +16,7 @@ from xadapt.errors import UserError
 from xadapt.kinds.checks import check_scored, check_task, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
 from xadapt.packing import Packed
 from xadapt.tasks.task import Task
@@ -52,7 +52,7 @@ class Span(NamedTuple):
     stop: int
 
 
-class Extract:
+class Extract(Kind):
     """Reading as for SQuAD (Devlin et al. 2019, arXiv 1810.04805, sections 4.2 and 4.3): a context longer
     than ``max_length`` is read in windows that share ``task.stride`` tokens; the best span over all of them
     is the answer. An item is a window, its target the answer's first and last token, or ``<s>`` twice where

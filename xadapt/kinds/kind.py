@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
@@ -45,11 +45,16 @@ class Item:
 
 
 class Kind(Protocol):
-    """Built for one task: ``Classify(task)``.
+    """Built for one task: ``Classify(task)``. What most kinds do not need has a default here.
 
     In ``loss`` and ``outputs``, ``batch`` holds the items' sequences in order:
     with one sequence an item, sequence i is item i.
+
+    Attributes:
+        tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.
     """
+
+    tuned: ClassVar[bool] = False
 
     def encode(
         self,
@@ -71,6 +76,11 @@ class Kind(Protocol):
         """The layer whose hidden states the kind reads; None for the last."""
         ...
 
+    def draw(self, items: Sequence[Item], *key: object) -> Sequence[Item]:
+        """The items as one training step sees them, drawn by a generator named ``key`` and by nothing else:
+        masked, where the kind masks."""
+        return items
+
     def units(self, items: Sequence[Item]) -> int:
         """How many terms the loss of these items sums: examples, words..."""
         ...
@@ -82,6 +92,10 @@ class Kind(Protocol):
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """(T, H) -> one plain value (numpy or Python, off the device) an item, for ``decode``."""
         ...
+
+    def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> Kind:
+        """The kind with what it finds in dev outputs, such as a threshold, where it is ``tuned``."""
+        return self
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """One prediction an example: a label, an option's index, tags, an answer's text, an index."""

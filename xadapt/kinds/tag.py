@@ -17,7 +17,7 @@ from xadapt.errors import UserError
 from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import entity_f1, percent
 from xadapt.packing import Packed
 from xadapt.tasks.task import Task
@@ -37,7 +37,7 @@ class Words(NamedTuple):
     at: np.ndarray
 
 
-class Tag:
+class Tag(Kind):
     """A word's tag is read from its first piece, as XTREME does. An item is a sentence, or a run of its words
     where it is longer than ``max_length``; its target is (words,) tag indices. No word is ever lost: one
     that the tokenizer turns into nothing is ``<unk>``, one that alone is too long is cut.
