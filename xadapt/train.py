@@ -127,6 +127,7 @@ class Optimisation:
         self.head.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * _schedule(step, total, self.settings.warmup)
+        chosen = self.kind.draw(chosen, self.seed, "draw", step)
         units = max(1, self.kind.units(chosen))
         mean = 0.0
         with seeded(self.seed, "step", step):

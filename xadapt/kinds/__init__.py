@@ -10,6 +10,7 @@ from xadapt.kinds.classify import Classify
 from xadapt.kinds.extract import Extract
 from xadapt.kinds.kind import Item, Kind
 from xadapt.kinds.mine import Mine
+from xadapt.kinds.mlm import Mlm
 from xadapt.kinds.retrieve import Retrieve
 from xadapt.kinds.search import Search
 from xadapt.kinds.tag import Tag
@@ -23,6 +24,7 @@ KINDS: dict[str, Callable[[Task], Kind]] = {
     "tag": Tag,
     "extract": Extract,
     "retrieve": Retrieve,
+    "mlm": Mlm,
 }
 
 # What is retrieved shows in how it is scored: a pair's other half, all pairs of two texts, a ranking.
