@@ -39,6 +39,7 @@ LEVELS = {
     "plan": 14,
     "study": 15,
     "report": 16,
+    "curve": 16,
     "cli": 17,
     "__main__": 18,
     "": 19,  # xadapt itself: its public names

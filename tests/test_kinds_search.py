@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from kinds_common import MINI, batch_of, config, letter_tokenizer, mini_tokenizer, task
+from transformers import XLMRobertaModel
 
 from xadapt.data.examples import Answer, Extracted, Sought
 from xadapt.errors import UserError
@@ -102,7 +103,7 @@ def test_training_pairs_a_query_with_its_first_answer_that_is_there():
 def test_the_loss_is_a_softmax_over_the_batch_without_other_right_candidates():
     kind = Search(TRAINED)
     items = kind.encode(SQUAD, TOKENIZER, 128, training=True)
-    model = pack_attention(config_model())
+    model = pack_attention(XLMRobertaModel(config(), add_pooling_layer=False).eval())
     batch = batch_of(items)
     hidden = encode(model, batch)
     with seeded("head"):
@@ -118,12 +119,6 @@ def test_the_loss_is_a_softmax_over_the_batch_without_other_right_candidates():
     assert kind.units(items) == 4
     loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in head.parameters())
-
-
-def config_model():
-    from transformers import XLMRobertaModel
-
-    return XLMRobertaModel(config(), add_pooling_layer=False).eval()
 
 
 def test_ranked_by_cosine():

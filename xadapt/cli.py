@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,6 +80,46 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Layers:
+    """Score retrieval at every hidden layer, in one pass over the data, and show the curve."""
+
+    expressions: tyro.conf.Positional[tuple[str, ...]] = ()
+    """what to evaluate, such as "mnli" "squad_v1"; the bare backbone where none is named"""
+    task: str = "tatoeba"
+    """a retrieval task that trains nothing, such as tatoeba or bucc"""
+    backbone: str = "pocket"
+    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
+    data: str = "pocket"
+    """pocket, hub, or a folder in XTREME's download layout"""
+    intermediate: Path | None = None
+    """folder of intermediate tasks; DATA/../intermediate by default"""
+    method: str = "lora"
+    """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
+    langs: str = "all"
+    """languages to evaluate in, such as de,ru; all that the data has by default"""
+    split: Literal["auto", "dev", "test"] = "auto"
+    """what to evaluate on; auto is test where it has real labels, else dev"""
+    seeds: str = "0"
+    """seeds of the modules, such as 0,1,2"""
+    store: Path = Path(".xadapt")
+    """where modules and scores are kept"""
+    dry_run: bool = False
+    """show the plan and stop"""
+    json: Path | None = None
+    """write the scores of every layer and language there as well"""
+    max_steps: int | None = None
+    """optimiser steps at most, where a module is missing and is trained"""
+    max_length: int | None = None
+    """tokens a sequence; by default the task's"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1"""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto takes bf16 where the hardware has it and the width gains from it"""
+    threads: int | None = None
+    """CPU threads; by default all cores"""
+
+
+@dataclass(frozen=True)
 class Modules:
     """Show what the store holds, or prove every module in it."""
 
@@ -92,6 +132,7 @@ class Modules:
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Layers, tyro.conf.subcommand("layers")]
     | Annotated[Modules, tyro.conf.subcommand("modules")]
 )
 
@@ -106,11 +147,27 @@ def main(arguments: list[str] | None = None) -> None:
                 show_tasks(command, console)
             case Run():
                 execute(command, console, errors)
+            case Layers():
+                sweep(command, console, errors)
             case Modules():
                 show_modules(command, console)
 
 
-def execute(options: Run, console: Console, errors: Console) -> Results | None:
+def sweep(options: Layers, console: Console, errors: Console) -> Results | None:
+    """``xadapt layers``: the same as ``run`` with each ``--layer`` in turn, in one pass over the data."""
+    asked = tuple(
+        e if e.split(">")[-1].strip() == options.task else f"{e} > {options.task}"
+        for e in options.expressions
+    )
+    shared = {
+        f.name: getattr(options, f.name) for f in fields(options) if f.name not in ("expressions", "task")
+    }
+    return execute(
+        Run(asked or (options.task,), **shared, baselines=False), console, errors, every_layer=True
+    )
+
+
+def execute(options: Run, console: Console, errors: Console, *, every_layer: bool = False) -> Results | None:
     """``xadapt run``; the recipes call it too. Returns None on a dry run."""
     seeds = [_whole(word, "--seeds") for word in _words(options.seeds, "--seeds")]
     languages = None if options.langs == "all" else _words(options.langs, "--langs")
@@ -125,6 +182,7 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
     import torch
 
     from xadapt.backbone import Backbone
+    from xadapt.curve import best_layers, print_layers
     from xadapt.data.sources import open_source
     from xadapt.methods import parse_method
     from xadapt.plan import Overrides, make_plan
@@ -154,15 +212,21 @@ def execute(options: Run, console: Console, errors: Console) -> Results | None:
             options.max_length,
             options.layer,
         ),
+        layers=range(backbone.layers + 1) if every_layer else None,
     )
     console.print(plan_table(plan, store))
     if options.dry_run:
         return None
     results = run(plan, store, watch=Bars(errors), baselines=options.baselines)
     console.print()
-    print_results(results, console)
+    content = as_json(results)
+    if every_layer:
+        print_layers(results, console)
+        content["layers"] = best_layers(results)
+    else:
+        print_results(results, console)
     if options.json is not None:
-        write_json(options.json, as_json(results))
+        write_json(options.json, content)
     return results
 
 

@@ -137,6 +137,13 @@ def encode(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> 
     Returns:
         (T, H), in the row's order.
     """
+    for hidden in states(model, batch, layers):
+        last = hidden
+    return last
+
+
+def states(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> Iterator[Tensor]:
+    """The same after each layer, the embeddings first: ``layers`` + 1 tensors (T, H), one at a time."""
     # XLM-R's positions start behind the padding index (fairseq's convention).
     position_ids = (batch.positions + model.embeddings.padding_idx + 1).unsqueeze(0)
     hidden = model.embeddings(
@@ -144,13 +151,14 @@ def encode(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> 
         position_ids=position_ids,
         token_type_ids=torch.zeros_like(position_ids),
     )
-    for layer in model.encoder.layer[:layers]:
-        hidden = layer(hidden, None, batch.groups)[0]
     # XLM-R XL and XXL norm each block's input, so one norm is left for the end.
     last = getattr(model.encoder, "LayerNorm", None)
-    if last is not None and (layers is None or layers == len(model.encoder.layer)):
-        hidden = last(hidden)
-    return hidden[0]
+    yield hidden[0]
+    for number, layer in enumerate(model.encoder.layer[:layers], start=1):
+        hidden = layer(hidden, None, batch.groups)[0]
+        if last is not None and number == len(model.encoder.layer):
+            hidden = last(hidden)
+        yield hidden[0]
 
 
 def pack_attention(model: XLMRobertaModel) -> XLMRobertaModel:

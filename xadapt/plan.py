@@ -23,7 +23,7 @@ from xadapt.train import Settings
 
 # Raised when the same inputs would give other weights, or other scores, than before.
 TRAINING_VERSION = 1
-SCORING_VERSION = 1
+SCORING_VERSION = 2  # 2: Tatoeba is asked from English; F1 of answers without words
 
 # Peak learning rates by method: for XLM-R's own widths (full: the paper's, PAPER.md section 1),
 # and for encoders narrower than BF16_WIDTH, where they were tried on the pocket world.
@@ -120,10 +120,13 @@ def make_plan(
     languages: Sequence[str] | None = None,
     split: str | None = None,
     overrides: Overrides | None = None,
+    layers: Sequence[int] | None = None,
 ) -> Plan:
     """Work out what ``expressions`` need.
 
     Args:
+        layers: hidden layers to evaluate at, each an evaluation of its own; None for the one that the
+            kind reads, or ``overrides.layer``.
         languages: where to evaluate, of those that a task has; None for all of them.
         split: what to evaluate on; None for ``test`` where its labels are real, else ``dev``.
 
@@ -146,14 +149,21 @@ def make_plan(
         with _collecting(problems):
             chosen_split, chosen = _languages(target, source, languages, split)
             length = min(overrides.max_length or target.max_length, backbone.max_length)
-            layer = kind_of(target, overrides.layer).layer(backbone.config)
+            _check_tuning(target, source, chosen_split, chosen)
+            read = _layers_read(target, backbone, [overrides.layer] if layers is None else layers)
+            if layers is not None and None in read:
+                raise UserError(
+                    f"{target.name} is read at the last layer only",
+                    expected="a task that compares vectors of the encoder as it is, such as tatoeba or bucc",
+                )
             for seed in dict.fromkeys(seeds):
                 steps = _steps(stack, seed, backbone, source, method, overrides)
                 modules |= {step.address: step for step in steps}
                 top = steps[-1].address if steps else None
-                evaluations.append(
+                evaluations += [
                     Evaluation(str(stack), seed, target, chosen, chosen_split, top, length, layer)
-                )
+                    for layer in read
+                ]
     evaluated = {lang for e in evaluations for lang in e.languages}
     unknown = [lang for lang in languages or () if lang not in evaluated]
     if unknown and not problems:
@@ -206,6 +216,24 @@ def _languages(
             do="change --langs",
         )
     return split, chosen
+
+
+def _layers_read(task: Task, backbone: Backbone, wanted: Sequence[int | None]) -> list[int | None]:
+    """The layers that ``task`` is read at; None for the last, where it reads no other."""
+    return [kind_of(task, layer).layer(backbone.config) for layer in wanted]
+
+
+def _check_tuning(task: Task, source: Source, split: str, languages: Sequence[str]) -> None:
+    """Refuse a split that cannot be scored because what must be fitted on dev cannot be."""
+    if not kind_of(task).tuned or split == "dev":
+        return
+    without = [lang for lang in languages if lang not in source.languages(task.name, "dev")]
+    if without:
+        raise UserError(
+            f"{task.name} ({split}) in {', '.join(without)}: {source.name} has no dev data in it",
+            expected="a dev set in each language: the threshold above which a pair counts is fitted on it",
+            do="add the dev files, leave these languages out with --langs, or take --split dev",
+        )
 
 
 def _steps(
@@ -261,6 +289,8 @@ def _steps(
             "settings": asdict(settings),
             "seed": seed,
         }
+        if task.kind == "mlm":  # its head starts as the checkpoint's, which the fingerprint leaves out
+            determinants["lm_head"] = backbone.lm_head_digest()
         steps.append(
             ModuleStep(
                 address=address_of(determinants),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -11,9 +13,11 @@ from torch import nn
 
 from xadapt.data.examples import Example
 from xadapt.errors import UserError
-from xadapt.evaluate import evaluate
+from xadapt.evaluate import evaluate_layers
 from xadapt.kinds import kind_of
-from xadapt.kinds.kind import Item
+from xadapt.kinds.kind import Item, Kind
+from xadapt.kinds.mlm import WordHead
+from xadapt.kinds.pools import completed, counted
 from xadapt.methods import Full
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.weights import fill
@@ -46,7 +50,9 @@ class _Run:
     def all(self, baselines: bool) -> Results:
         began = time.monotonic()
         rows = [self.module(step) for step in self.plan.modules]
-        cells = [cell for e in self.plan.evaluations for cell in self.cells(e)]
+        # Evaluations that differ only in the layer that is read share a pass over the data.
+        groups = groupby(self.plan.evaluations, key=lambda e: replace(e, layer=None))
+        cells = [cell for _, group in groups for cell in self.cells(list(group))]
         beside = self.baselines() if baselines else []
         self.backbone.verify()
         return Results(
@@ -98,7 +104,7 @@ class _Run:
         )
         mounted = self.mounted(step.below, step)
         with seeded("head", step.address):
-            head = kind.head(self.backbone.config)
+            head = self.head(kind, mounted)
         checkpoint = self.store.work(step.address) / "checkpoint.safetensors"
         total = step.settings.steps(len(items))
         with self.watch.stage(f"train {step.shown} (seed {step.seed})", total) as advance:
@@ -192,59 +198,88 @@ class _Run:
             return mount(self.backbone, parts)
         return mount(self.backbone, [*parts, Part(fresh.shown, fresh.method, None)], seed=(fresh.address,))
 
+    def head(self, kind: Kind, mounted: Mounted) -> nn.Module:
+        """A fresh head; one that names words has the encoder's own, and starts as the checkpoint's."""
+        head = kind.head(self.backbone.config)
+        for part in head.modules():
+            if isinstance(part, WordHead):
+                part.tie(mounted.model.embeddings.word_embeddings.weight, self.backbone.lm_head())
+        return head
+
     # -- evaluating -------------------------------------------------------------------------
 
-    def cells(self, evaluation: Evaluation) -> list[Cell]:
-        """All scores of one expression and seed; those that the store holds are not made again."""
-        keys = {lang: self._cell_key(evaluation, lang) for lang in evaluation.languages}
-        found = {lang: self.store.read_cell(key) for lang, key in keys.items()}
-        missing = [lang for lang, cell in found.items() if cell is None]
+    def cells(self, group: Sequence[Evaluation]) -> list[Cell]:
+        """All scores of one expression and seed, at one layer or several; those that the store holds are not
+        made again."""
+        places = [(e, lang) for e in group for lang in e.languages]
+        keys = {(e.layer, lang): self._cell_key(e, lang) for e, lang in places}
+        found = {place: self.store.read_cell(key) for place, key in keys.items()}
+        missing: dict[str, list[Evaluation]] = {}
+        for e, lang in places:
+            if found[e.layer, lang] is None:
+                missing.setdefault(lang, []).append(e)
         if missing:
-            made = self._score(evaluation, missing)
-            for lang, cell in made.items():
-                self.store.write_cell(keys[lang], cell)
-            found |= made
+            for place, made in self._score(missing):
+                self.store.write_cell(keys[place], made)
+                found[place] = made
         return [
             Cell(
-                expr=evaluation.expr,
-                seed=evaluation.seed,
-                task=evaluation.task.name,
+                expr=e.expr,
+                seed=e.seed,
+                task=e.task.name,
                 lang=lang,
-                split=evaluation.split,
+                split=e.split,
                 metric=metric,
-                layer=evaluation.layer,
+                layer=e.layer,
                 score=cell["scores"][metric],
                 n=cell["n"],
             )
-            for lang, cell in found.items()
-            if cell is not None
-            for metric in evaluation.task.metrics
+            for e, lang in places
+            if (cell := found[e.layer, lang]) is not None
+            for metric in e.task.metrics
         ]
 
-    def _score(self, evaluation: Evaluation, languages: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def _score(
+        self, missing: Mapping[str, Sequence[Evaluation]]
+    ) -> Iterator[tuple[tuple[int | None, str], dict[str, Any]]]:
+        """For each language, one pass over its data for evaluations that differ in their layers only."""
+        evaluation = next(iter(missing.values()))[0]
         task = evaluation.task
         kind = kind_of(task, evaluation.layer)
         mounted = self.mounted(evaluation.module)
-        head: nn.Module = kind.head(self.backbone.config)
+        head = self.head(kind, mounted)
         if task.train is not None and evaluation.module is not None:
             saved = self.load(evaluation.module)
             fill(dict(head.named_parameters()), saved.head, f"head of {evaluation.expr}")
         head.to(self.backbone.device)
-        made: dict[str, dict[str, Any]] = {}
-        for lang in languages:
-            examples, items = self.encoded(
-                task, task, lang=lang, split=evaluation.split, max_length=evaluation.max_length
-            )
+        for lang, group in missing.items():
+
+            def part(split: str, lang: str = lang) -> tuple[Sequence[Example], list[Item]]:
+                return self.encoded(task, task, lang=lang, split=split, max_length=evaluation.max_length)
+
+            examples, items = part(evaluation.split)
+            tuning = part("dev") if kind.tuned else None
+            total = len(items) + (len(tuning[1]) if tuning and tuning[1] is not items else 0)
             what = f"evaluate {evaluation.expr} (seed {evaluation.seed}) in {lang}"
-            with self.watch.stage(what, len(items)) as advance:
-                scores = evaluate(mounted, head, kind, examples, items, language=lang, tick=advance)
-            made[lang] = {"scores": scores, "n": len(examples), "expr": evaluation.expr}
-        return made
+            if len(group) > 1:
+                what += f", {len(group)} layers"
+            kinds = [kind_of(task, e.layer) for e in group]
+            with self.watch.stage(what, total) as advance:
+                scores = evaluate_layers(
+                    mounted, head, kinds, examples, items, language=lang, tuning=tuning, tick=advance
+                )
+            for e, per_metric in zip(group, scores, strict=True):
+                cell = {"scores": per_metric, "n": len(counted(examples)), "expr": e.expr}
+                yield (e.layer, lang), cell
 
     def _cell_key(self, evaluation: Evaluation, lang: str) -> str:
         task = evaluation.task
+        # What is fitted on dev changes with the dev data.
+        fitted = kind_of(task).tuned
+        on = {"tuned_on": self.source.revision(task.name, lang, "dev")} if fitted else {}
         return address_of(
-            {
+            on
+            | {
                 "scoring_version": SCORING_VERSION,
                 "module": evaluation.module,
                 "backbone": self.backbone.fingerprint,
@@ -273,7 +308,7 @@ class _Run:
                     scores = kind_of(task).baselines(train_rows, tests)
                 for lang in missing:
                     by_name = {name: dict(per[lang]) for name, per in scores.items()}
-                    cell = {"scores": by_name, "n": len(tests[lang])}
+                    cell = {"scores": by_name, "n": len(counted(tests[lang]))}
                     self.store.write_cell(keys[lang], cell)
                     found[lang] = cell
             rows += [
@@ -329,15 +364,17 @@ class _Run:
         key = (task.name, data.name, lang, split, max_length, size, limit, seed if size else None)
         if key not in self._encoded:
             examples = self.examples(data, lang, split)
+            chosen = counted(examples)
             if size is not None:
-                if size > len(examples):
+                if size > len(chosen):
                     raise UserError(
-                        f"{data.name}[{size}]: there are {len(examples)} training examples",
-                        do=f"ask for {len(examples)} at most, or leave the size out",
+                        f"{data.name}[{size}]: there are {len(chosen)} training examples",
+                        do=f"ask for {len(chosen)} at most, or leave the size out",
                     )
-                order = generator(seed, "subset", data.name).permutation(len(examples))
-                examples = [examples[i] for i in order[:size]]
-            examples = examples[:limit]
+                order = generator(seed, "subset", data.name).permutation(len(chosen))
+                chosen = [chosen[i] for i in order[:size]]
+            if size is not None or limit is not None:
+                examples = completed(chosen[:limit], examples)
             with self.watch.stage(f"encode {data.name} {split} in {lang}", None):
                 items = kind_of(task).encode(
                     examples, self.backbone.tokenizer, max_length, training=split == "train"

@@ -31,13 +31,17 @@ def sides(rows: Sequence[Sought]) -> tuple[list[int], list[int]]:
     return queries, candidates
 
 
-def counted(examples: Sequence[Example]) -> list[Example]:
+def counted(examples: Sequence[Example]) -> Sequence[Example]:
     """What sizes and scores count: the queries of a pool, else all examples."""
+    if not examples or not isinstance(examples[0], Sought):
+        return examples
     return [e for e in examples if not (isinstance(e, Sought) and e.side == "candidate")]
 
 
-def completed(chosen: Sequence[Example], examples: Sequence[Example]) -> list[Example]:
+def completed(chosen: Sequence[Example], examples: Sequence[Example]) -> Sequence[Example]:
     """``chosen`` of ``examples``, and behind them the candidates that answer the queries among them."""
+    if not chosen or not isinstance(chosen[0], Sought):
+        return chosen
     needed = {answer for e in chosen if isinstance(e, Sought) for answer in e.answers or ()}
     return [
         *chosen,

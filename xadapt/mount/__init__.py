@@ -7,8 +7,8 @@ can be held at once, and unmounting is letting go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.methods import Bottleneck, Full, Method
 from xadapt.mount import bottleneck, full, lora
-from xadapt.packing import Packed, encode, pack
+from xadapt.packing import Packed, encode, pack, states
 from xadapt.randomness import seeded
 
 __all__ = ["Mounted", "Part", "mount"]
@@ -66,9 +66,23 @@ class Mounted:
 
     def encode(self, batch: Packed, layers: int | None = None) -> Tensor:
         """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
-        mixed = self.dtype == torch.bfloat16
-        with torch.autocast(self.device.type, dtype=torch.bfloat16) if mixed else nullcontext():
+        with self._precision():
             return encode(self.model, batch, layers)
+
+    def states(self, batch: Packed, layers: int | None = None) -> Iterator[Tensor]:
+        """The same after each layer, the embeddings first, one at a time."""
+        steps = states(self.model, batch, layers)
+        while True:
+            # Not around a 'yield': the caller's own work is not to run under autocast.
+            with self._precision():
+                hidden = next(steps, None)
+            if hidden is None:
+                return
+            yield hidden
+
+    def _precision(self) -> AbstractContextManager[None]:
+        mixed = self.dtype == torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if mixed else nullcontext()
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the trained module, on the CPU."""
