@@ -55,7 +55,7 @@ from xadapt.proof import weights_file_of
 from xadapt.randomness import generator, seeded
 from xadapt.store import Store, address_of
 from xadapt.tasks import task_named
-from xadapt.train import Optimisation, Settings
+from xadapt.train import Optimisation, Prepared, Settings
 
 METHODS = {"full": "full", "lora": "lora", "lora q,v": "lora(targets=qv)", "bottleneck": "bottleneck"}
 TRAINERS = {"Trainer + peft, dynamic padding": False, "Trainer + peft, grouped by length": True}
@@ -121,7 +121,8 @@ class Bench:
         mounted = mount(self.backbone, [Part("new", method, None)], seed=("throughput",))
         with seeded("throughput", "head"):
             head = self.kind.head(self.backbone.config)
-        work = Optimisation(mounted, head, self.kind, self.settings, seed=0)
+        lesson = Prepared("xnli", self.kind, head, self.items, ((), ()), "accuracy")
+        work = Optimisation(mounted, [lesson], self.settings, seed=0)
         o = self.options
 
         def round_() -> int:

@@ -76,6 +76,7 @@ def task(of: KindName, **changes: Any) -> Task:
         "tag": {"metrics": ("f1", "accuracy"), "labels": ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")},
         "extract": {"metrics": ("f1", "exact_match"), "stride": 8},
         "retrieve": {"metrics": ("accuracy",)},
+        "mlm": {"metrics": ("accuracy",)},
     }
     basics = {"role": "target", "summary": "", "languages": ("en",), "train": None}
     return Task(**({"name": f"some_{of}", "kind": of} | basics | rows[of] | changes))

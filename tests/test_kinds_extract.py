@@ -229,7 +229,11 @@ def test_an_answer_that_no_token_covers_points_to_the_start():
 
 def test_scores_and_refusals():
     kind = Extract(task("extract", metrics=("f1", "exact_match")))
-    assert kind.score([row("the hen"), row(None)], ["hen", ""]) == {"f1": 100.0, "exact_match": 100.0}
+    assert kind.score([row("the hen")], ["hen"]) == {"f1": 100.0, "exact_match": 100.0}
+    either = Extract(task("extract", unanswerable=True))
+    assert either.score([row("the hen"), row(None)], ["hen", ""]) == {"f1": 100.0, "exact_match": 100.0}
+    with pytest.raises(UserError, match="has no answer"):
+        kind.score([row("the hen"), row(None)], ["hen", ""])
     with pytest.raises(UserError, match="no labels"):
         kind.score([Extracted("1", "q", "c", None)], ["c"])
     with pytest.raises(UserError, match="to train"):
@@ -238,9 +242,10 @@ def test_scores_and_refusals():
 
 def test_baselines():
     rows = [row("the heir of Tartu ran here at 10", "did the heir of Tartu run?"), row(None)]
-    assert "no answer" not in Extract(task("extract")).baselines([], {"en": rows})
+    assert "no answer" not in Extract(task("extract")).baselines([], {"en": rows[:1]})
     scores = Extract(task("extract", unanswerable=True)).baselines([], {"en": rows})
     assert scores["no answer"]["en"]["exact_match"] == 50.0
     assert 0 < scores["likeliest sentence"]["en"]["f1"] < 50
     empty = [Extracted("1", "", "", ())]
-    assert Extract(task("extract")).baselines([], {"en": empty})["likeliest sentence"]["en"]["f1"] == 100.0
+    empty_too = Extract(task("extract", unanswerable=True)).baselines([], {"en": empty})
+    assert empty_too["likeliest sentence"]["en"]["f1"] == 100.0

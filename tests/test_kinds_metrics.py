@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 from kinds_common import task
+from sklearn.metrics import average_precision_score
+from transformers.data.metrics import squad_metrics
 
 from xadapt.data.examples import Answer, Extracted
 from xadapt.kinds.extract import Extract
-from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
+from xadapt.kinds.metrics import (
+    answer_scores,
+    average_precision,
+    entity_f1,
+    mlqa_words,
+    pair_f1,
+    squad_words,
+)
 
 
 def test_squads_normalisation():
@@ -33,15 +45,111 @@ def test_one_answer(gold, predicted, exact, f1):
 
 @pytest.mark.parametrize(("predicted", "right"), [("", True), ("the", True), ("Spain", False)])
 def test_no_answer(predicted, right):
-    assert answer_scores([[]], [predicted]) == {"exact_match": 100.0 * right, "f1": 100.0 * right}
+    scores = answer_scores([[]], [predicted], unanswerable=True)
+    assert scores == {"exact_match": 100.0 * right, "f1": 100.0 * right}
+    with pytest.raises(ValueError, match="without an answer"):
+        answer_scores([[]], [predicted])
 
 
 def test_the_best_gold_counts_and_questions_are_averaged():
     golds = [["red hen", "hen"], [], ["the", "ten"], ["old tent"]]
-    scores = answer_scores(golds, ["hen", "", "tent", "tent"])
+    scores = answer_scores(golds, ["hen", "", "tent", "tent"], unanswerable=True)
     # 1; 1; 0, as a gold without words is no gold; and 2/3 without being exact.
     assert scores["exact_match"] == pytest.approx(50.0)
     assert scores["f1"] == pytest.approx(100 * (1 + 1 + 0 + 2 / 3) / 4)
+
+
+def test_a_gold_without_words_counts_in_v1_and_is_dropped_in_v2():
+    # v1.1: nothing in common is an F1 of 0, also of nothing with nothing; "the" and "." are equal.
+    assert answer_scores([["the"]], ["."]) == {"exact_match": 100.0, "f1": 0.0}
+    assert answer_scores([["the", "ten"]], ["an"]) == {"exact_match": 100.0, "f1": 0.0}
+    assert answer_scores([["the", "ten"]], ["an"], unanswerable=True) == {"exact_match": 0.0, "f1": 0.0}
+    assert answer_scores([["the"]], ["."], unanswerable=True) == {"exact_match": 100.0, "f1": 100.0}
+
+
+TEXTS = [
+    "the hen",
+    "a red hen",
+    "hen",
+    "",
+    ".",
+    "the",
+    "Ten, tents",
+    "in 2,000 tents",
+    "an",
+    "Äpfel。",
+    "a hen hen",
+]
+
+
+def test_squad_v2_as_in_transformers():
+    for gold, predicted in itertools.product(TEXTS, TEXTS):
+        golds = [gold] if squad_metrics.normalize_answer(gold) else []
+        want = {
+            "exact_match": 100.0 * squad_metrics.compute_exact(golds[0] if golds else "", predicted),
+            "f1": 100.0 * squad_metrics.compute_f1(golds[0] if golds else "", predicted),
+        }
+        assert answer_scores([golds], [predicted], unanswerable=True) == pytest.approx(want)
+
+
+@pytest.mark.parametrize(
+    ("answers", "ranked", "k", "want"),
+    [
+        ({"a"}, "abc", 20, 1.0),
+        ({"c"}, "abc", 20, 1 / 3),
+        ({"c"}, "abc", 2, 0.0),
+        ({"a", "c"}, "abc", 20, (1 / 1 + 2 / 3) / 2),
+        ({"a", "z"}, "abc", 20, 1 / 2),  # z is not found
+        ({"b", "c", "d"}, "abc", 2, (1 / 2) / 2),  # two ranks hold at most two answers
+        (set("abcd"), "abxy", 3, (1 + 1) / 3),
+    ],
+)
+def test_average_precision(answers, ranked, k, want):
+    assert average_precision(answers, list(ranked), k) == pytest.approx(want)
+    with pytest.raises(ValueError, match="without answers"):
+        average_precision(set(), ranked, k)
+
+
+def test_average_precision_without_a_limit_is_scikit_learns():
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        scores, right = draw.permutation(30), draw.random(30) < 0.2
+        if right.any():
+            ranked = [str(i) for i in np.argsort(-scores)]
+            answers = {str(i) for i in np.flatnonzero(right)}
+            want = average_precision_score(right, scores)
+            assert average_precision(answers, ranked, 30) == pytest.approx(want)
+
+
+def test_pair_f1():
+    gold = {("a", "1"), ("b", "2"), ("c", "3")}
+    assert pair_f1(gold, {("a", "1"), ("b", "3")}) == pytest.approx(
+        100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3)
+    )
+    assert pair_f1(gold, set()) == pair_f1(gold, {("a", "2")}) == 0.0
+    assert pair_f1(gold, gold) == 100.0
+
+
+@pytest.mark.parametrize("first", ["NOUN", "B-PER", "CCONJ"])
+def test_entity_f1_by_hand(first):
+    # Two runs in each; the first is found, the second is found too long: precision and recall are a half.
+    gold = [[first, "O", "B-LOC", "O"]]
+    assert entity_f1(gold, [[first, "O", "B-LOC", "I-LOC"]]) == pytest.approx(50.0)
+
+
+def test_mlqas_articles_segmentation_and_punctuation_in_each_language():
+    said = {
+        "en": ("The “red” hen—an old one!", ["red", "henan", "old", "one"]),
+        "es": ("Los perros de las Américas", ["perros", "de", "américas"]),
+        "de": ("in den Häusern einer Stadt", ["in", "häusern", "stadt"]),
+        "vi": ("những con mèo của tôi", ["con", "mèo", "tôi"]),
+        "ar": ("في القاهرة، والمدينة؟", ["في", "قاهرة", "و", "مدينة"]),
+        "hi": ("राम का घर॥ (पुराना)", ["राम", "का", "घर", "पुराना"]),
+        "zh": ("《红楼梦》 the 120回、GDP增长3.5%", [*"红楼梦", "the", "120", "回", "gdp", "增", "长", "35"]),
+    }
+    assert {lang: mlqa_words(lang)(text) for lang, (text, _) in said.items()} == {
+        lang: words for lang, (_, words) in said.items()
+    }
 
 
 def test_mlqas_words():

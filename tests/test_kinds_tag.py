@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import XLMRobertaForTokenClassification
 
 from xadapt.data.examples import Tagged
 from xadapt.errors import UserError
-from xadapt.kinds.tag import Tag
+from xadapt.kinds.tag import OUTSIDE, Tag
 
 ROWS = [
     Tagged("1", ("Ann", "eats", "in", "Tartu", "."), ("B-PER", "O", "O", "B-LOC", "O")),
@@ -150,3 +151,39 @@ def test_refuses_what_it_cannot_score_or_read():
     assert kind.encode(row, TOKENIZER, 20, training=False)[0].target is None
     with pytest.raises(ValueError, match="was an item left out"):
         kind.decode(row, [], [])
+
+
+def test_an_open_label_set_takes_tags_that_it_does_not_have_and_never_finds_them_right():
+    kind = Tag(task("tag", labels=("N", "NP"), open_labels=True, metrics=("accuracy",)))
+    rows = [Tagged("1", ("the", "hen", "ran"), ("N", "S\\NP", "NP")), Tagged("2", ("in",), ("PP",))]
+    items = kind.encode(rows, TOKENIZER, 20, training=True)
+    assert [item.target.tolist() for item in items] == [[0, OUTSIDE, 1], [OUTSIDE]]
+    assert kind.units(items) == 2
+    assert kind.score(rows, [("N", "NP", "NP"), ("N",)]) == {"accuracy": 50.0}
+    hidden = torch.randn(sum(map(len, items)), 24)
+    head = kind.head(config())
+    both, one = (kind.loss(head.eval(), hidden, batch_of(items), items) for _ in range(2))
+    alone = kind.loss(head, hidden[-len(items[0]) :], batch_of(items[:1]), items[:1])
+    assert both == one
+    torch.testing.assert_close(both, alone)  # the longer sentence lies last; the shorter adds nothing
+    assert kind.loss(head, hidden[: len(items[1])], batch_of(items[1:]), items[1:]) == 0
+    scores = kind.baselines(rows, {"en": rows})
+    assert scores["most frequent tag"]["en"] == {"accuracy": 25.0}
+
+
+def test_a_thousand_labels_are_as_easy_as_ten():
+    labels = tuple(f"T{i}" for i in range(1200))
+    kind = Tag(task("tag", labels=labels, open_labels=True, metrics=("accuracy",)))
+    rows = [
+        Tagged(str(i), ("hen",) * 40, tuple(labels[(i * 40 + k) % 1200] for k in range(40)))
+        for i in range(100)
+    ]
+    began = time.perf_counter()
+    items = kind.encode(rows, TOKENIZER, 128, training=True)
+    hidden = torch.randn(sum(map(len, items)), 24, requires_grad=True)
+    head = kind.head(config())
+    kind.loss(head, hidden, batch_of(items), items).backward()
+    predictions = run(kind, head, hidden, rows, items)
+    assert kind.score(rows, predictions)["accuracy"] < 5
+    assert len(predictions[0]) == 40
+    assert time.perf_counter() - began < 10

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForMaskedLM,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedTokenizerFast,
@@ -59,8 +60,12 @@ class Backbone:
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        checkpoint: tuple[str, bool] | None = None,
     ) -> None:
+        """``checkpoint`` is where the weights came from, for HF, and whether the hub is not to be asked."""
         self.name = name
+        self._checkpoint = checkpoint
+        self._lm_head: dict[str, Tensor] | None = None
         self.tokenizer = tokenizer
         # Parsed now: calls with truncation or padding change the tokenizer's own record of itself.
         vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -135,7 +140,45 @@ class Backbone:
                 f"backbone {name!r} has no fast tokenizer (tokenizer.json)",
                 do="save one beside the weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
             )
-        return cls(name, model, tokenizer, device=chosen_device, dtype=chosen_dtype)
+        return cls(
+            name,
+            model,
+            tokenizer,
+            device=chosen_device,
+            dtype=chosen_dtype,
+            checkpoint=(place, cached),
+        )
+
+    def lm_head(self) -> dict[str, Tensor] | None:
+        """The checkpoint's masked-language-modelling head but for the word embeddings, which are the
+        encoder's own: ``dense.*``, ``layer_norm.*``, ``bias``, float32; None where it has none. Read when it
+        is first asked for."""
+        if self._lm_head is None and self._checkpoint is not None:
+            place, cached = self._checkpoint
+            with _quiet():
+                whole, report = AutoModelForMaskedLM.from_pretrained(
+                    place,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    local_files_only=cached,
+                )
+            named = {k: p.detach().clone() for k, p in whole.lm_head.named_parameters()}
+            kept = {k: p for k, p in named.items() if not k.startswith("decoder.")}
+            missing = {key.removeprefix("lm_head.") for key in report["missing_keys"]}
+            self._lm_head = {} if missing & set(kept) else kept
+        return self._lm_head or None
+
+    def lm_head_digest(self) -> str | None:
+        """What identifies ``lm_head``: the fingerprint leaves it out."""
+        head = self.lm_head()
+        if head is None:
+            return None
+        sha = hashlib.sha256()
+        for key in sorted(head):
+            sha.update(key.encode())
+            sha.update(_bytes(head[key]))
+        return sha.hexdigest()
 
     def skeleton(self) -> XLMRobertaModel:
         """A new module tree over the very same tensors, for a stack to be mounted on."""

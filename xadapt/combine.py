@@ -62,10 +62,10 @@ def _density(default: float) -> Option:
 _SIGNS = Option(
     "total", Rule("'total' or 'frequency'", lambda v: isinstance(v, str) and v in ("total", "frequency"))
 )
-_ANY, _ADDED = ("lora", "bottleneck", "full"), ("lora", "bottleneck")
+_EITHER, _LORA = ("lora", "bottleneck"), ("lora",)
 
-# The names and options of merges are peft's (LoraModel.add_weighted_adapter). A sum of bottlenecks is a
-# wider bottleneck; what cuts or factors a change of weights needs one that has no nonlinearity within.
+# The names and options of merges are peft's (LoraModel.add_weighted_adapter). Bottlenecks are not linear:
+# only their outputs can be averaged.
 COMBINATIONS: Final[Mapping[str, Combination]] = {
     "joint": Combination(
         "one module on a mixture of tasks, drawn in proportion to min(examples, cap) ** (1 / temperature), "
@@ -78,35 +78,37 @@ COMBINATIONS: Final[Mapping[str, Combination]] = {
     "fuse": Combination(
         "weights over frozen modules, learned together with the part above (AdapterFusion, Pfeiffer et al. "
         "2021, for bottlenecks; a mixture of effects in each layer for LoRA)",
-        methods=_ADDED,
+        methods=_EITHER,
     ),
     "mean": Combination(
-        "the weighted mean of the modules' effects; weights are divided by their sum", True, _ANY
+        "the weighted mean of the modules' effects; weights are divided by their sum", True, _EITHER
     ),
-    "linear": Combination("the weighted sum, peft's 'linear'", True, _ANY),
-    "cat": Combination("the weighted sum, exactly: ranks, or widths, put side by side", True, _ADDED),
+    "linear": Combination(
+        "peft's 'linear': A added to A and B to B; for comparison, mean is sound", True, _LORA
+    ),
+    "cat": Combination("the weighted sum of effects, exactly: ranks put side by side", True, _LORA),
     "svd": Combination(
         "the weighted sum, cut to a rank; the largest of the modules' by default",
         True,
-        ("lora",),
+        _LORA,
         {"rank": Option(None, whole(1, 1024))},
     ),
     "ties": Combination(
         "the largest values, signs elected, then the mean of those that agree (Yadav et al. 2023)",
         True,
-        ("lora", "full"),
+        _LORA,
         {"density": _density(0.2), "majority_sign_method": _SIGNS},
     ),
     "dare_ties": Combination(
         "values dropped at random and the others scaled up (Yu et al. 2024), then as ties",
         True,
-        ("lora", "full"),
+        _LORA,
         {"density": _density(0.5), "majority_sign_method": _SIGNS},
     ),
     "dare_linear": Combination(
         "values dropped at random and the others scaled up (Yu et al. 2024), then summed",
         True,
-        ("lora", "full"),
+        _LORA,
         {"density": _density(0.5)},
     ),
 }

@@ -88,7 +88,8 @@ class Encoder:
             UserError: what loading and encoding raise.
         """
         address = None
-        if wanted.at_most is None or wanted.at_most >= self.many:
+        separable = kind_of(wanted.task).separable
+        if separable and (wanted.at_most is None or wanted.at_most >= self.many):
             address = self.address(wanted)
             if found := self.find(address):
                 return Deferred(found.examples, wanted.load), found.items

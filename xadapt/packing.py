@@ -137,14 +137,22 @@ def encode(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> 
     Returns:
         (T, H), in the row's order.
     """
+    for hidden in states(model, batch, layers):
+        last = hidden
+    return last
+
+
+def states(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> Iterator[Tensor]:
+    """The same after each layer, the embeddings first: ``layers`` + 1 tensors (T, H), one at a time."""
     # XLM-R's positions start behind the padding index (fairseq's convention).
     position_ids = (batch.positions + model.embeddings.padding_idx + 1).unsqueeze(0)
     hidden = model.embeddings(
         input_ids=batch.input_ids.unsqueeze(0),
         position_ids=position_ids,
         token_type_ids=torch.zeros_like(position_ids),
-    )
-    return continued(model, hidden[0], batch, 0, layers)
+    )[0]
+    yield hidden
+    yield from _rest(model, hidden, batch, 0, layers)
 
 
 def continued(
@@ -162,14 +170,22 @@ def continued(
     Returns:
         (T, H)
     """
-    hidden = hidden.unsqueeze(0)
-    for layer in model.encoder.layer[first:layers]:
-        hidden = layer(hidden, None, batch.groups)[0]
+    for hidden in _rest(model, hidden, batch, first, layers):  # noqa: B020: what is left is the last one
+        pass
+    return hidden
+
+
+def _rest(
+    model: XLMRobertaModel, hidden: Tensor, batch: Packed, first: int, layers: int | None
+) -> Iterator[Tensor]:
     # XLM-R XL and XXL norm each block's input, so one norm is left for the end.
     last = getattr(model.encoder, "LayerNorm", None)
-    if last is not None and (layers is None or layers == len(model.encoder.layer)):
-        hidden = last(hidden)
-    return hidden[0]
+    row = hidden.unsqueeze(0)
+    for number, layer in enumerate(model.encoder.layer[first:layers], start=first + 1):
+        row = layer(row, None, batch.groups)[0]
+        if last is not None and number == len(model.encoder.layer):
+            row = last(row)
+        yield row[0]
 
 
 def pack_attention(model: XLMRobertaModel) -> XLMRobertaModel:

@@ -263,15 +263,32 @@ class Stack:
         Raises:
             UserError: ``default`` cannot stand on, below or beside a method that is named.
         """
-        return Stack(tuple(_with_method(part, default) for part in self.parts))
+        return Stack(tuple(_with_method(part, default, None) for part in self.parts))
+
+    def with_methods_of(self, tasks: Mapping[str, Method]) -> Stack:
+        """The stack with the methods of the named tasks, where it names none.
+
+        Raises:
+            UserError: as ``with_method``.
+        """
+        parts = self.parts
+        for task, method in tasks.items():
+            parts = tuple(_with_method(part, method, task) for part in parts)
+        return Stack(parts)
 
 
-def _with_method(part: Part, default: Method) -> Part:
+def _with_method(part: Part, default: Method, task: str | None) -> Part:
+    """``part`` with ``default`` on the modules that name no method: all, or those of ``task``."""
     if isinstance(part, Dropped):
-        return replace(part, part=inner(_with_method(part.part, default)))
-    if isinstance(part, Term) or part.how == "joint":
-        return replace(part, method=part.method or default)
-    operands = tuple(replace(o, stack=o.stack.with_method(default)) for o in part.operands)
+        return replace(part, part=inner(_with_method(part.part, default, task)))
+    if trains(part):
+        named = isinstance(part, Term) and part.task == task
+        return replace(part, method=part.method or default) if task is None or named else part
+    assert isinstance(part, Combined)
+    operands = tuple(
+        replace(o, stack=Stack(tuple(_with_method(p, default, task) for p in o.stack.parts)))
+        for o in part.operands
+    )
     return replace(part, operands=operands)
 
 

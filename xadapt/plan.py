@@ -1,77 +1,26 @@
-"""From expressions to what must be trained and evaluated; nothing is run here.
-
-A module's address is a hash of all that determines its weights, so the plan of a
-study is the same wherever and whenever it is made.
-"""
+"""From expressions to what must be trained and evaluated; nothing is run here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from xadapt.backbone import BF16_WIDTH, Backbone
+from xadapt.assembly import description
+from xadapt.backbone import Backbone
 from xadapt.data.examples import Source
 from xadapt.data.settling import Settler
 from xadapt.errors import UserError
 from xadapt.kinds import kind_of
-from xadapt.methods import Full, Method, layer_range
-from xadapt.stack import Stack, Term, parse
-from xadapt.store import address_of
-from xadapt.tasks import CATALOGUE, Catalogue, Task, task_named
+from xadapt.methods import Method
+from xadapt.parts import Stack, inner
+from xadapt.stack import parse
+from xadapt.steps import Imported, ModuleStep, Overrides, Planner
+from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.languages import LANGUAGES
-from xadapt.train import Settings
 
-# Raised when the same inputs would give other weights, or other scores, than before.
-TRAINING_VERSION = 1
-SCORING_VERSION = 1
-
-# Peak learning rates by method: for XLM-R's own widths (full: the paper's, PAPER.md section 1),
-# and for encoders narrower than BF16_WIDTH, where they were tried on the pocket world.
-WIDE = {"lora": 3e-4, "bottleneck": 1e-4, "full": 1e-5}
-NARROW = {"lora": 3e-3, "bottleneck": 3e-3, "full": 5e-4}
-
-# A run in the pocket world is a demonstration: so many steps at most, unless told otherwise.
-POCKET_STEPS = 800
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """Settings that the user set; None leaves the task's and method's own. ``layer`` is for retrieval."""
-
-    lr: float | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    max_steps: int | None = None
-    max_length: int | None = None
-    layer: int | None = None
-
-
-@dataclass(frozen=True)
-class ModuleStep:
-    """One module that the study needs.
-
-    Attributes:
-        address: where the store keeps it.
-        stack: the expression up to and including it, methods filled in.
-        shown: the same as the user wrote it.
-        below: the address of what it stands on; None for the bare backbone.
-        task: whose head and kind it has.
-        data: whose English training data it is trained on (``task.train``).
-        determinants: everything that the address is a hash of.
-    """
-
-    address: str
-    stack: Stack
-    shown: str
-    seed: int
-    below: str | None
-    task: Task
-    data: Task
-    method: Method
-    settings: Settings
-    determinants: Mapping[str, Any]
+__all__ = ["Evaluation", "Imported", "ModuleStep", "Overrides", "Plan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +28,10 @@ class Evaluation:
     """One expression, one seed, one target task, in its languages.
 
     Attributes:
-        module: the address of the uppermost module; None for the bare backbone.
+        expr: as the user wrote it.
+        stack: what is mounted, methods filled in; None for the bare backbone.
+        mounted: what identifies that, for the addresses of scores (``assembly.description``).
+        module: the address of the target's module, whose head answers; None where the target trains nothing.
         layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
     """
 
@@ -88,6 +40,8 @@ class Evaluation:
     task: Task
     languages: tuple[str, ...]
     split: str
+    stack: Stack | None
+    mounted: Any
     module: str | None
     max_length: int
     layer: int | None
@@ -95,21 +49,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study consists of: modules in the order in which they can be trained, then cells."""
+    """What a study consists of: modules in the order in which they can be trained, then cells.
+
+    Attributes:
+        addresses: seed -> the module at each place of the study's stacks, imported ones included.
+    """
 
     backbone: Backbone
     source: Source
     modules: tuple[ModuleStep, ...]
     evaluations: tuple[Evaluation, ...]
-
-    def chain(self, address: str | None) -> tuple[ModuleStep, ...]:
-        """The modules from the backbone up to ``address``, lowest first."""
-        known = {m.address: m for m in self.modules}
-        chain: list[ModuleStep] = []
-        while address is not None:
-            chain.append(known[address])
-            address = known[address].below
-        return tuple(reversed(chain))
+    addresses: Mapping[int, Mapping[Stack, str]]
 
 
 def make_plan(
@@ -123,6 +73,8 @@ def make_plan(
     split: str | None = None,
     overrides: Overrides | None = None,
     catalogue: Catalogue = CATALOGUE,
+    imported: Mapping[str, Imported] | None = None,
+    layers: Sequence[int] | None = None,
 ) -> Plan:
     """Work out what ``expressions`` need.
 
@@ -130,37 +82,48 @@ def make_plan(
         languages: where to evaluate, of those that a task has; None for all of them.
         split: what to evaluate on; None for ``test`` where its labels are real, else ``dev``.
         catalogue: the tasks, those of a user's own among them; ``source`` must have the same.
+        imported: modules of the store that stand under a name of their own in expressions.
+        layers: hidden layers to evaluate at, each an evaluation of its own; None for the one that the
+            kind reads, or ``overrides.layer``.
 
     Raises:
         UserError: all problems at once, one below the other.
     """
-    overrides = overrides or Overrides()
-    problems: list[UserError] = []
-    modules: dict[str, ModuleStep] = {}
-    evaluations: list[Evaluation] = []
-
     if not expressions:
         raise UserError("no expression", expected="one or more, such as 'xnli' or 'mnli > xnli'")
+    overrides = overrides or Overrides()
+    planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {})
+    problems: list[UserError] = []
+    modules: dict[str, ModuleStep] = {}
+    places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
+    evaluations: list[Evaluation] = []
     stacks: dict[Stack, None] = {}
     untrained = {task.name for task in catalogue.values() if task.train is None}
     for text in expressions:
         with _collecting(problems):
-            stacks[parse(text, tuple(catalogue), untrained=untrained, languages=LANGUAGES)] = None
-    settler = Settler(source)
+            names = (*catalogue, *planner.imported)
+            stacks[parse(text, names, untrained=untrained, languages=LANGUAGES)] = None
     for stack in stacks:
-        target = task_named(stack.target.task, catalogue)
         with _collecting(problems):
+            target = planner.task(stack.target.task)
             chosen_split, chosen = _languages(target, source, languages, split)
-            target = settler.settled(target)
+            _check_tuning(target, source, chosen_split, chosen)
+            read = _layers_read(target, backbone, overrides.layer, layers)
             length = min(overrides.max_length or target.max_length, backbone.max_length)
-            layer = kind_of(target, overrides.layer).layer(backbone.config)
-            for seed in dict.fromkeys(seeds):
-                steps = _steps(stack, seed, backbone, settler, method, overrides, catalogue)
+            filled = planner.filled(stack).with_method(method)
+            on = filled if target.train is not None else filled.below
+            for seed in places:
+                steps, addresses = planner.steps(stack, seed)
                 modules |= {step.address: step for step in steps}
-                top = steps[-1].address if steps else None
-                evaluations.append(
-                    Evaluation(str(stack), seed, target, chosen, chosen_split, top, length, layer)
-                )
+                places[seed] |= addresses
+                mounted = description(on, addresses, seed)
+                head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None
+                evaluations += [
+                    Evaluation(
+                        str(stack), seed, target, chosen, chosen_split, on, mounted, head, length, layer
+                    )
+                    for layer in read
+                ]
     evaluated = {lang for e in evaluations for lang in e.languages}
     unknown = [lang for lang in languages or () if lang not in evaluated]
     if unknown and not problems:
@@ -173,7 +136,7 @@ def make_plan(
         raise problems[0]
     if problems:
         raise UserError("\n".join(str(p) for p in problems))
-    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations))
+    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places)
 
 
 @contextmanager
@@ -215,112 +178,29 @@ def _languages(
     return split, chosen
 
 
-def _steps(
-    stack: Stack,
-    seed: int,
-    backbone: Backbone,
-    settler: Settler,
-    method: Method,
-    overrides: Overrides,
-    catalogue: Catalogue,
-) -> list[ModuleStep]:
-    source = settler.source
-    filled = stack.with_method(method)
-    _refuse_unbuilt(filled)
-    steps: list[ModuleStep] = []
-    for shown, prefix in zip(stack.prefixes(), filled.prefixes(), strict=True):
-        term = prefix.target
-        task = task_named(term.task, catalogue)
-        if task.train is None:
-            if prefix != filled:
-                raise UserError(
-                    f"{task.name} has no training data, so nothing can stand on it in '{stack}'",
-                    do=f"put {task.name} last",
-                )
-            if term.size is not None:
-                raise UserError(f"{task.name} has no training data to take {term.size} examples of")
-            break
-        data = task_named(task.train, catalogue)
-        chosen = term.method or method
-        if not isinstance(chosen, Full):
-            layer_range(chosen.layers, backbone.layers)
-        if "en" not in source.languages(data.name, "train"):
-            raise UserError(
-                f"{source.name} has no English training data for {data.name}"
-                + (f", which {task.name} trains on" if data.name != task.name else ""),
-                do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
-                "folder with --intermediate",
-            )
-        task, data = settler.settled(task), settler.settled(data)
-        settings = settings_for(task, data, chosen, backbone, source, overrides)
-        below = steps[-1].address if steps else None
-        determinants = {
-            "training_version": TRAINING_VERSION,
-            "backbone": backbone.fingerprint,
-            "dtype": str(backbone.dtype).removeprefix("torch."),
-            "below": below,
-            "task": {
-                "name": task.name,
-                "kind": task.kind,
-                "labels": list(task.labels),
-                "stride": task.stride,
-                "unanswerable": task.unanswerable,
-            },
-            "data": {
-                "task": data.name,
-                "language": "en",
-                "train": source.revision(data.name, "en", "train"),
-                "dev": source.revision(data.name, "en", "dev"),
-                "size": term.size,
-            },
-            "method": str(chosen),
-            "settings": asdict(settings),
-            "seed": seed,
-        }
-        steps.append(
-            ModuleStep(
-                address=address_of(determinants),
-                stack=prefix,
-                shown=str(shown),
-                seed=seed,
-                below=below,
-                task=task,
-                data=data,
-                method=chosen,
-                settings=settings,
-                determinants=determinants,
-            )
-        )
-    return steps
-
-
-def _refuse_unbuilt(stack: Stack) -> None:
-    """What can be written but not yet trained must not pass for something else."""
-    for part in stack:
-        if not isinstance(part, Term) or part.languages:
-            raise UserError(
-                f"{part} can be written, but not be trained yet in this version",
-                do="for now, use 'a > b > target', sizes as in a[10000] and methods as in a@lora(r=16)",
-            )
-    methods = {term.method.name for term in stack if isinstance(term, Term) and term.method} - {Full.name}
-    if len(methods) > 1:
+def _layers_read(
+    task: Task, backbone: Backbone, layer: int | None, layers: Sequence[int] | None
+) -> list[int | None]:
+    """The layers that ``task`` is read at; None for the last, where it reads no other."""
+    read = [
+        kind_of(task, wanted).layer(backbone.config) for wanted in ([layer] if layers is None else layers)
+    ]
+    if layers is not None and None in read:
         raise UserError(
-            f"{stack}: LoRA and bottleneck modules in one stack cannot be trained yet in this version",
-            do="take one of them for all terms",
+            f"{task.name} is read at the last layer only",
+            expected="a task that compares vectors of the encoder as it is, such as tatoeba or bucc",
         )
+    return read
 
 
-def settings_for(
-    task: Task, data: Task, method: Method, backbone: Backbone, source: Source, overrides: Overrides
-) -> Settings:
-    """The task's and the method's settings, with the user's in front of them."""
-    rates = NARROW if backbone.config.hidden_size < BF16_WIDTH else WIDE
-    settings = Settings(
-        lr=rates[method.name],
-        epochs=data.epochs,
-        batch_size=data.batch_size,
-        max_steps=POCKET_STEPS if source.name == "pocket" else None,
-        max_length=min(task.max_length, backbone.max_length),
-    )
-    given = {k: v for k, v in asdict(overrides).items() if v is not None and k != "layer"}
-    return replace(settings, **given)
+def _check_tuning(task: Task, source: Source, split: str, languages: Sequence[str]) -> None:
+    """Refuse a split that cannot be scored because what must be fitted on dev cannot be."""
+    if not kind_of(task).tuned or split == "dev":
+        return
+    without = [lang for lang in languages if lang not in source.languages(task.name, "dev")]
+    if without:
+        raise UserError(
+            f"{task.name} ({split}) in {', '.join(without)}: {source.name} has no dev data in it",
+            expected="a dev set in each language: the threshold above which a pair counts is fitted on it",
+            do="add the dev files, leave these languages out with --langs, or take --split dev",
+        )

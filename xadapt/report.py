@@ -7,6 +7,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -85,13 +86,13 @@ def plan_table(plan: Plan, store: Store) -> Table:
     for step in plan.modules:
         known = store.has(step.address)
         action = "[green]reuse[/]" if known else "[yellow]train[/]"
-        what = f"{step.method} on {step.data.name} (en)" + ("" if known else f", lr {step.settings.lr:g}")
+        data = ", ".join(f"{lesson.data.name} ({'+'.join(lesson.languages)})" for lesson in step.lessons)
+        what = f"{step.method} on {data}" + ("" if known else f", lr {step.settings.lr:g}")
         table.add_row(action, escape(step.shown), str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
-    for evaluation in plan.evaluations:
-        languages = " ".join(evaluation.languages)
-        table.add_row(
-            "evaluate", escape(evaluation.expr), str(evaluation.seed), f"{evaluation.split}: {languages}"
-        )
+    layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
+    for (expr, seed, split, languages), count in layers.items():
+        at = f" at {count} layers" if count > 1 else ""
+        table.add_row("evaluate", escape(expr), str(seed), f"{split}: {' '.join(languages)}{at}")
     return table
 
 

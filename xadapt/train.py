@@ -23,6 +23,7 @@ from xadapt.data.examples import Example
 from xadapt.errors import UserError
 from xadapt.evaluate import BATCH_TOKENS, evaluate
 from xadapt.kinds.kind import Item, Kind
+from xadapt.mixture import Schedule, schedule
 from xadapt.mount import Mounted
 from xadapt.packing import budgeted, pack
 from xadapt.randomness import generator, seeded
@@ -95,15 +96,35 @@ class Trained:
 Tick = Callable[[int, int, dict[str, float]], None]
 
 
-class Optimisation:
-    """One optimiser step at a time on ``mounted.trainable`` and the head, and on nothing else.
+@dataclass(frozen=True)
+class Prepared:
+    """One task as the loop takes it.
 
     Attributes:
-        parameters: what is trained, by name: ``module/...`` and ``head/...``.
+        name: the task's, where there are several.
+        kind, head: its own.
+        items: the encoded training set.
+        dev: English dev examples and their items, for early stopping by ``metric``.
+    """
+
+    name: str
+    kind: Kind
+    head: nn.Module
+    items: Sequence[Item]
+    dev: tuple[Sequence[Example], Sequence[Item]]
+    metric: str
+
+
+class Optimisation:
+    """One optimiser step at a time on ``mounted.trainable`` and the heads, and on nothing else.
+
+    Attributes:
+        parameters: what is trained, by name: ``module/...`` and ``head/...``, or of several tasks
+            ``head/<task>/...``.
         optimizer: fused AdamW on exactly these.
     """
 
-    def __init__(self, mounted: Mounted, head: nn.Module, kind: Kind, settings: Settings, seed: int) -> None:
+    def __init__(self, mounted: Mounted, lessons: Sequence[Prepared], settings: Settings, seed: int) -> None:
         self.accelerator = Accelerator(cpu=mounted.device.type == "cpu")
         if self.accelerator.num_processes > 1:
             raise UserError(
@@ -111,31 +132,46 @@ class Optimisation:
                 expected="one process a run",
                 do="start xadapt without a launcher; give each GPU its own seeds or expressions",
             )
-        self.mounted, self.head, self.kind = mounted, head.to(mounted.device), kind
+        self.mounted, self.lessons = mounted, lessons
         self.settings, self.seed = settings, seed
         self.parameters = {f"module/{k}": p for k, p in mounted.trainable.items()}
-        self.parameters |= {f"head/{k}": p for k, p in head.named_parameters()}
+        for lesson in lessons:
+            lesson.head.to(mounted.device)
+            prefix = f"head/{lesson.name}/" if len(lessons) > 1 else "head/"
+            self.parameters |= {f"{prefix}{k}": p for k, p in lesson.head.named_parameters()}
         self.optimizer = self.accelerator.prepare(_adamw(list(self.parameters.values()), settings))
 
-    def step(self, step: int, total: int, chosen: Sequence[Item], batch_tokens: int = BATCH_TOKENS) -> float:
-        """Step number ``step`` of ``total`` on ``chosen``; returns the mean loss before it.
+    def step(
+        self,
+        step: int,
+        total: int,
+        chosen: Sequence[Item],
+        *,
+        lesson: int = 0,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> float:
+        """Step number ``step`` of ``total`` on ``chosen``, items of one lesson; returns the mean loss before it.
 
         Raises:
             UserError: the loss is not finite.
         """
+        kind, head = self.lessons[lesson].kind, self.lessons[lesson].head
         self.mounted.model.train()
-        self.head.train()
+        head.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * _schedule(step, total, self.settings.warmup)
-        units = max(1, self.kind.units(chosen))
+        chosen = kind.draw(chosen, self.seed, "draw", step)
+        units = max(1, kind.units(chosen))
         mean = 0.0
         with seeded(self.seed, "step", step):
             for run in budgeted([len(item) for item in chosen], batch_tokens):
                 part = [chosen[i] for i in run]
                 batch = pack([s for item in part for s in item.sequences]).to(self.mounted.device)
-                loss = self.kind.loss(self.head, self.mounted.encode(batch), batch, part) / units
+                loss = kind.loss(head, self.mounted.encode(batch), batch, part) / units
                 self.accelerator.backward(loss)
                 mean += loss.item()
+            if (penalty := self.mounted.penalty()) is not None:
+                self.accelerator.backward(penalty)
         if not math.isfinite(mean):
             raise UserError(f"the loss is {mean} at step {step}", do="lower the learning rate with --lr")
         self.accelerator.clip_grad_norm_(self.parameters.values(), self.settings.clip)
@@ -143,27 +179,31 @@ class Optimisation:
         self.optimizer.zero_grad(set_to_none=True)
         return mean
 
+    def look(self) -> dict[str, float]:
+        """The score of each lesson on English dev, by its name."""
+        return {
+            lesson.name: evaluate(self.mounted, lesson.head, lesson.kind, *lesson.dev)[lesson.metric]
+            for lesson in self.lessons
+        }
+
 
 def train(
     mounted: Mounted,
-    head: nn.Module,
-    kind: Kind,
-    items: Sequence[Item],
-    dev: tuple[Sequence[Example], Sequence[Item]],
+    lessons: Sequence[Prepared],
     settings: Settings,
     *,
     seed: int,
-    metric: str,
+    order: Schedule | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     batch_tokens: int = BATCH_TOKENS,
     tick: Tick = lambda step, total, facts: None,
 ) -> Trained:
-    """Train a fresh module and its head until English dev stops getting better.
+    """Train a fresh module and its heads until English dev stops getting better.
 
     Args:
-        items: the encoded training set.
-        dev: English dev examples and their items, for early stopping by ``metric``.
+        lessons: one task, or several, which then share the module; dev is the mean over them.
+        order: which task each step takes; needed for several, and as long as the run.
         checkpoint: a file to resume from and to write to; None for neither.
         checkpoint_seconds: seconds between two checkpoints; longer where one costs much.
         batch_tokens: tokens in one micro-batch; bounds memory.
@@ -172,39 +212,43 @@ def train(
     Raises:
         UserError: nothing to train on, more than one process, a loss that is not finite.
     """
-    if not items:
+    if empty := [lesson.name for lesson in lessons if not lesson.items]:
         raise UserError(
-            "there is nothing to train on", do="check the training file and the size in the expression"
+            f"there is nothing to train on for {', '.join(empty)}",
+            do="check the training file and the size in the expression",
         )
-    work = Optimisation(mounted, head, kind, settings, seed)
-    total = settings.steps(len(items))
+    work = Optimisation(mounted, lessons, settings, seed)
+    total = settings.steps(len(lessons[0].items)) if order is None else len(order.tasks)
+    order = order or schedule(total, np.ones(1), seed)
     look_every = max(1, math.ceil(total / settings.looks))
     state, best = Progress(), _copy(work.parameters)
     if checkpoint is not None:
         state, best = _resume(checkpoint, work, state, best)
     resumed_at = state.step
     began, last_write, write_cost = time.monotonic() - state.seconds, time.monotonic(), 0.0
-    order, shuffled = np.empty(0, dtype=np.int64), -1  # each epoch is a shuffle of its own
+    shuffles = [
+        Shuffles(len(lesson.items), seed, lesson.name if len(lessons) > 1 else None) for lesson in lessons
+    ]
 
     while state.step < total and state.stale < settings.patience:
-        epoch, place = divmod(state.step, math.ceil(len(items) / settings.batch_size))
-        if epoch != shuffled:
-            order, shuffled = generator(seed, "epoch", epoch).permutation(len(items)), epoch
-        begin = place * settings.batch_size
-        chosen = [items[i] for i in order[begin : begin + settings.batch_size]]
-        loss = work.step(state.step, total, chosen, batch_tokens)
+        which, turn = int(order.tasks[state.step]), int(order.turns[state.step])
+        items = lessons[which].items
+        chosen = [items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
+        loss = work.step(state.step, total, chosen, lesson=which, batch_tokens=batch_tokens)
         state.step += 1
         tick(state.step, total, {"loss": loss})
 
         if state.step % look_every == 0 or state.step == total:
-            score = evaluate(mounted, head, kind, *dev)[metric]
-            state.history.append({"step": state.step, "loss": loss, metric: score})
+            scores = work.look()
+            score = sum(scores.values()) / len(scores)
+            named = scores if len(lessons) > 1 else {lessons[0].metric: score}
+            state.history.append({"step": state.step, "loss": loss, **named})
             if score > state.best:
                 state.best, state.best_step, state.stale = score, state.step, 0
                 best = _copy(work.parameters)
             else:
                 state.stale += 1
-            tick(state.step, total, {metric: score})
+            tick(state.step, total, {lessons[0].metric if len(lessons) == 1 else "dev": score})
         state.seconds = time.monotonic() - began
         due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
         if checkpoint is not None and time.monotonic() - last_write >= due:
@@ -218,6 +262,21 @@ def train(
         progress=state,
         resumed_at=resumed_at,
     )
+
+
+class Shuffles:
+    """Batches of ``count`` items; each epoch is a shuffle of its own."""
+
+    def __init__(self, count: int, seed: int, name: str | None) -> None:
+        self.count, self.key = count, (seed, "epoch") if name is None else (seed, "epoch", name)
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def batch(self, turn: int, size: int) -> np.ndarray:
+        """(up to ``size``,) the items of batch number ``turn``, counted over all epochs."""
+        epoch, place = divmod(turn, math.ceil(self.count / size))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, generator(*self.key, epoch).permutation(self.count)
+        return self._order[place * size : (place + 1) * size]
 
 
 def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

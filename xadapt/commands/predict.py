@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from xadapt.commands.checks import above_zero, words
+from xadapt.commands.opening import opened
 from xadapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Predict:
     """pocket, hub, or a folder in XTREME's download layout"""
     intermediate: Path | None = None
     """folder of intermediate tasks; DATA/../intermediate by default"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
     method: str = "lora"
     """lora(r=8), bottleneck(reduction=4) or full, where the expression names none"""
     seed: int = 0
@@ -75,53 +78,19 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     if options.seed < 0:
         raise UserError(f"--seed {options.seed}", expected="a whole number from 0")
 
-    from xadapt.official.submission import check_place, write_predictions
-    from xadapt.stack import parse
-    from xadapt.tasks import CATALOGUE, task_named
-
-    expression = options.expression
-    target = parse(expression, tuple(CATALOGUE)).target.task
-    if options.task is not None and options.task != target:
-        target = task_named(options.task).name
-        expression = f"{expression} > {target}"
-    task = task_named(target)
-    if task.role == "target":  # what else is wrong with another, the plan says better
-        check_place(options.out, task, overwrite=options.overwrite)  # now, not after hours of training
-
-    import torch
-
     from xadapt import study
-    from xadapt.backbone import Backbone
-    from xadapt.data.sources import open_source
-    from xadapt.methods import parse_method
-    from xadapt.plan import Overrides, make_plan
+    from xadapt.official.submission import check_place, write_predictions
     from xadapt.report import Bars, plan_table
     from xadapt.report_scores import print_predictions
-    from xadapt.store import Store
 
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    method = parse_method(options.method)
-    source = open_source(options.data, options.intermediate)
-    store = Store(options.store)
-    backbone = Backbone.from_pretrained(options.backbone, device=options.device, dtype=options.dtype)
-    plan = make_plan(
-        [expression],
-        backbone=backbone,
-        source=source,
-        method=method,
-        seeds=[options.seed],
-        languages=languages,
-        split=options.split,
-        overrides=Overrides(
-            options.lr,
-            options.epochs,
-            options.batch_size,
-            options.max_steps,
-            options.max_length,
-            options.layer,
-        ),
-    )
+    expression = options.expression
+    if options.task is not None and expression.split(">")[-1].strip() != options.task:
+        expression = f"{expression} > {options.task}"
+    found = opened(options)
+    store = found.store
+    plan = found.plan([expression], options, seeds=[options.seed], languages=languages, split=options.split)
+    task = plan.evaluations[0].task
+    check_place(options.out, task, overwrite=options.overwrite)  # now, not after hours of training
     console.print(plan_table(plan, store))
     if options.dry_run:
         return []
@@ -147,7 +116,8 @@ def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:
         "max_length": evaluation.max_length,
         "layer": evaluation.layer,
         "modules": [
-            {"expression": str(step.stack), "address": step.address} for step in plan.chain(evaluation.module)
+            {"expression": str(place), "address": address}
+            for place, address in plan.addresses[evaluation.seed].items()
         ],
         "backbone": {
             "name": plan.backbone.name,

@@ -9,7 +9,10 @@ from xadapt.kinds.choose import Choose
 from xadapt.kinds.classify import Classify
 from xadapt.kinds.extract import Extract
 from xadapt.kinds.kind import Item, Kind
+from xadapt.kinds.mine import Mine
+from xadapt.kinds.mlm import Mlm
 from xadapt.kinds.retrieve import Retrieve
+from xadapt.kinds.search import Search
 from xadapt.kinds.tag import Tag
 from xadapt.tasks.task import Task
 
@@ -21,6 +24,14 @@ KINDS: dict[str, Callable[[Task], Kind]] = {
     "tag": Tag,
     "extract": Extract,
     "retrieve": Retrieve,
+    "mlm": Mlm,
+}
+
+# What is retrieved shows in how it is scored: a pair's other half, all pairs of two texts, a ranking.
+RETRIEVAL: dict[str, Callable[[Task, int | None], Kind]] = {
+    "accuracy": Retrieve,
+    "f1": Mine,
+    "map@20": Search,
 }
 
 
@@ -31,4 +42,6 @@ def kind_of(task: Task, layer: int | None = None) -> Kind:
             f"task {task.name!r} is of the unknown kind {task.kind!r}{nearest(task.kind, list(KINDS))}",
             expected=f"one of {', '.join(KINDS)}",
         )
-    return Retrieve(task, layer) if task.kind == "retrieve" else KINDS[task.kind](task)
+    if task.kind == "retrieve":
+        return RETRIEVAL.get(task.metrics[0], Retrieve)(task, layer)
+    return KINDS[task.kind](task)

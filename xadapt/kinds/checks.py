@@ -34,6 +34,27 @@ def check_length(max_length: int, least: int) -> None:
         raise UserError(f"max_length {max_length}", expected=f"at least {least} for this kind of task")
 
 
+def readable(
+    examples: Sequence[Example],
+    of: type[T],
+    max_length: int,
+    *,
+    least: int = 8,
+    unlabelled: Callable[[T], bool] | None = None,
+) -> Sequence[T]:
+    """What must hold before anything is encoded: room for text, examples of one class, labels.
+
+    Args:
+        least: the smallest ``max_length`` that leaves room for text beside the special tokens.
+        unlabelled: which examples cannot be trained on; None where nothing is trained.
+    """
+    check_length(max_length, least)
+    rows = typed(examples, of)
+    if unlabelled is not None:
+        refuse_unlabelled(rows, unlabelled, "train")
+    return rows
+
+
 def typed(examples: Sequence[Example], of: type[T]) -> Sequence[T]:
     """The same examples, known to be of one class; not read where the sequence says which."""
     if isinstance(examples, Lazy) and examples.of is of:
@@ -65,6 +86,14 @@ def check_scored(rows: Sequence[T], predictions: Sequence[object], unlabelled: C
     if len(rows) != len(predictions):
         raise ValueError(f"got {len(predictions)} predictions for {len(rows)} examples")
     refuse_unlabelled(rows, unlabelled, "score predictions")
+
+
+def untrainable(task: Task) -> UserError:
+    """What is said where something that trains nothing is to be trained."""
+    return UserError(
+        f"{task.name!r} trains nothing: it compares sentence vectors of the encoder as it is",
+        do="name a trained task in the stack, and this one only as what is evaluated",
+    )
 
 
 def label_index(label: str, ids: dict[str, int], example: str) -> int:

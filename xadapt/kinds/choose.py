@@ -15,16 +15,16 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.data.examples import Chosen, Example
 from xadapt.errors import UserError
-from xadapt.kinds.checks import check_length, check_scored, check_task, refuse_unlabelled, typed
+from xadapt.kinds.checks import check_scored, check_task, readable, typed
 from xadapt.kinds.encoding import compact, pieces
 from xadapt.kinds.heads import first_token_logits, sequence_head
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import percent
 from xadapt.packing import Packed
 from xadapt.tasks.task import Task
 
 
-class Choose:
+class Choose(Kind):
     """Each option is scored by one number, the head's on ``<s> context question </s></s> option </s>``;
     a softmax over an item's options makes them comparable. An item is an example, with one sequence an
     option, its target the right option's index."""
@@ -43,10 +43,8 @@ class Choose:
     ) -> list[Item]:
         """Context and question before the option, as in jiant. What is too long loses the end of its longest
         part, mostly the context's: jiant cuts the question, which follows the context, away first."""
-        check_length(max_length, 8)
-        rows = typed(examples, Chosen)
-        if training:
-            refuse_unlabelled(rows, lambda r: r.label is None, "train")
+        unlabelled = (lambda r: r.label is None) if training else None
+        rows = readable(examples, Chosen, max_length, unlabelled=unlabelled)
         for row in rows:
             check_options(row)
         ids = pieces(tokenizer, [t for r in rows for t in (r.context, r.question, *r.options)])

@@ -14,17 +14,10 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.data.examples import Classified, Example
-from xadapt.kinds.checks import (
-    check_length,
-    check_scored,
-    check_task,
-    label_index,
-    refuse_unlabelled,
-    typed,
-)
+from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import first_token_logits, sequence_head
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import binary_f1, percent
 from xadapt.packing import Packed
 from xadapt.randomness import generator
@@ -39,7 +32,7 @@ _WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+")
 _BASELINE_EXAMPLES = 10_000  # training examples a baseline is fitted on: a few seconds
 
 
-class Classify:
+class Classify(Kind):
     """The head is HF's ``XLMRobertaClassificationHead``, so that head and backbone together are an
     ``XLMRobertaForSequenceClassification``. An item is an example, its target the label's index."""
 
@@ -57,10 +50,8 @@ class Classify:
         training: bool,
     ) -> list[Item]:
         """``<s> A </s>``, or ``<s> A </s></s> B </s>``, cut from the longer text first."""
-        check_length(max_length, 8)
-        rows = typed(examples, Classified)
-        if training:
-            refuse_unlabelled(rows, lambda r: r.label is None, "train")
+        unlabelled = (lambda r: r.label is None) if training else None
+        rows = readable(examples, Classified, max_length, unlabelled=unlabelled)
         targets = [None if r.label is None else label_index(r.label, self.ids, r.id) for r in rows]
         texts = [r.text if r.pair is None else (r.text, r.pair) for r in rows]
         encoded = sequences(tokenizer, texts, max_length)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.data.examples import Answer, Example, Extracted
-from xadapt.kinds.checks import check_length, check_scored, check_task, refuse_unlabelled, typed
+from xadapt.errors import UserError
+from xadapt.kinds.checks import check_scored, check_task, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
 from xadapt.packing import Packed
 from xadapt.tasks.task import Task
@@ -51,7 +52,7 @@ class Span(NamedTuple):
     stop: int
 
 
-class Extract:
+class Extract(Kind):
     """Reading as for SQuAD (Devlin et al. 2019, arXiv 1810.04805, sections 4.2 and 4.3): a context longer
     than ``max_length`` is read in windows that share ``task.stride`` tokens; the best span over all of them
     is the answer. An item is a window, its target the answer's first and last token, or ``<s>`` twice where
@@ -72,10 +73,8 @@ class Extract:
         """``<s> question </s></s> window </s>``, the windows that HF's ``truncation="only_second"`` with
         ``return_overflowing_tokens`` gives; each context is tokenised once, SQuAD's have five questions.
         A question keeps 64 tokens and at most half the room."""
-        check_length(max_length, 8)
-        rows = typed(examples, Extracted)
-        if training:
-            refuse_unlabelled(rows, lambda r: r.answers is None, "train")
+        unlabelled = (lambda r: r.answers is None) if training else None
+        rows = readable(examples, Extracted, max_length, unlabelled=unlabelled)
         questions = pieces(tokenizer, [r.question for r in rows])
         contexts = with_offsets(tokenizer, [r.context for r in rows])
         begin, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
@@ -167,7 +166,14 @@ class Extract:
         check_scored(rows, predictions, lambda r: r.answers is None)
         own = language is not None and self.task.name == "mlqa"
         words = mlqa_words(language or "") if own else squad_words
-        scores = answer_scores([[a.text for a in r.answers or ()] for r in rows], predictions, words)
+        if not self.task.unanswerable and (bare := [r for r in rows if not r.answers]):
+            raise UserError(
+                f"question {bare[0].id!r} of {self.task.name!r} has no answer",
+                expected="one or more: only SQuAD v2.0 asks what cannot be answered",
+                do="look whether the file belongs to this task",
+            )
+        golds = [[a.text for a in r.answers or ()] for r in rows]
+        scores = answer_scores(golds, predictions, words, unanswerable=self.task.unanswerable)
         return {m: scores[m] for m in self.task.metrics}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
@@ -45,11 +45,19 @@ class Item:
 
 
 class Kind(Protocol):
-    """Built for one task: ``Classify(task)``.
+    """Built for one task: ``Classify(task)``. What most kinds do not need has a default here.
 
     In ``loss`` and ``outputs``, ``batch`` holds the items' sequences in order:
     with one sequence an item, sequence i is item i.
+
+    Attributes:
+        tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.
+        separable: whether an example's items depend on no other example, so that large sets can be
+            encoded in parts and kept on disk (``kinds.flat``).
     """
+
+    tuned: ClassVar[bool] = False
+    separable: ClassVar[bool] = True
 
     def encode(
         self,
@@ -60,8 +68,7 @@ class Kind(Protocol):
         training: bool,
     ) -> list[Item]:
         """Token ids and targets. Nothing is lost: what is longer than ``max_length`` is cut
-        into several items where the kind can rejoin them. An example's items depend on no other
-        example: large sets are encoded in parts, and kept on disk (``kinds.flat``)."""
+        into several items where the kind can rejoin them."""
         ...
 
     def head(self, config: PretrainedConfig) -> nn.Module:
@@ -71,6 +78,11 @@ class Kind(Protocol):
     def layer(self, config: PretrainedConfig) -> int | None:
         """The layer whose hidden states the kind reads; None for the last."""
         ...
+
+    def draw(self, items: Sequence[Item], *key: object) -> Sequence[Item]:
+        """The items as one training step sees them, drawn by a generator named ``key`` and by nothing else:
+        masked, where the kind masks."""
+        return items
 
     def units(self, items: Sequence[Item]) -> int:
         """How many terms the loss of these items sums: examples, words..."""
@@ -83,6 +95,10 @@ class Kind(Protocol):
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """(T, H) -> one plain value (numpy or Python, off the device) an item, for ``decode``."""
         ...
+
+    def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> Kind:
+        """The kind with what it finds in dev outputs, such as a threshold, where it is ``tuned``."""
+        return self
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """One prediction an example: a label, an option's index, tags, an answer's text, an index."""

@@ -7,7 +7,7 @@ import string
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 
 
 def percent(hits: Sequence[bool | float]) -> float:
@@ -70,9 +70,9 @@ def mlqa_words(language: str) -> Callable[[str], list[str]]:
 
 
 def word_f1(gold: list[str], predicted: list[str]) -> float:
-    """F1 over the bags of words; where either is empty, 1 if both are (SQuAD v2.0)."""
+    """F1 over the bags of words; 0 where either is empty."""
     if not gold or not predicted:
-        return float(gold == predicted)
+        return 0.0
     return 2 * (Counter(gold) & Counter(predicted)).total() / (len(gold) + len(predicted))
 
 
@@ -80,16 +80,53 @@ def answer_scores(
     golds: Sequence[Sequence[str]],
     predicted: Sequence[str],
     words: Callable[[str], list[str]] = squad_words,
+    *,
+    unanswerable: bool = False,
 ) -> dict[str, float]:
     """Exact match and F1 as SQuAD defines them: the best over a question's golds, the mean over questions.
 
-    Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1, and 2018, arXiv 1806.03822, section 5: a question
-    without an answer has the one gold "", and golds that have no words are dropped.
+    Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1 (v1.1; XTREME scores XQuAD and TyDiQA with it, and
+    MLQA's script follows it): a gold without words ("the") can be met exactly, and has an F1 of 0 always.
+
+    Args:
+        unanswerable: as v2.0 instead (Rajpurkar et al. 2018, arXiv 1806.03822, section 5): golds without
+            words are dropped, a question that has none left has the one gold "", whose F1 is its exact match.
+
+    Raises:
+        ValueError: a question without golds, where all must have some.
     """
+    if not unanswerable and not all(golds):
+        raise ValueError("a question without an answer, where all have one")
     exact, f1 = [], []
     for answers, text in zip(golds, predicted, strict=True):
         guess = words(text)
-        kept = [w for w in map(words, answers) if w] or [[]]
+        kept = [words(text) for text in answers]
+        if unanswerable:
+            kept = [w for w in kept if w] or [[]]
         exact.append(float(guess in kept))
-        f1.append(max(word_f1(w, guess) for w in kept))
+        f1.append(float(not guess) if kept == [[]] and unanswerable else max(word_f1(w, guess) for w in kept))
     return {"exact_match": percent(exact), "f1": percent(f1)}
+
+
+def average_precision(answers: Collection[str], ranked: Sequence[str], k: int) -> float:
+    """Average precision at k, 0..1: the mean of the precisions at each rank that holds an answer, over as
+    many answers as k ranks can hold. XTREME-R's mAP@20 for LAReQA, and with one answer Mewsli-X's reciprocal
+    rank (Ruder et al. 2021, arXiv 2104.07412, section 3).
+
+    Raises:
+        ValueError: no answers.
+    """
+    if not answers:
+        raise ValueError("a query without answers has no average precision")
+    hits, total = 0, 0.0
+    for rank, found in enumerate(ranked[:k], start=1):
+        if found in answers:
+            hits += 1
+            total += hits / rank
+    return total / min(len(answers), k)
+
+
+def pair_f1(gold: Set[tuple[str, str]], predicted: Set[tuple[str, str]]) -> float:
+    """F1 of a set of pairs, as BUCC scores mined translations; 0 where none is right."""
+    both = len(gold & predicted)
+    return 100.0 * 2 * both / (len(gold) + len(predicted)) if both else 0.0

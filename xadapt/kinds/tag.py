@@ -14,20 +14,15 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.data.examples import Example, Tagged
 from xadapt.errors import UserError
-from xadapt.kinds.checks import (
-    check_length,
-    check_scored,
-    check_task,
-    label_index,
-    refuse_unlabelled,
-    typed,
-)
+from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
-from xadapt.kinds.kind import Baselines, Item
+from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import entity_f1, percent
 from xadapt.packing import Packed
 from xadapt.tasks.task import Task
+
+OUTSIDE = -1  # in a target: a tag that is not among the task's
 
 
 class Words(NamedTuple):
@@ -42,10 +37,13 @@ class Words(NamedTuple):
     at: np.ndarray
 
 
-class Tag:
+class Tag(Kind):
     """A word's tag is read from its first piece, as XTREME does. An item is a sentence, or a run of its words
     where it is longer than ``max_length``; its target is (words,) tag indices. No word is ever lost: one
-    that the tokenizer turns into nothing is ``<unk>``, one that alone is too long is cut."""
+    that the tokenizer turns into nothing is ``<unk>``, one that alone is too long is cut.
+
+    Where the label set is open (``task.open_labels``: supertags), a word whose tag is outside it trains
+    nothing and is never right, as usual in supertagging."""
 
     def __init__(self, task: Task) -> None:
         check_task(task, "tag", ("f1", "accuracy"), labels=True)
@@ -61,17 +59,15 @@ class Tag:
         training: bool,
     ) -> list[Item]:
         """Sentences without words make no item."""
-        check_length(max_length, 3)
-        rows = typed(examples, Tagged)
+        unlabelled = (lambda r: r.tags is None) if training else None
+        rows = readable(examples, Tagged, max_length, least=3, unlabelled=unlabelled)
         for row in rows:
             check_tags(row)
-        if training:
-            refuse_unlabelled(rows, lambda r: r.tags is None, "train")
         begin, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
         items = []
         for i, ids, counts in word_pieces(rows, tokenizer, max_length - 2):
             tags = rows[i].tags
-            target = None if tags is None else np.array([label_index(t, self.ids, rows[i].id) for t in tags])
+            target = None if tags is None else np.array([self._index(t, rows[i].id) for t in tags])
             stops = np.cumsum(counts)
             starts = stops - counts
             for first, last in runs(stops, max_length - 2):
@@ -88,13 +84,15 @@ class Tag:
         return None
 
     def units(self, items: Sequence[Item]) -> int:
-        """Words."""
-        return sum(len(item.note.at) for item in items)
+        """Words whose tag is one of the task's."""
+        return sum(int((item.target != OUTSIDE).sum()) for item in items)
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
-        """Cross entropy, summed over words."""
+        """Cross entropy, summed over the words whose tag is one of the task's."""
         target = torch.from_numpy(np.concatenate([item.target for item in items])).to(hidden.device)
-        return F.cross_entropy(word_logits(head, hidden, batch, items), target, reduction="sum")
+        return F.cross_entropy(
+            word_logits(head, hidden, batch, items), target, ignore_index=OUTSIDE, reduction="sum"
+        )
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's tag indices, (words,)."""
@@ -122,7 +120,7 @@ class Tag:
         for row, guess in zip(rows, predictions, strict=True):
             check_tags(row)
             for tag in set(row.tags or ()):
-                label_index(tag, self.ids, row.id)
+                self._index(tag, row.id)
             if len(guess) != len(row.words):
                 raise ValueError(f"got {len(guess)} tags for the {len(row.words)} words of {row.id!r}")
         scores = {}
@@ -141,7 +139,8 @@ class Tag:
         seen: dict[str, Counter[str]] = defaultdict(Counter)
         for row in typed(train, Tagged):
             for word, tag in zip(row.words, row.tags or (), strict=False):
-                seen[word][tag] += 1
+                if self._index(tag, row.id) != OUTSIDE:
+                    seen[word][tag] += 1
         if not seen:
             return {}
         total = sum(seen.values(), Counter[str]())
@@ -160,7 +159,13 @@ class Tag:
         }
 
     def _commonest(self, counts: Counter[str]) -> str:
-        return max(counts, key=lambda tag: (counts[tag], -label_index(tag, self.ids, "training data")))
+        return max(counts, key=lambda tag: (counts[tag], -self.ids[tag]))
+
+    def _index(self, tag: str, sentence: str) -> int:
+        """The tag's place in the head; ``OUTSIDE`` for one that an open set does not have."""
+        if self.task.open_labels:
+            return self.ids.get(tag, OUTSIDE)
+        return label_index(tag, self.ids, sentence)
 
 
 def word_pieces(

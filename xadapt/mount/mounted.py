@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,7 +14,7 @@ from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.mount.fusion import penalty
 from xadapt.mount.weights import fill
-from xadapt.packing import Packed, encode
+from xadapt.packing import Packed, encode, states
 
 
 class Mounted:
@@ -61,6 +61,17 @@ class Mounted:
         """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
         with self.autocast():
             return encode(self.model, batch, layers)
+
+    def states(self, batch: Packed, layers: int | None = None) -> Iterator[Tensor]:
+        """The same after each layer, the embeddings first, one at a time."""
+        steps = states(self.model, batch, layers)
+        while True:
+            # Not around a 'yield': the caller's own work is not to run under autocast.
+            with self.autocast():
+                hidden = next(steps, None)
+            if hidden is None:
+                return
+            yield hidden
 
     def autocast(self) -> AbstractContextManager[Any]:
         """What a forward pass runs under: bf16 products where the backbone is in bf16."""

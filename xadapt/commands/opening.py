@@ -1,0 +1,75 @@
+"""What most commands begin with: backbone, data and store as the options say, and a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xadapt.backbone import Backbone
+    from xadapt.data.examples import Source
+    from xadapt.methods import Method
+    from xadapt.plan import Plan
+    from xadapt.store import Store
+    from xadapt.tasks import Catalogue
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Everything that stands still while a command works."""
+
+    backbone: Backbone
+    source: Source
+    store: Store
+    catalogue: Catalogue
+    method: Method
+
+    def plan(self, expressions: Sequence[str], options: Any, **more: Any) -> Plan:
+        """What ``expressions`` need. ``more`` goes to ``make_plan``; options that a command does not have
+        are left to the task."""
+        from xadapt.plan import Overrides, make_plan
+        from xadapt.steps import imported_in
+
+        names = ("lr", "epochs", "batch_size", "max_steps", "max_length", "layer")
+        return make_plan(
+            expressions,
+            backbone=self.backbone,
+            source=self.source,
+            method=self.method,
+            overrides=Overrides(**{name: getattr(options, name, None) for name in names}),
+            catalogue=self.catalogue,
+            imported=imported_in(self.store, self.catalogue),
+            **more,
+        )
+
+
+def opened(options: Any) -> Opened:
+    """Open what ``options`` name: backbone, device, dtype, data, intermediate, tasks, store, method, threads.
+
+    Raises:
+        UserError: any of them is not there.
+    """
+    import torch
+
+    from xadapt.backbone import Backbone
+    from xadapt.data.sources import open_source
+    from xadapt.methods import parse_method
+    from xadapt.store import Store
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    method = parse_method(options.method)
+    rows = catalogue_of(options.tasks)
+    source = open_source(options.data, options.intermediate, rows)
+    backbone = Backbone.from_pretrained(options.backbone, device=options.device, dtype=options.dtype)
+    return Opened(backbone, source, Store(options.store), rows, method)
+
+
+def catalogue_of(path: Path | None) -> Catalogue:
+    """Our tasks, and those of the user's file."""
+    from xadapt.data.own_tasks import read_tasks
+    from xadapt.tasks import CATALOGUE
+
+    return CATALOGUE if path is None else read_tasks(path)

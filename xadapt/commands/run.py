@@ -1,0 +1,105 @@
+"""``xadapt run``: train what expressions need, evaluate them zero-shot, compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from xadapt.commands.checks import above_zero, check_writable, whole, words
+from xadapt.commands.opening import opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xadapt.results import Results
+
+
+@dataclass(frozen=True)
+class Run:
+    """Train what a list of expressions needs and evaluate each zero-shot."""
+
+    expressions: tyro.conf.Positional[tuple[str, ...]]
+    """stack expressions, such as "xnli" "mnli > xnli"; gains are against the first"""
+    backbone: str = "pocket"
+    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
+    data: str = "pocket"
+    """pocket, hub, or a folder in XTREME's download layout"""
+    intermediate: Path | None = None
+    """folder of intermediate tasks; DATA/../intermediate by default"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
+    method: str = "lora"
+    """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
+    langs: str = "all"
+    """languages to evaluate in, such as en,de; all that the data has by default"""
+    split: Literal["auto", "dev", "test"] = "auto"
+    """what to evaluate on; auto is test where it has real labels, else dev"""
+    seeds: str = "0"
+    """seeds, such as 0,1,2"""
+    store: Path = Path(".xadapt")
+    """where modules and scores are kept"""
+    dry_run: bool = False
+    """show the plan and stop"""
+    json: Path | None = None
+    """write the results there as well"""
+    lr: float | None = None
+    """peak learning rate; by default the method's"""
+    epochs: int | None = None
+    """passes over the training data; by default the task's"""
+    batch_size: int | None = None
+    """items an optimiser step; by default the task's"""
+    max_steps: int | None = None
+    """optimiser steps at most"""
+    max_length: int | None = None
+    """tokens a sequence; by default the task's"""
+    layer: int | None = None
+    """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1"""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto takes bf16 where the hardware has it and the width gains from it"""
+    threads: int | None = None
+    """CPU threads; by default all cores"""
+    baselines: bool = True
+    """put scores that need no model beside the results"""
+
+
+def execute(options: Run, console: Console, errors: Console, *, every_layer: bool = False) -> Results | None:
+    """Plan, show the plan, run it. Returns None on a dry run."""
+    seeds = [whole(word, "--seeds") for word in words(options.seeds, "--seeds")]
+    languages = None if options.langs == "all" else words(options.langs, "--langs")
+    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
+    if options.json is not None:
+        check_writable(options.json)  # now, not after hours of training
+
+    from xadapt.curve import best_layers, print_layers
+    from xadapt.report import Bars, as_json, plan_table, print_results, write_json
+    from xadapt.study import run
+
+    found = opened(options)
+    plan = found.plan(
+        options.expressions,
+        options,
+        seeds=seeds,
+        languages=languages,
+        split=None if options.split == "auto" else options.split,
+        layers=range(found.backbone.layers + 1) if every_layer else None,
+    )
+    store = found.store
+    console.print(plan_table(plan, store))
+    if options.dry_run:
+        return None
+    results = run(plan, store, watch=Bars(errors), baselines=options.baselines)
+    console.print()
+    content = as_json(results)
+    if every_layer:
+        print_layers(results, console)
+        content["layers"] = best_layers(results)
+    else:
+        print_results(results, console)
+    if options.json is not None:
+        write_json(options.json, content)
+    return results

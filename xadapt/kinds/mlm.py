@@ -1,0 +1,271 @@
+"""Which words were hidden? Continued multilingual masked language modelling on running text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+from xadapt.data.examples import Example, Text
+from xadapt.errors import UserError
+from xadapt.kinds.checks import check_task, readable
+from xadapt.kinds.encoding import chunks, compact
+from xadapt.kinds.heads import as_hf
+from xadapt.kinds.kind import Baselines, Item, Kind
+from xadapt.packing import Packed
+from xadapt.randomness import generator
+from xadapt.tasks.task import Task
+
+HIDDEN = 0.15  # of the tokens (Devlin et al. 2019, arXiv 1810.04805, section 3.1)
+AS_MASK, AS_RANDOM = 0.8, 0.1  # of the hidden ones; the rest stays as it is
+LOGITS = 2**25  # held at once: 134 tokens of XLM-R's vocabulary
+
+
+class Vocabulary(NamedTuple):
+    """What masking needs of a tokenizer: the id of ``<mask>``, and the ids that are no special tokens."""
+
+    mask: int
+    ordinary: np.ndarray
+
+
+class Passage(NamedTuple):
+    """An item's note.
+
+    Attributes:
+        number: the item's place among those that were encoded together: names the draw of its masks.
+        owner: (tokens,) the example that each token belongs to; -1 for special tokens.
+        vocabulary: shared by all items.
+    """
+
+    number: int
+    owner: np.ndarray
+    vocabulary: Vocabulary
+
+
+class WordHead(nn.Module):
+    """(M, H) -> (M, H) ready to be compared with the word embeddings: dense, gelu, norm, with a bias a word;
+    named as the ``lm_head`` of HF's ``XLMRobertaForMaskedLM``. The output embeddings are the encoder's own:
+    ``tie`` hands them over, and they are neither trained nor stored here."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.words: tuple[Tensor, ...] = ()  # in a tuple: no parameter of this head
+
+    def tie(self, words: Tensor, start: Mapping[str, Tensor] | None) -> None:
+        """Take the word embeddings, (V, H), and start as the checkpoint's own head, if it has one."""
+        self.words = (words,)
+        if start is not None:
+            self.load_state_dict(dict(start), strict=True)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.layer_norm(F.gelu(self.dense(states)))
+
+    def logits(self, ready: Tensor) -> Tensor:
+        """(M, H) as ``forward`` gives it -> (M, V), float32; the product in the embeddings' own dtype."""
+        if not self.words:
+            raise ValueError("the head has no word embeddings: tie it to an encoder first")
+        (words,) = self.words
+        return F.linear(ready.to(words.dtype), words).float() + self.bias
+
+    def loss(self, ready: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy, summed."""
+        return F.cross_entropy(self.logits(ready), target, reduction="sum")
+
+    def rows(self) -> int:
+        """Tokens whose logits are held at once."""
+        return max(1, LOGITS // len(self.bias))
+
+
+class Mlm(Kind):
+    """Texts are packed one after another, ``</s>`` between them, into sequences of ``max_length`` tokens
+    (RoBERTa's full sentences: Liu et al. 2019, arXiv 1907.11692, section 4.2), and 15% of the tokens are
+    hidden, anew in each step. An item is a sequence: in evaluation its masks are drawn when it is encoded, in
+    training by ``draw``. Its target is where the hidden tokens are and what they were."""
+
+    separable = False
+
+    def __init__(self, task: Task) -> None:
+        check_task(task, "mlm", ("accuracy",))
+        self.task = task
+
+    def encode(
+        self,
+        examples: Sequence[Example],
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int,
+        *,
+        training: bool,
+    ) -> list[Item]:
+        """``<s> text </s> text ... </s>``; a text is cut where a sequence is full and goes on in the next.
+
+        Raises:
+            UserError: a tokenizer without ``<mask>``.
+        """
+        rows = readable(examples, Text, max_length)
+        if tokenizer.mask_token_id is None:
+            raise UserError("the tokenizer has no mask token", do="take an XLM-R checkpoint's own tokenizer")
+        special = np.array(tokenizer.all_special_ids)
+        ordinary = np.setdiff1d(np.arange(len(tokenizer), dtype=np.int32), special)
+        vocabulary = Vocabulary(tokenizer.mask_token_id, ordinary)
+        begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
+        items: list[Item] = []
+        for ids, owner in packed_texts(rows, tokenizer, max_length - 2, end):
+            sequence = compact(np.concatenate([[begin], ids, [end]]))
+            note = Passage(len(items), np.concatenate([[-1], owner, [-1]]), vocabulary)
+            item = Item(int(owner[0]), (sequence,), None, note)
+            items.append(item if training else hidden_words(item, "mlm", "evaluation"))
+        return items
+
+    def draw(self, items: Sequence[Item], *key: object) -> Sequence[Item]:
+        """Masks that depend on the key and on each item's place alone."""
+        return [hidden_words(item, *key) for item in items]
+
+    def head(self, config: PretrainedConfig) -> nn.Module:
+        return as_hf(WordHead(config), config)
+
+    def layer(self, config: PretrainedConfig) -> int | None:
+        return None
+
+    def units(self, items: Sequence[Item]) -> int:
+        """Hidden tokens."""
+        return sum(len(item.target[0]) for item in items)
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """Cross entropy, summed over hidden tokens; logits are made for these only, and for a large
+        vocabulary a few at a time, once more in the backward pass."""
+        words = word_head(head)
+        target = torch.from_numpy(np.concatenate([item.target[1] for item in items])).to(hidden.device)
+        with torch.autocast(hidden.device.type, enabled=False):
+            ready = words(hidden_states(hidden, batch, items).float())
+            if len(ready) <= words.rows():
+                return words.loss(ready, target)
+            parts = zip(ready.split(words.rows()), target.split(words.rows()), strict=True)
+            return torch.stack([checkpoint(words.loss, r, t, use_reentrant=False) for r, t in parts]).sum()
+
+    def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
+        """An item's likeliest tokens, (hidden,)."""
+        words = word_head(head)
+        with torch.autocast(hidden.device.type, enabled=False):
+            ready = words(hidden_states(hidden, batch, items).float())
+            best = torch.cat([words.logits(part).argmax(-1) for part in ready.split(words.rows())])
+        return np.split(best.cpu().numpy(), np.cumsum([len(item.target[0]) for item in items])[:-1])
+
+    def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
+        """For each text how many of its tokens were hidden, and how many of them were found."""
+        counts = np.zeros((len(examples), 2), dtype=np.int64)
+        for item, found in zip(items, outputs, strict=True):
+            at, truth = item.target
+            owner = item.note.owner[at]
+            np.add.at(counts, (owner, 0), 1)
+            np.add.at(counts, (owner, 1), found == truth)
+        return [(int(hidden), int(right)) for hidden, right in counts]
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
+    ) -> dict[str, float]:
+        """The share of hidden tokens that were found."""
+        hidden, right = (sum(column) for column in zip(*predictions, strict=True)) if predictions else (0, 0)
+        if not hidden:
+            raise UserError("no text to score", do="look whether the split's file is empty")
+        return {"accuracy": 100.0 * right / hidden}
+
+    def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
+        """None: tokens are a tokenizer's, and none is at hand. See ``most_frequent_token``."""
+        return {}
+
+
+def packed_texts(
+    rows: Sequence[Text], tokenizer: PreTrainedTokenizerFast, room: int, between: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Token ids, and whose they are, of runs of at most ``room`` tokens, the id ``between`` between texts."""
+    ids: list[np.ndarray] = []
+    owner: list[np.ndarray] = []
+    filled = 0
+
+    def add(tokens: np.ndarray, whose: int) -> None:
+        nonlocal filled
+        ids.append(tokens)
+        owner.append(np.full(len(tokens), whose))
+        filled += len(tokens)
+
+    for part in chunks(len(rows)):
+        encoded = tokenizer(
+            [rows[i].text for i in part],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for i, text in zip(part, encoded["input_ids"], strict=True):
+            left = np.asarray(text, dtype=np.int32)
+            if len(left) and filled + 2 > room:
+                yield np.concatenate(ids), np.concatenate(owner)
+                ids, owner, filled = [], [], 0
+            elif len(left) and filled:
+                add(np.array([between], dtype=np.int32), -1)
+            while len(left):
+                taken, left = left[: room - filled], left[room - filled :]
+                add(taken, i)
+                if filled == room and len(left):
+                    yield np.concatenate(ids), np.concatenate(owner)
+                    ids, owner, filled = [], [], 0
+    if filled:
+        yield np.concatenate(ids), np.concatenate(owner)
+
+
+def hidden_words(item: Item, *key: object) -> Item:
+    """The item with 15% of its tokens hidden, at least one: 80% of them behind ``<mask>``, 10% behind any
+    token, 10% left as they are."""
+    note = item.note
+    draw = generator(*key, note.number)
+    places = np.flatnonzero(note.owner >= 0)
+    chosen = draw.random(len(places)) < HIDDEN
+    chosen[draw.integers(len(places))] |= not chosen.any()
+    at = places[chosen]
+    ids = np.array(item.sequences[0], dtype=np.int64)
+    truth = ids[at]
+    fate = draw.random(len(at))
+    any_token = draw.choice(note.vocabulary.ordinary, len(at))
+    ids[at] = np.where(
+        fate < AS_MASK, note.vocabulary.mask, np.where(fate < AS_MASK + AS_RANDOM, any_token, truth)
+    )
+    return Item(item.example, (compact(ids),), (at, truth), note)
+
+
+def hidden_states(hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+    """(T, H) -> (hidden tokens of all items in order, H)."""
+    counts = torch.tensor([len(item.target[0]) for item in items], device=hidden.device)
+    at = torch.from_numpy(np.concatenate([item.target[0] for item in items])).to(hidden.device)
+    return hidden[torch.repeat_interleave(batch.starts, counts) + at]
+
+
+def word_head(head: nn.Module) -> WordHead:
+    """The same, known to be of that class."""
+    if not isinstance(head, WordHead):
+        raise TypeError(f"got a head of class {type(head).__name__}, expected WordHead")
+    return head
+
+
+def most_frequent_token(train: Sequence[Item], test: Sequence[Item]) -> float:
+    """The baseline: the accuracy, 0..100, of answering with the commonest token of ``train`` always.
+
+    Args:
+        train: items as ``encode`` gives them for training.
+        test: items with hidden tokens.
+    """
+    seen: Counter[int] = Counter()
+    for item in train:
+        seen.update(np.array(item.sequences[0])[item.note.owner >= 0].tolist())
+    token = max(sorted(seen), key=lambda t: seen[t])
+    truth = np.concatenate([item.target[1] for item in test])
+    return 100.0 * float((truth == token).mean())

@@ -1,0 +1,100 @@
+"""Examples and their items, loaded and encoded once a run; large sets are kept on disk beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xadapt.backbone import Backbone
+from xadapt.data.examples import Example, Source, notes_of
+from xadapt.data.lazy import Lazy, Taken
+from xadapt.data.parts import Joined
+from xadapt.encoded import Encoder, Wanted
+from xadapt.errors import UserError
+from xadapt.kinds.kind import Item
+from xadapt.kinds.pools import completed, counted
+from xadapt.randomness import generator
+from xadapt.results import Watch
+from xadapt.store import Store
+from xadapt.tasks import Task
+
+Both = tuple[Sequence[Example], Sequence[Item]]
+
+
+class Data:
+    """What one run reads of a source."""
+
+    def __init__(self, source: Source, backbone: Backbone, store: Store, watch: Watch) -> None:
+        self.source, self.watch = source, watch
+        self._encoder = Encoder(backbone, store, watch)
+        self._encoded: dict[tuple[Any, ...], Both] = {}
+        self._noted: set[tuple[str, str, str]] = set()
+
+    def examples(self, task: Task, lang: str, split: str) -> Sequence[Example]:
+        """Examples of one split; never none. Rows that the files lost or had repaired are said, once."""
+        examples = self.source.load(task.name, lang, split)
+        if not examples:
+            raise UserError(f"{self.source.name} has no {split} examples of {task.name} in {lang}")
+        counts = notes_of(self.source, task.name, lang, split)
+        faults = [f"{count:,} {name}" for name, count in counts.items() if name in ("dropped", "repaired")]
+        if faults and (task.name, lang, split) not in self._noted:
+            self._noted.add((task.name, lang, split))
+            self.watch.note(f"{task.name} {split} in {lang}: {', '.join(faults)}")
+        return examples
+
+    def encoded(
+        self,
+        task: Task,
+        data: Task,
+        *,
+        languages: Sequence[str],
+        split: str,
+        max_length: int,
+        size: int | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> Both:
+        """Examples and their items.
+
+        Args:
+            task: whose kind encodes them.
+            data: whose examples they are.
+            languages: in this order, one after the other.
+            size: take so many of them, of all languages together, shuffled by ``seed``.
+            limit: take the first so many.
+        """
+        drawn = seed if size else None
+        key = (task.name, data.name, tuple(languages), split, max_length, size, limit, drawn)
+        if key not in self._encoded:
+            revisions = {lang: self.source.revision(data.name, lang, split) for lang in languages}
+            which = {"task": data.name, "split": split, "revisions": revisions}
+            self._encoded[key] = self._encoder(
+                Wanted(
+                    task,
+                    which | {"size": size, "limit": limit, "seed": drawn},
+                    lambda: self._chosen(data, languages, split, size, limit, seed),
+                    at_most=size if limit is None else limit,
+                    max_length=max_length,
+                    training=split == "train",
+                    shown=f"{data.name} {split} in {', '.join(languages)}",
+                )
+            )
+        return self._encoded[key]
+
+    def _chosen(
+        self, data: Task, languages: Sequence[str], split: str, size: int | None, limit: int | None, seed: int
+    ) -> Sequence[Example]:
+        parts = [self.examples(data, lang, split) for lang in languages]
+        examples = parts[0] if len(parts) == 1 else Joined(zip(languages, parts, strict=True))
+        if size is None and limit is None:
+            return examples
+        chosen = counted(examples)
+        if size is not None:
+            if size > len(chosen):
+                raise UserError(
+                    f"{data.name}[{size}]: there are {len(chosen)} training examples",
+                    do=f"ask for {len(chosen)} at most, or leave the size out",
+                )
+            order = generator(seed, "subset", data.name).permutation(len(chosen))[:size]
+            chosen = Taken(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
+        return completed(chosen[:limit], examples)

@@ -1,0 +1,67 @@
+"""A study's modules, loaded once from the store, and mounted as its expressions say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from xadapt.assembly import elements
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.kinds.kind import Kind
+from xadapt.kinds.mlm import WordHead
+from xadapt.mount import Element, Mounted, Part, mount
+from xadapt.parts import Stack
+from xadapt.plan import Plan
+from xadapt.steps import ModuleStep
+from xadapt.store import Saved, Store
+
+
+class Shelf:
+    """What one run has loaded."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self.backbone: Backbone = plan.backbone
+        self._loaded: dict[str, Saved] = {}
+
+    def load(self, address: str) -> Saved:
+        """A module, proved on its first load in this run."""
+        if address not in self._loaded:
+            saved = self.store.load(address)
+            trained_on = saved.manifest["backbone"]["fingerprint"]
+            if trained_on != self.backbone.fingerprint:
+                raise UserError(
+                    f"module {address} belongs to another backbone (fingerprint {trained_on[:12]})",
+                    expected=f"{self.backbone.name} (fingerprint {self.backbone.fingerprint[:12]})",
+                    do="name the backbone that it was trained on",
+                )
+            self._loaded[address] = saved
+        return self._loaded[address]
+
+    def elements(self, stack: Stack | None, seed: int) -> list[Element]:
+        """A stack as ``mount`` takes it; a fuse that nothing stands on yet is still to be trained."""
+
+        def weights(place: Stack) -> Mapping[str, Tensor]:
+            return self.load(self.plan.addresses[seed][place]).weights
+
+        return elements(stack, weights, seed)
+
+    def mounted(self, stack: Stack | None, seed: int) -> Mounted:
+        """A trained stack; None for the bare backbone."""
+        return mount(self.backbone, self.elements(stack, seed))
+
+    def started(self, step: ModuleStep) -> Mounted:
+        """A fresh module on top of what it stands on; with it the fusion directly below, if there is one."""
+        below = self.elements(step.need.below, step.seed)
+        fresh = Part(step.shown, step.method, None)
+        return mount(self.backbone, [*below, fresh], seed=(step.address,))
+
+    def head(self, kind: Kind, mounted: Mounted) -> nn.Module:
+        """A fresh head; one that names words has the encoder's own, and starts as the checkpoint's."""
+        head = kind.head(self.backbone.config)
+        for part in head.modules():
+            if isinstance(part, WordHead):
+                part.tie(mounted.model.embeddings.word_embeddings.weight, self.backbone.lm_head())
+        return head

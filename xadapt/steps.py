@@ -1,0 +1,262 @@
+"""The modules that a stack needs: what each is trained on, on top of what, and where the store keeps it.
+
+A module's address is a hash of all that determines its weights, so it is the same wherever and whenever
+a study is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from xadapt.assembly import description
+from xadapt.backbone import BF16_WIDTH, Backbone
+from xadapt.data.examples import Source
+from xadapt.data.settling import Settler
+from xadapt.errors import UserError
+from xadapt.methods import Full, Method, layer_range, parse_method
+from xadapt.needs import Need, needs
+from xadapt.parts import Combined, Stack, Term
+from xadapt.proof import peek
+from xadapt.store import Store, address_of
+from xadapt.tasks import Catalogue, Task, task_named
+from xadapt.train import Settings
+
+# Raised when the same inputs would give other weights than before.
+TRAINING_VERSION = 2  # 2: whole stacks below a module
+
+# Peak learning rates by method: for XLM-R's own widths (full: the paper's, PAPER.md section 1),
+# and for encoders narrower than BF16_WIDTH, where they were tried on the pocket world.
+WIDE = {"lora": 3e-4, "bottleneck": 1e-4, "full": 1e-5}
+NARROW = {"lora": 3e-3, "bottleneck": 3e-3, "full": 5e-4}
+
+# A run in the pocket world is a demonstration: so many steps a task at most, unless told otherwise.
+POCKET_STEPS = 800
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings that the user set; None leaves the task's and method's own. ``layer`` is for retrieval."""
+
+    lr: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    max_steps: int | None = None
+    max_length: int | None = None
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A module from elsewhere that the store has under a name; it stands where a task stands.
+
+    Attributes:
+        address: where the store has it.
+        task: the row of the task that it was imported for.
+        method: what it is mounted as.
+    """
+
+    address: str
+    task: Task
+    method: Method
+
+
+def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
+    """The modules that the store has under names of their own."""
+    found: dict[str, Imported] = {}
+    for name, address in store.studies.names().items():
+        manifest = peek(store.path(address))
+        if manifest is not None and manifest["task"] in catalogue:
+            task = replace(catalogue[manifest["task"]], labels=tuple(manifest["labels"]))
+            found[name] = Imported(address, task, parse_method(manifest["method"]))
+    return found
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One task of a module's training.
+
+    Attributes:
+        task: whose head and kind it has.
+        data: whose training data it is trained on (``task.train``).
+        languages: of that data.
+        size: so many examples of it, shuffled; None for all.
+        max_length: tokens a sequence.
+    """
+
+    task: Task
+    data: Task
+    languages: tuple[str, ...]
+    size: int | None
+    max_length: int
+
+
+@dataclass(frozen=True)
+class ModuleStep:
+    """One module that the study needs.
+
+    Attributes:
+        address: where the store keeps it.
+        need: its place in the expression, and what it stands on.
+        lessons: what it is trained on: one task, or several in a joint.
+        mixing: how a joint draws from its tasks (``xadapt.mixture``); empty for one task.
+        determinants: everything that the address is a hash of.
+    """
+
+    address: str
+    need: Need
+    seed: int
+    lessons: tuple[Lesson, ...]
+    mixing: Mapping[str, Any]
+    method: Method
+    settings: Settings
+    determinants: Mapping[str, Any]
+
+    @property
+    def stack(self) -> Stack:
+        """The expression up to and including it, methods filled in."""
+        return self.need.stack
+
+    @property
+    def shown(self) -> str:
+        """The same as the user wrote it."""
+        return str(self.need.shown)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What is the same for all stacks of a study."""
+
+    backbone: Backbone
+    settler: Settler
+    method: Method
+    overrides: Overrides
+    catalogue: Catalogue
+    imported: Mapping[str, Imported]
+
+    @property
+    def source(self) -> Source:
+        return self.settler.source
+
+    def task(self, name: str) -> Task:
+        """The row of a task, or of what an imported module was imported for; labels settled."""
+        found = self.imported.get(name)
+        return found.task if found else self.settler.settled(task_named(name, self.catalogue))
+
+    def steps(self, stack: Stack, seed: int) -> tuple[list[ModuleStep], dict[Stack, str]]:
+        """What must be trained for ``stack``, in order, and the address of the module at each place.
+
+        Raises:
+            UserError: no data to train on, layers that the backbone does not have.
+        """
+        found: list[ModuleStep] = []
+        addresses: dict[Stack, str] = {}
+        for need in needs(self.filled(stack), self.method):
+            top = need.stack.top
+            if isinstance(top, Term) and top.task in self.imported:
+                addresses[need.stack] = self._given(need, top)
+            elif not (isinstance(top, Term) and self.task(top.task).train is None):
+                step = self._step(need, top, seed, addresses)
+                found.append(step)
+                addresses[step.stack] = step.address
+        return found, addresses
+
+    def filled(self, stack: Stack) -> Stack:
+        """The stack with the methods of imported modules, which nobody has to write."""
+        names = {name: given.method for name, given in self.imported.items()}
+        return stack.with_methods_of(names) if names else stack
+
+    def _given(self, need: Need, top: Term) -> str:
+        if need.below is not None:
+            raise UserError(
+                f"{top.task} was imported as a module of the bare backbone, and '{need.shown}' puts it on others",
+                do="put it first in the stack, or first in a combination",
+            )
+        given = self.imported[top.task]
+        if top.size or top.languages or (top.method and str(top.method) != str(given.method)):
+            raise UserError(f"{top} is an imported module ({given.method})", do=f"write {top.task} alone")
+        return given.address
+
+    def _step(self, need: Need, top: Any, seed: int, addresses: Mapping[Stack, str]) -> ModuleStep:
+        terms = [o.stack.target for o in top.operands] if isinstance(top, Combined) else [top]
+        chosen = top.method or self.method
+        if need.dropped:
+            first, last = need.dropped.start, need.dropped.stop - 1
+            raise UserError(
+                f"'{need.shown}' would train a fusion without the layers {first} to {last}",
+                expected="a fusion in all layers",
+                do="drop layers of the modules that are fused, or of the target",
+            )
+        if not isinstance(chosen, Full):
+            layer_range(chosen.layers, self.backbone.layers)
+        lessons = tuple(self._lesson(term) for term in terms)
+        mixing = dict(top.settings) if isinstance(top, Combined) else {}
+        settings = self._settings(lessons, chosen)
+        determinants: dict[str, Any] = {
+            "training_version": TRAINING_VERSION,
+            "backbone": self.backbone.fingerprint,
+            "dtype": str(self.backbone.dtype).removeprefix("torch."),
+            "below": description(need.below, addresses, seed),
+            "lessons": [self._determines(lesson) for lesson in lessons],
+            "mixing": mixing,
+            "method": str(chosen),
+            "settings": asdict(settings),
+            "seed": seed,
+        }
+        if any(lesson.task.kind == "mlm" for lesson in lessons):
+            # Its head starts as the checkpoint's, which the fingerprint leaves out.
+            determinants["lm_head"] = self.backbone.lm_head_digest()
+        return ModuleStep(
+            address_of(determinants), need, seed, lessons, mixing, chosen, settings, determinants
+        )
+
+    def _lesson(self, term: Term) -> Lesson:
+        task = self.task(term.task)
+        assert task.train is not None, "the parser refuses to train what has no training data"
+        data = self.settler.settled(task_named(task.train, self.catalogue))
+        languages = term.languages or ("en",)
+        available = self.source.languages(data.name, "train")
+        if lacking := [lang for lang in ("en", *languages) if lang not in available]:
+            raise UserError(
+                f"{self.source.name} has no training data for {data.name} in {', '.join(dict.fromkeys(lacking))}"
+                + (f", which {task.name} trains on" if data.name != task.name else ""),
+                expected=f"some of {', '.join(available)}" if available else None,
+                do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
+                "folder with --intermediate",
+            )
+        length = min(self.overrides.max_length or task.max_length, self.backbone.max_length)
+        return Lesson(task, data, languages, term.size, length)
+
+    def _determines(self, lesson: Lesson) -> dict[str, Any]:
+        task, data = lesson.task, lesson.data
+        return {
+            "task": task.name,
+            "kind": task.kind,
+            "labels": list(task.labels),
+            "stride": task.stride,
+            "unanswerable": task.unanswerable,
+            "data": data.name,
+            "train": {lang: self.source.revision(data.name, lang, "train") for lang in lesson.languages},
+            "dev": self.source.revision(data.name, "en", "dev"),
+            "size": lesson.size,
+            "max_length": lesson.max_length,
+        }
+
+    def _settings(self, lessons: Sequence[Lesson], method: Method) -> Settings:
+        """The tasks' and the method's settings, with the user's in front of them. A joint takes the most
+        epochs and the largest batch of its tasks."""
+        rates = NARROW if self.backbone.config.hidden_size < BF16_WIDTH else WIDE
+        settings = Settings(
+            lr=rates[method.name],
+            epochs=max(lesson.data.epochs for lesson in lessons),
+            batch_size=max(lesson.data.batch_size for lesson in lessons),
+            max_steps=POCKET_STEPS * len(lessons) if self.source.name == "pocket" else None,
+            max_length=max(lesson.max_length for lesson in lessons),
+        )
+        given = {
+            k: v
+            for k, v in asdict(self.overrides).items()
+            if v is not None and k not in ("layer", "max_length")
+        }
+        return replace(settings, **given)
