@@ -26,7 +26,8 @@ _OPTIONS = {"majority_sign_method": "majority"}
 
 
 def description(stack: Stack | None, addresses: Addresses, seed: int) -> Any:
-    """What identifies the mounted stack: None for the bare backbone, else an address or JSON values around them.
+    """What identifies the mounted stack: None for the bare backbone, else an address, or JSON values
+    around addresses.
 
     A module's address holds all that it stands on, so the top of a stack is enough.
 

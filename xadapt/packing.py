@@ -170,9 +170,9 @@ def continued(
     Returns:
         (T, H)
     """
-    for hidden in _rest(model, hidden, batch, first, layers):  # noqa: B020: what is left is the last one
-        pass
-    return hidden
+    for after in _rest(model, hidden, batch, first, layers):
+        last = after
+    return last if first < len(model.encoder.layer[:layers]) else hidden
 
 
 def _rest(

@@ -170,7 +170,7 @@ class Planner:
     def _given(self, need: Need, top: Term) -> str:
         if need.below is not None:
             raise UserError(
-                f"{top.task} was imported as a module of the bare backbone, and '{need.shown}' puts it on others",
+                f"{top.task} was imported as a module of the bare backbone, '{need.shown}' puts it on others",
                 do="put it first in the stack, or first in a combination",
             )
         given = self.imported[top.task]
@@ -218,8 +218,9 @@ class Planner:
         languages = term.languages or ("en",)
         available = self.source.languages(data.name, "train")
         if lacking := [lang for lang in ("en", *languages) if lang not in available]:
+            lost = ", ".join(dict.fromkeys(lacking))
             raise UserError(
-                f"{self.source.name} has no training data for {data.name} in {', '.join(dict.fromkeys(lacking))}"
+                f"{self.source.name} has no training data for {data.name} in {lost}"
                 + (f", which {task.name} trains on" if data.name != task.name else ""),
                 expected=f"some of {', '.join(available)}" if available else None,
                 do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "

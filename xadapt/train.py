@@ -150,7 +150,7 @@ class Optimisation:
         lesson: int = 0,
         batch_tokens: int = BATCH_TOKENS,
     ) -> float:
-        """Step number ``step`` of ``total`` on ``chosen``, items of one lesson; returns the mean loss before it.
+        """Step number ``step`` of ``total`` on ``chosen``, of one lesson; returns the mean loss before it.
 
         Raises:
             UserError: the loss is not finite.
