@@ -18,7 +18,7 @@ from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
 from xadapt.packing import encode, pack_attention
 from xadapt.randomness import seeded
-from xadapt.train import Settings, train
+from xadapt.train import Prepared, Settings, train
 
 TASK = task("mlm")
 TOKENIZER = tiny_tokenizer()
@@ -163,13 +163,9 @@ def test_training_learns_words_and_a_cut_changes_no_bit(tmp_path):
 
         return train(
             mounted,
-            head,
-            kind,
-            encoded,
-            (ROWS, items(training=False)),
+            [Prepared(TASK.name, kind, head, encoded, (ROWS, items(training=False)), "accuracy")],
             settings,
             seed=0,
-            metric="accuracy",
             checkpoint=tmp_path / "checkpoint"
             if die_at is not None or (tmp_path / "checkpoint").exists()
             else None,

@@ -239,10 +239,6 @@ def test_all_problems_of_a_plan_are_named_at_once(world: Path, backbone: Backbon
         (["xnli[100000]"], {}, "there are 36 training examples"),
         (["xnli@lora(layers=top9)"], {}, "9"),
         ([], {}, "no expression"),
-        (["mnli[de] > xnli"], {}, "not be trained yet"),
-        (["drop(xnli, 0)"], {}, "not be trained yet"),
-        (["mean(mnli, udpos) > xnli"], {}, "not be trained yet"),
-        (["mnli@lora > xnli@bottleneck"], {}, "not be trained yet"),
     ],
 )
 def test_what_cannot_be_had(

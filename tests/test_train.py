@@ -22,7 +22,7 @@ from xadapt.methods import Bottleneck, Full, LoRA, Method
 from xadapt.mount import Part, mount
 from xadapt.randomness import generator, seeded
 from xadapt.tasks import task_named
-from xadapt.train import Settings, Trained, train
+from xadapt.train import Prepared, Settings, Trained, train
 
 TASK = task_named("xnli")
 LEARNS = Settings(lr=1e-2, epochs=12, batch_size=16, looks=12)
@@ -66,13 +66,9 @@ def run(
 
     return train(
         mounted,
-        head,
-        kind,
-        items,
-        (train_rows[:48], items[:48]),
+        [Prepared(TASK.name, kind, head, items, (train_rows[:48], items[:48]), "accuracy")],
         settings,
         seed=seed,
-        metric="accuracy",
         checkpoint=checkpoint,
         checkpoint_seconds=0.0,
         batch_tokens=batch_tokens,
