@@ -92,7 +92,7 @@ POOLS: dict[str, Callable[[Maker], Iterator[Frame]]] = {
     "families_20": lambda make: family(make, 20),
     "families_60": lambda make: family(make, 60),
 }
-POOL = "clusters"
+POOL = "families_60"
 
 
 def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int, pool: str | None = None) -> list[Paired]:
