@@ -38,7 +38,8 @@ def merged(how: str, terms: list[tuple[float, Factors]], **options: object) -> T
 
 
 def close(a: Tensor, b: Tensor) -> None:
-    torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
+    """To 1e-6, of the largest entry where that is above 1: float32 rounds each term of a sum."""
+    torch.testing.assert_close(a, b, atol=1e-6 * max(1.0, float(b.abs().max())), rtol=0)
 
 
 seeds = st.integers(0, 2**31)
@@ -48,7 +49,7 @@ scales = st.one_of(st.just(1.0), st.just(2.0), ranks.map(lambda r: 2.0 / math.sq
 
 
 @given(how=st.sampled_from(WAYS), seed=seeds, rank=ranks, scale=scales, data=st.data())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_any_merge_of_one_module_is_that_module(
     how: str, seed: int, rank: int, scale: float, data: st.DataObject
 ) -> None:
@@ -73,7 +74,7 @@ def test_a_merge_of_one_module_scales_with_its_weight_and_a_mean_does_not(how: s
     terms=st.lists(st.tuples(st.floats(-2, 2), seeds, ranks, scales), min_size=1, max_size=4),
     positive=st.booleans(),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_cat_is_the_sum_of_effects_and_mean_their_average_whatever_the_ranks(
     terms: list[tuple[float, int, int, float]], positive: bool
 ) -> None:
