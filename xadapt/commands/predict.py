@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -79,12 +80,8 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     from xadapt.stack import parse
     from xadapt.tasks import CATALOGUE, task_named
 
-    expression = options.expression
-    target = parse(expression, tuple(CATALOGUE)).target.task
-    if options.task is not None and options.task != target:
-        target = task_named(options.task).name
-        expression = f"{expression} > {target}"
-    task = task_named(target)
+    expression = with_target(options.expression, options.task)
+    task = task_named(parse(expression, tuple(CATALOGUE)).target.task)
     if task.role == "target":  # what else is wrong with another, the plan says better
         check_place(options.out, task, overwrite=options.overwrite)  # now, not after hours of training
 
@@ -135,6 +132,20 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     )
     print_predictions(made, files, console)
     return files
+
+
+def with_target(expression: str, task: str | None) -> str:
+    """The expression with ``task`` on top, unless it ends in it or none is named. What is wrong with an
+    expression is not said here. Raises ``UserError`` for an unknown task."""
+    from xadapt.stack import parse
+    from xadapt.tasks import task_named
+
+    if task is None:
+        return expression
+    with suppress(UserError):  # not every expression can stand without a target above it
+        if parse(expression).target.task == task_named(task).name:
+            return expression
+    return f"{expression} > {task_named(task).name}"
 
 
 def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:
