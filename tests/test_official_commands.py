@@ -9,6 +9,7 @@ import pytest
 from tiny import save_tiny
 
 from xadapt.cli import main
+from xadapt.commands.predict import with_target
 from xadapt.data.examples import Tagged
 from xadapt.data.folder import Folder
 from xadapt.kinds import kind_of
@@ -71,6 +72,13 @@ def test_predicted_files_score_as_the_run_itself(world: Path, capsys: pytest.Cap
     assert (world / ".xadapt/modules" / facts["modules"][1]["address"]).is_dir()
     assert facts["data"]["revisions"]["de"] == Folder("./xtreme").revision("xnli", "de", "dev")
     assert len(facts["backbone"]["fingerprint"]) > 12
+
+
+def test_the_target_is_put_on_top_where_it_is_not() -> None:
+    assert with_target("mnli > xnli", None) == "mnli > xnli"
+    assert with_target("mnli > xnli", "xnli") == "mnli > xnli"
+    assert with_target("mnli > xnli", "tatoeba") == "mnli > xnli > tatoeba"
+    assert with_target("mnli[100]@lora(r=4)", "xnli") == "mnli[100]@lora(r=4) > xnli"
 
 
 def test_a_test_split_without_labels_is_predicted_and_not_scored(

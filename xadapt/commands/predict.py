@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -83,10 +84,8 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     from xadapt.report import Bars, plan_table
     from xadapt.report_scores import print_predictions
 
-    expression = options.expression
-    if options.task is not None and expression.split(">")[-1].strip() != options.task:
-        expression = f"{expression} > {options.task}"
     found = opened(options)
+    expression = with_target(options.expression, options.task)
     store = found.store
     plan = found.plan([expression], options, seeds=[options.seed], languages=languages, split=options.split)
     task = plan.evaluations[0].task
@@ -104,6 +103,20 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     )
     print_predictions(made, files, console)
     return files
+
+
+def with_target(expression: str, task: str | None) -> str:
+    """The expression with ``task`` on top, unless it ends in it or none is named. What is wrong with an
+    expression is not said here. Raises ``UserError`` for an unknown task."""
+    from xadapt.stack import parse
+    from xadapt.tasks import task_named
+
+    if task is None:
+        return expression
+    with suppress(UserError):  # not every expression can stand without a target above it
+        if parse(expression).target.task == task_named(task).name:
+            return expression
+    return f"{expression} > {task_named(task).name}"
 
 
 def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:
