@@ -211,3 +211,10 @@ def test_what_is_no_module_is_not_taken_in(store: Store, tmp_path: Path) -> None
     (saved.path / "weights.bin").unlink()
     assert torch.equal(other.take_in(saved.path).weights["a"], saved.weights["a"])
     assert other.leftovers() == []
+
+
+def test_a_name_whose_module_is_gone_can_be_given_up(store: Store) -> None:
+    store.studies.name("theirs", "a" * 20)
+    assert gc(store, dry_run=True).modules == ()
+    remove(store, resolve(store, "theirs"))
+    assert store.studies.names() == {}

@@ -190,11 +190,14 @@ class Studies:
             found[path.stem] = address
         return found
 
-    def unname(self, address: str) -> None:
-        """Drop every name of a module. Only within ``held``."""
-        for name, named in self.names().items():
-            if named == address:
-                (self._names / f"{name}.json").unlink(missing_ok=True)
+    def unname(self, address: str) -> bool:
+        """Drop every name of a module; False where it had none. Only within ``held``."""
+        names = [name for name, named in self.names().items() if named == address]
+        for name in names:
+            path = self._names / f"{name}.json"
+            with explained(path, "remove"):
+                path.unlink(missing_ok=True)
+        return bool(names)
 
 
 def check_name(name: str) -> None:

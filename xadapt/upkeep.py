@@ -86,11 +86,11 @@ def remove(store: Store, address: str, *, force: bool = False) -> None:
                 f"{len(above)} modules stand on {address}: {shown}{'...' if len(above) > 3 else ''}",
                 do="remove those first, or give --force",
             )
-        if not store.remove(address):
+        there, named = store.remove(address), store.studies.unname(address)
+        if not there and not named:
             raise UserError(
                 f"the store has no module {address}", do="'xadapt modules' lists them", path=store.root
             )
-        store.studies.unname(address)
 
 
 _NOTHING: Mapping[str, Any] = {"determinants": {}}

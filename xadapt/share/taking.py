@@ -60,12 +60,6 @@ def take(
     check_name(name)
     if name in CATALOGUE:
         raise UserError(f"{name!r} is a task", expected="a name that is free", do="take another --name")
-    if (known := store.studies.names().get(name)) is not None and not store.has(known):
-        raise UserError(
-            f"the name {name!r} belongs to module {known}, which is gone",
-            do="take another --name, or delete the name's file",
-            path=store.root / "names" / f"{name}.json",
-        )
     if backbone.dtype != torch.float32:
         raise ValueError("a module is imported on a backbone in float32")
     theirs = _read(folder, backbone, with_head)

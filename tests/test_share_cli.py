@@ -1,0 +1,45 @@
+"""``xadapt modules import`` and ``export``: out by the command line, in again under a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from share_common import assert_equal, logits, theirs, tiny_folder, trained
+from transformers import AutoModelForSequenceClassification
+
+from xadapt.cli import main
+from xadapt.store import Store
+
+
+def test_a_module_goes_out_and_comes_in_under_a_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    backbone = tiny_folder(tmp_path / "backbone")
+    store = Store(".xadapt")
+    saved = trained(store, backbone, "mnli")
+    main(["modules", "export", saved.address[:6], "--to", "merged", "--out", "plain"])
+    main(["modules", "export", saved.address, "--to", "peft", "--out", "peft"])
+    model = AutoModelForSequenceClassification.from_pretrained("plain")
+    assert_equal(logits(store, backbone, saved.address), theirs(model, "classify"))
+
+    take = ["modules", "import", "peft", "--task", "mnli", "--backbone", backbone.name]
+    with pytest.raises(SystemExit):
+        main([*take, "--name", "theirs"])
+    assert "--labels entailment,neutral,contradiction" in capsys.readouterr().err
+    main([*take, "--name", "theirs", "--labels", "entailment,neutral,contradiction"])
+    assert "theirs = " in capsys.readouterr().out
+    again = store.load(store.studies.names()["theirs"])
+    assert all(torch.equal(t, again.weights[k]) for k, t in saved.weights.items())
+    main(["modules", "gc"])  # what has a name stays; what nothing refers to goes
+    assert "removed 1 modules" in capsys.readouterr().out
+    assert [m.address for m in store.modules()] == [again.address]
+    main(["modules"])
+    assert "theirs" in capsys.readouterr().out
+    main(["modules", "rm", "theirs"])
+    assert store.modules() == []
+    for words in (["--to", "adapters"], ["--to", "peft", "--out", "peft"]):
+        with pytest.raises(SystemExit):
+            main(["modules", "export", saved.address, "--out", "x", *words])
