@@ -9,15 +9,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from kinds_common import MINI, batch_of, config, letter_tokenizer, mini_tokenizer, task
+from tiny import tiny_backbone
 from transformers import XLMRobertaModel
 
 from xadapt.data.examples import Answer, Extracted, Sought
 from xadapt.errors import UserError
+from xadapt.evaluate import evaluate
 from xadapt.kinds import kind_of
 from xadapt.kinds.pools import completed, counted, sentence_around, sought
 from xadapt.kinds.search import Search
+from xadapt.methods import parse_method
+from xadapt.mount import Part, mount
 from xadapt.packing import encode, pack_attention
 from xadapt.randomness import seeded
+from xadapt.train import Settings, train
 
 TOKENIZER = letter_tokenizer()
 TRAINED = task("retrieve", name="lareqa", metrics=("map@20",), train="squad_v1")
@@ -187,3 +192,19 @@ def test_real_paragraphs_hold_their_answers():
             kept, total = kept + (mine == theirs), total + 1
     # Our cutter is simple; that of the benchmark's authors agrees on nearly all sentences.
     assert kept / total > 0.9
+
+
+def test_a_dual_encoder_learns_to_find_answers():
+    backbone, kind = tiny_backbone(), Search(TRAINED)
+    names = ["apple", "park", "Anna", "Berlin", "Acme", "man", "woman", "nobody"]
+    rows = [extracted(i, f"where is {n} ?", n, f"{n} lives in the old {n} .") for i, n in enumerate(names)]
+    items = kind.encode(rows, backbone.tokenizer, 64, training=True)
+    dev = (rows, kind.encode(rows, backbone.tokenizer, 64, training=False))
+    mounted = mount(backbone, [Part("lareqa", parse_method("lora(r=4)"), None)], seed=("dual",))
+    with seeded("head"):
+        head = kind.head(backbone.config)
+    before = evaluate(mounted, head, kind, *dev)["map@20"]
+    settings = Settings(lr=3e-3, epochs=30, batch_size=8, max_length=64, looks=2)
+    result = train(mounted, head, kind, items, dev, settings, seed=0, metric="map@20")
+    assert result.progress.best > max(before, 60)
+    assert result.progress.history[-1]["loss"] < 1
