@@ -27,7 +27,7 @@ from xadapt.data.examples import Example
 from xadapt.data.lazy import Deferred
 from xadapt.disk import TEMPORARY, digest, file_digest, json_text, read_json, sync, temporary
 from xadapt.kinds import kind_of
-from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
+from xadapt.kinds.flat import APART, Block, FlatItems, UnplainError, Writer, flatten, mapped
 from xadapt.kinds.kind import Item
 from xadapt.results import Watch
 from xadapt.store import Store, address_of
@@ -88,7 +88,7 @@ class Encoder:
             UserError: what loading and encoding raise.
         """
         address = None
-        if wanted.at_most is None or wanted.at_most >= self.many:
+        if wanted.task.kind in APART and (wanted.at_most is None or wanted.at_most >= self.many):
             address = self.address(wanted)
             if found := self.find(address):
                 return Deferred(found.examples, wanted.load), found.items

@@ -24,6 +24,10 @@ from xadapt.kinds.extract import Window
 from xadapt.kinds.kind import Item
 from xadapt.kinds.tag import Words
 
+# The kinds whose examples are encoded apart from each other, so that many can be encoded in parts and
+# their items kept: tests/test_flat.py holds them to it.
+APART = ("classify", "choose", "tag", "extract", "retrieve")
+
 # The named tuples that stand in notes.
 NAMED: Mapping[str, Any] = {named.__name__: named for named in (Window, Words)}
 MOST_FORMS = 4096

@@ -60,8 +60,7 @@ class Kind(Protocol):
         training: bool,
     ) -> list[Item]:
         """Token ids and targets. Nothing is lost: what is longer than ``max_length`` is cut
-        into several items where the kind can rejoin them. An example's items depend on no other
-        example: large sets are encoded in parts, and kept on disk (``kinds.flat``)."""
+        into several items where the kind can rejoin them."""
         ...
 
     def head(self, config: PretrainedConfig) -> nn.Module:
