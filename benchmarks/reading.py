@@ -88,6 +88,7 @@ def main(options: Options) -> None:
                 first = run(options, folder, source, workers)
                 second = run(options, folder, source, workers)
                 rows.append({"source": source, "workers": workers, "first": first, "second": second})
+                print(json.dumps(rows[-1]), file=sys.stderr)  # what is known if the rest is stopped
         show(options, characters, rows)
 
 

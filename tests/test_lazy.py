@@ -15,7 +15,8 @@ from folders import XNLI, Write, refused, writer
 from xadapt.data import hub_rows, lazy
 from xadapt.data.examples import Classified, Example
 from xadapt.data.folder import Folder
-from xadapt.data.lazy import Chained, Deferred, FileRows, Lazy, TableRows, Taken
+from xadapt.data.lazy import Deferred, FileRows, Joined, Lazy, TableRows, Taken
+from xadapt.data.readers import READERS
 from xadapt.data.reading import hold_out
 from xadapt.errors import UserError
 from xadapt.kinds.checks import typed
@@ -112,6 +113,16 @@ def test_a_large_file_is_checked_to_its_last_line(
 
 
 @pytest.mark.usefixtures("from_ten_on")
+def test_labels_of_other_names_are_ours_in_a_large_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("a\tb\tl\n" + "".join(f"A {i}\tB\t{'yes' if i % 2 else 'neutral'}\n" for i in range(30)))
+    columns = {"text": "a", "pair": "b", "label": "l"}
+    reading = READERS["table"]([path], task_named("mnli"), "train", columns, labels={"yes": "entailment"})
+    assert isinstance(reading.examples, FileRows)
+    assert [e.label for e in reading.examples] == ["neutral", "entailment"] * 15
+
+
+@pytest.mark.usefixtures("from_ten_on")
 def test_torn_rows_are_left_out_of_a_large_table(folder: Folder, write: Write) -> None:
     header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
     rows = [f"9\t1\t2\tWho {i}?\tWhat?\t{i % 2}\n" for i in range(30)]
@@ -150,19 +161,20 @@ def test_parts_of_a_large_sequence_are_views(folder: Folder, write: Write) -> No
     assert typed(drawn, Classified) is drawn
 
 
-def test_several_sequences_are_one_with_ids_of_its_own(folder: Folder, write: Write) -> None:
-    def numbered(example: Classified, i: int) -> Classified:
-        return replace(example, id=str(i))
-
-    parts: Sequence[Sequence[Classified]] = [
-        [Classified("0", "a", "b", "neutral")] * 3,
-        [],
-        [Classified("0", "c", "d", "neutral")] * 12,
-    ]
-    one = Chained(parts, Classified, numbered)
-    assert [e.id for e in one] == [str(i) for i in range(15)]
-    assert [e.text for e in one[2:5]] == ["a", "c", "c"]
-    assert one[-1] == Classified("14", "c", "d", "neutral")
+@pytest.mark.usefixtures("from_ten_on")
+def test_several_sequences_are_one_and_ids_stay_unique(folder: Folder, write: Write) -> None:
+    write("xnli/dev-de.tsv", ROWS)
+    rows = folder.load("xnli", "de", "dev")
+    few = [Classified("0", "a", "b", "neutral"), Classified("1", "c", "d", "neutral")]
+    one = Joined([("few", few), ("none", []), ("rows", rows), ("last", few)])
+    whole = list(one)
+    assert len(one) == len(whole) == 304
+    assert [e.id for e in whole[:4]] == ["few-0", "few-1", "rows-0", "rows-1"]
+    assert whole[2] == replace(rows[0], id="rows-0")
+    assert list(one[1:303]) == whole[1:303]
+    assert one[-1] == Classified("last-1", "c", "d", "neutral")
+    assert len({e.id for e in whole}) == 304
+    assert typed(one, Classified) is one
 
 
 def test_deferred_examples_are_loaded_once_and_only_if_they_are_asked_for() -> None:
@@ -211,6 +223,20 @@ class TestHub:
             self.load(self.table([i % 3 for i in range(30)] + [-1]))
         with pytest.raises(UserError, match="row 0: no premise"):
             self.load(self.table([i % 3 for i in range(30)], text=None))
+
+    @pytest.mark.usefixtures("from_ten_on")
+    def test_undecided_rows_can_be_left_out(self) -> None:
+        row = task_named("xnli")
+        data = self.table([*(i % 3 for i in range(12)), -1, *(i % 3 for i in range(12)), -1])
+        names = hub_rows._names(row.hub, data, "here")  # type: ignore[arg-type]
+        rows, dropped = hub_rows._many_classified(row.hub, data, row, names, "train", "here", drop=True)  # type: ignore[arg-type]
+        assert dropped == 2
+        assert [(e.id, e.pair) for e in rows if isinstance(e, Classified)][11:14] == [
+            ("11", "b11"),
+            ("12", "b13"),
+            ("13", "b14"),
+        ]
+        assert len(rows) == 24
 
     @pytest.mark.usefixtures("from_ten_on")
     def test_withheld_labels_are_left_out(self) -> None:

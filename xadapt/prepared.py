@@ -7,8 +7,7 @@ from typing import Any
 
 from xadapt.backbone import Backbone
 from xadapt.data.examples import Example, Source, notes_of
-from xadapt.data.lazy import Lazy, Taken
-from xadapt.data.parts import Joined
+from xadapt.data.lazy import Joined, Lazy, Taken
 from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
 from xadapt.kinds.kind import Item

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
 from xadapt.data.lazy import LARGE, RUN, TableRows
 from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of
@@ -58,11 +60,16 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
             expected=", ".join(hub.columns.values()),
             do=REPORT,
         )
-    flat = not (hub.prefix or hub.unlabelled or hub.wording) and not any(
+    flat = not (hub.prefix or hub.wording) and not any(
         "." in path or " " in path for path in hub.columns.values()
     )
     if row.kind == "classify" and flat and len(data) >= LARGE:
-        return _many_classified(hub, data, row, _names(hub, data, where), split, where)
+        drop = bool(hub.unlabelled) and split != "test"
+        names = _names(hub, data, where)
+        many, dropped = _many_classified(hub, data, row, names, split, where, drop=drop)
+        if dropped:
+            notes["dropped"] = notes.get("dropped", 0) + dropped
+        return many
     rows: Iterator[Row] = _fields(hub, data, where)
     if hub.prefix is not None:
         prefix = _filled(hub.prefix, hub, language).lower()
@@ -181,37 +188,46 @@ def _classify(
 
 
 def _many_classified(
-    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str
-) -> Sequence[Example]:
-    """What ``_classify`` gives, checked in one pass over the table and left there."""
+    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str, *, drop: bool = False
+) -> tuple[Sequence[Example], int]:
+    """What ``_classify`` gives, checked in one pass over the table and left there.
+
+    Args:
+        drop: leave rows without a label out, and say how many there were.
+    """
     text, pair, label = hub.columns["text"], hub.columns.get("pair"), hub.columns["label"]
     data = data.select_columns([text, label] if pair is None else [text, pair, label])
     seen: dict[object, str | None] = {}  # their labels -> ours
+    left_out: list[int] = []
     for first in range(0, len(data), RUN):
         columns = data[first : first + RUN]
         for number, value in enumerate(columns[label], first):
             if value not in seen:
                 seen[value] = _checked(names(value), row, where, number)
-                if seen[value] is None and split != "test":
+                if seen[value] is None and split != "test" and not drop:
                     raise UserError(
                         f"{where}: row {number} has no label",
                         expected=f"labels in the {split} split",
                         do=REPORT,
                     )
+        if drop and None in seen.values():
+            left_out += [i for i, value in enumerate(columns[label], first) if seen[value] is None]
         for column in (text, pair):
             if column and None in columns[column]:
                 number = first + columns[column].index(None)
                 raise UserError(
                     f"{where}, row {number}: no {column}", expected="a text in every row", do=REPORT
                 )
-    ours = set(seen.values())
+    if left_out:
+        data = data.select(np.setdiff1d(np.arange(len(data)), left_out))
+    ours = set(seen.values()) - ({None} if drop else set())
     withheld = None in ours or (split == "test" and len(data) >= PLACEHOLDER_ROWS and len(ours) == 1)
 
     def parse(number: int, fields: dict[str, Any]) -> Classified:
         known = None if withheld else seen[fields[label]]
         return Classified(str(number), fields[text], fields[pair] if pair else None, known)
 
-    return TableRows(data, Classified, parse)
+    return TableRows(data, Classified, parse), len(left_out)
 
 
 def _choose(

@@ -10,7 +10,10 @@ import os
 import weakref
 from abc import abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
@@ -79,35 +82,32 @@ class Taken(Lazy[T_co]):
             yield self.base[int(i)]
 
 
-class Chained(Lazy[T_co]):
-    """Several sequences as one, with ids of its own: the examples' places.
+class Joined(Lazy[T_co]):
+    """Several sequences as one; nothing is copied. An id begins with the name of its part, so that each
+    stays unique.
 
     Args:
-        parts: sequences of one class of examples.
-        of: that class.
-        numbered: gives an example with another id: ``dataclasses.replace(e, id=str(i))``.
+        parts: name and examples of each, all of one class; at least one has some.
     """
 
-    def __init__(
-        self, parts: Sequence[Sequence[T_co]], of: type, numbered: Callable[[T_co, int], T_co]
-    ) -> None:
-        self.parts, self.of, self.numbered = parts, of, numbered
-        self.ends = np.cumsum([len(part) for part in parts])
+    def __init__(self, parts: Iterable[tuple[str, Sequence[T_co]]]) -> None:
+        self._parts = [(name, examples) for name, examples in parts if len(examples)]
+        self._ends = list(accumulate(len(examples) for _, examples in self._parts))
+        examples = self._parts[0][1]
+        self.of = examples.of if isinstance(examples, Lazy) else type(examples[0])
 
     def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
+        return self._ends[-1]
 
     def read(self, first: int, last: int) -> Iterator[T_co]:
-        place = first
-        while place < last:
-            k = int(np.searchsorted(self.ends, place, side="right"))
-            begin = int(self.ends[k]) - len(self.parts[k])
-            stop = min(last, int(self.ends[k]))
-            part = self.parts[k]
-            run = part.read(place - begin, stop - begin) if isinstance(part, Lazy) else None
-            for example in part[place - begin : stop - begin] if run is None else run:
-                yield self.numbered(example, place)
-                place += 1
+        while first < last:
+            k = bisect_right(self._ends, first)
+            name, part = self._parts[k]
+            begin, stop = self._ends[k] - len(part), min(last, self._ends[k])
+            run = part.read if isinstance(part, Lazy) else lambda a, b, part=part: iter(part[a:b])
+            for example in run(first - begin, stop - begin):
+                yield replace(example, id=f"{name}-{example.id}")
+            first = stop
 
 
 class Deferred(Lazy[T_co]):

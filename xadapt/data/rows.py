@@ -74,18 +74,18 @@ class Columns:
 
     Attributes:
         text, pair, label: the columns they stand in, from 0; None for none.
+        names: a label in the file -> ours, where they differ.
         unwrap: texts with quotes were wrapped by ``csv.writer``.
         labelled: False leaves the labels out.
-        names: the file's label -> ours, where they differ.
-        seen: the labels of all lines, as the file has them.
+        seen: the labels of all lines.
     """
 
     text: int
     pair: int | None
     label: int | None
+    names: Mapping[str, str] = field(default_factory=dict)
     unwrap: bool = False
     labelled: bool = True
-    names: Mapping[str, str] = field(default_factory=dict)
     blank: int = 0
     seen: set[str] = field(default_factory=set)
     places: Places = field(default_factory=Places)
@@ -96,15 +96,22 @@ class Columns:
         pair = None if self.pair is None else columns[self.pair]
         if self.unwrap:
             text, pair = _unwrapped(text), None if pair is None else _unwrapped(pair)
-        label = columns[self.label] if self.labelled and self.label is not None else None
-        return Classified(str(number), text, pair, None if label is None else self.names.get(label, label))
+        label = self._label(columns) if self.labelled else None
+        return Classified(str(number), text, pair, label)
+
+    def _label(self, columns: Sequence[str]) -> str | None:
+        if self.label is None:
+            return None
+        label = columns[self.label]
+        return self.names.get(label, label)
 
     def take(self, line: Line, columns: Sequence[str], path: Path, task: Task) -> None:
         """Check a row and remember where it lies. Raises ``UserError`` for an unknown label."""
-        if self.label is not None and columns[self.label] not in self.seen:
-            if self.names.get(columns[self.label], columns[self.label]) not in task.labels:
-                raise unknown_label(path, line.number, columns[self.label], task.labels, "label")
-            self.seen.add(columns[self.label])
+        label = self._label(columns)
+        if label is not None and label not in self.seen:
+            if label not in task.labels:
+                raise unknown_label(path, line.number, label, task.labels, "label")
+            self.seen.add(label)
         self.blank += not columns[self.text].strip() or (self.pair is not None and columns[self.pair] == "")
         self.places.add(line.start, line.size)
 
@@ -176,7 +183,7 @@ def table(
             line=1,
         )
     at = {ours: header.index(theirs) for ours, theirs in columns.items() if theirs in header}
-    rows = Columns(at["text"], at.get("pair"), at.get("label"), names=labels or {})
+    rows = Columns(at["text"], at.get("pair"), at.get("label"), labels or {})
     torn: list[tuple[int, int]] = []  # line, columns
     for line in lines:
         values = line.text.split("\t")
