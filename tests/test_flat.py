@@ -61,7 +61,7 @@ def encoded(kind: str, examples: list[Example] | None = None) -> list[Item]:
     return made.encode(some, letter_tokenizer(), 24, training=False)
 
 
-@pytest.mark.parametrize("kind", SEPARABLE)
+@pytest.mark.parametrize("kind", list(EXAMPLES))
 def test_items_of_every_kind_survive_with_their_types(kind: str, tmp_path: Path) -> None:
     items = encoded(kind)
     assert len(items) > 1
@@ -78,7 +78,7 @@ def test_items_of_every_kind_survive_with_their_types(kind: str, tmp_path: Path)
     assert lengths_of(read).dtype == lengths_of(items).dtype == np.int64
 
 
-@pytest.mark.parametrize("kind", SEPARABLE)
+@pytest.mark.parametrize("kind", list(EXAMPLES))
 def test_every_kind_encodes_an_example_apart_from_the_others(kind: str) -> None:
     """What is encoded in parts is what would have been encoded at once."""
     parts = [FlatItems(flatten(encoded(kind, [e]), first=i)) for i, e in enumerate(EXAMPLES[kind])]
