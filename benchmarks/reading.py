@@ -247,7 +247,7 @@ def from_parquet(folder: Path | None) -> Sequence[Example]:
         split="train",
         cache_dir=str(folder / "datasets"),
     )
-    return examples_of(row, row.hub, data, "en", "train")
+    return examples_of(row, row.hub, data, "en", "train", {})
 
 
 def run(options: Options, folder: Path, source: str, workers: int) -> dict[str, Any]:

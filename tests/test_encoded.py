@@ -12,7 +12,7 @@ import pytest
 from test_flat import same
 from tiny import save_tiny
 
-from xadapt import study
+from xadapt import prepared, study
 from xadapt.backbone import Backbone
 from xadapt.data.examples import Classified, Example
 from xadapt.data.folder import Folder
@@ -70,7 +70,7 @@ def outcome(results: Results, store: Path) -> tuple[Any, ...]:
 
 
 def keep_from(many: int, monkeypatch: pytest.MonkeyPatch, workers: int = 1) -> None:
-    monkeypatch.setattr(study, "Encoder", functools.partial(Encoder, many=many, workers=workers))
+    monkeypatch.setattr(prepared, "Encoder", functools.partial(Encoder, many=many, workers=workers))
 
 
 class Counted(Folder):

@@ -22,7 +22,7 @@ from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
 from xadapt.packing import encode, pack_attention
 from xadapt.randomness import seeded
-from xadapt.train import Settings, train
+from xadapt.train import Prepared, Settings, train
 
 TOKENIZER = letter_tokenizer()
 TRAINED = task("retrieve", name="lareqa", metrics=("map@20",), train="squad_v1")
@@ -205,6 +205,6 @@ def test_a_dual_encoder_learns_to_find_answers():
         head = kind.head(backbone.config)
     before = evaluate(mounted, head, kind, *dev)["map@20"]
     settings = Settings(lr=3e-3, epochs=30, batch_size=8, max_length=64, looks=2)
-    result = train(mounted, head, kind, items, dev, settings, seed=0, metric="map@20")
+    result = train(mounted, [Prepared("lareqa", kind, head, items, dev, "map@20")], settings, seed=0)
     assert result.progress.best > max(before, 60)
     assert result.progress.history[-1]["loss"] < 1

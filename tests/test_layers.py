@@ -12,7 +12,7 @@ import pytest
 from kinds_common import task
 from tiny import TEXT, save_tiny, tiny_backbone
 
-from xadapt import evaluate, plan, stack, study
+from xadapt import evaluate, scoring
 from xadapt.cli import main
 from xadapt.curve import best_layers
 from xadapt.data.examples import Example, Paired, Sought
@@ -59,17 +59,17 @@ def backbone():
     return tiny_backbone()
 
 
-@pytest.fixture(autouse=True)
-def rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {**CATALOGUE, "tatoeba": TATOEBA, "bucc": BUCC}
-    monkeypatch.setattr(plan, "CATALOGUE", known)
-    monkeypatch.setattr(plan, "task_named", known.__getitem__)
-    assert stack.parse("tatoeba", tuple(known))
+ROWS = {**CATALOGUE, "tatoeba": TATOEBA, "bucc": BUCC}
 
 
-def results(backbone, store: Path, name: str, source=None, **options) -> Results:
+def results(backbone, store: Path, name: str, source=None, rows=ROWS, **options) -> Results:
     made = make_plan(
-        [name], backbone=backbone, source=source or Few(), method=parse_method("lora"), **options
+        [name],
+        backbone=backbone,
+        source=source or Few(),
+        method=parse_method("lora"),
+        catalogue=rows,
+        **options,
     )
     return run(made, Store(store), baselines=False)
 
@@ -90,7 +90,7 @@ def test_a_sweep_is_the_plain_runs_in_one_pass(backbone, tmp_path, monkeypatch, 
         plain |= scores(one)
     assert scores(swept) == plain
     # The cells are the same ones: a sweep after the plain runs computes nothing.
-    monkeypatch.setattr(study, "evaluate_layers", None)
+    monkeypatch.setattr(scoring, "evaluate_layers", None)
     assert scores(results(backbone, tmp_path / "plain", name, languages=languages, layers=range(5))) == plain
     (curve,) = best_layers(swept)
     means = {point["layer"]: point["mean"] for point in curve["means"]}
@@ -114,9 +114,8 @@ def test_a_large_sweep_goes_through_a_file(backbone, tmp_path, monkeypatch):
 
 def test_only_what_is_read_at_any_layer_can_be_swept(backbone, tmp_path):
     trained = replace(task("retrieve", name="bucc", metrics=("map@20",), train="bucc"), languages=("de",))
-    plan.CATALOGUE["bucc"] = trained
     with pytest.raises(UserError, match="read at the last layer only"):
-        results(backbone, tmp_path, "bucc", layers=range(5))
+        results(backbone, tmp_path, "bucc", rows=ROWS | {"bucc": trained}, layers=range(5))
 
 
 def test_a_threshold_comes_from_the_dev_set_of_the_same_language(backbone, tmp_path):

@@ -205,7 +205,7 @@ class TestHub:
     def load(self, data: datasets.Dataset, split: str = "dev") -> Sequence[Example]:
         row = task_named("xnli")
         assert row.hub is not None
-        return hub_rows.examples_of(row, row.hub, data, "de", split)
+        return hub_rows.examples_of(row, row.hub, data, "de", split, {})
 
     def test_a_large_table_gives_the_same_examples(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = self.table([i % 3 for i in range(40)])

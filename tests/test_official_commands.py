@@ -127,8 +127,8 @@ def test_a_dry_run_touches_nothing(world: Path, capsys: pytest.CaptureFixture[st
         (["xnli", "--langs", "de"], "no test data"),
         (["xnli", "--split", "dev", "--langs", "sw"], "no data in: sw"),
         (["xnli", "--seed", "-1"], "whole number"),
-        (["xnli", "--out", "backbone/config.json"], "can be written"),
-        (["xnli", "--out", "taken"], "--overwrite"),
+        (["xnli", "--split", "dev", "--out", "backbone/config.json"], "can be written"),
+        (["xnli", "--split", "dev", "--out", "taken"], "--overwrite"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

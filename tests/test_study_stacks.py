@@ -1,0 +1,146 @@
+"""Every form of the grammar, planned, trained, stored, loaded again and evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_study import backbone, plan, scores, world  # noqa: F401  (fixtures)
+
+from xadapt.backbone import Backbone
+from xadapt.data.sources import open_source
+from xadapt.errors import UserError
+from xadapt.methods import parse_method
+from xadapt.plan import Overrides, make_plan
+from xadapt.store import Store
+from xadapt.study import run
+from xadapt.upkeep import stands_on
+
+FEW = Overrides(max_steps=3, batch_size=8)
+
+# Expression, method, and the modules that it trains.
+FORMS = [
+    ("joint(mnli, udpos) > xnli", "lora", ["joint(mnli, udpos)", "joint(mnli, udpos) > xnli"]),
+    ("joint(mnli, squad_v1, cap=4, temperature=2.0) > xquad", "bottleneck", None),
+    ("fuse(mnli, udpos) > xnli", "lora", ["mnli", "udpos", "fuse(mnli, udpos) > xnli"]),
+    ("fuse(mnli, udpos) > xnli", "bottleneck", ["mnli", "udpos", "fuse(mnli, udpos) > xnli"]),
+    ("mean(mnli, 0.5*udpos) > xnli", "lora", ["mnli", "udpos", "mean(mnli, 0.5*udpos) > xnli"]),
+    ("mean(mnli, udpos) > xnli", "bottleneck", None),
+    ("linear(mnli, udpos) > xnli", "lora", None),
+    ("cat(mnli@lora(r=2), -0.5*udpos) > xnli", "lora", None),
+    ("svd(mnli, udpos, rank=2) > xnli", "lora", None),
+    ("ties(mnli, udpos, density=0.5) > xnli", "lora", None),
+    ("dare_ties(mnli, udpos) > xnli", "lora", None),
+    ("dare_linear(mnli, udpos) > xnli", "lora", None),
+    ("drop(mnli, 0-1) > xnli", "lora", ["mnli", "drop(mnli, 0-1) > xnli"]),
+    ("drop(xnli, 0-1)", "bottleneck", ["xnli"]),
+    ("mean(mnli, udpos) > tatoeba", "lora", ["mnli", "udpos"]),
+    ("mnli@lora(r=2) > xnli@bottleneck", "lora", None),
+    ("mnli@bottleneck > xnli@lora", "lora", None),
+    ("mnli@full > xnli", "lora", None),
+    ("mean(joint(mnli, udpos), squad_v1) > xnli", "lora", None),
+    ("mean((mnli > udpos), squad_v1) > xnli", "lora", ["mnli", "mnli > udpos", "squad_v1", None]),
+    ("fuse((mnli > udpos), squad_v1) > udpos > xnli", "lora", None),
+    ("mnli > ties(udpos, squad_v1) > xnli", "lora", None),
+    ("mnli[10] > xnli[9]", "lora", None),
+]
+
+
+@pytest.mark.parametrize(("expression", "method", "trains"), FORMS, ids=lambda v: str(v)[:40])
+def test_a_form_runs_and_runs_again_from_its_store(
+    world: Path,  # noqa: F811
+    backbone: Backbone,  # noqa: F811
+    tmp_path: Path,
+    expression: str,
+    method: str,
+    trains: list[str | None] | None,
+) -> None:
+    made = plan(world, backbone, expression, method=method, overrides=FEW)
+    first = run(made, Store(tmp_path))
+    if trains is not None:
+        expected = [expression if name is None else name for name in trains]
+        assert [m.expr for m in first.modules] == expected
+    assert all(m.trained for m in first.modules)
+    assert first.cells
+    # Everything comes back from disk: no module is trained again, and the scores are made again.
+    for cell in (tmp_path / "cells").rglob("*.json"):
+        cell.unlink()
+    again = run(made, Store(tmp_path))
+    assert not any(m.trained for m in again.modules)
+    assert scores(again) == scores(first)
+    store = Store(tmp_path)
+    assert all(check.problem is None for check in store.verify())
+    for info in store.modules():  # what a module stands on can be found from its own manifest
+        assert all(store.has(address) for address in stands_on(store.load(info.address).manifest))
+    backbone.verify()
+
+
+def test_modules_are_shared_between_forms(world: Path, backbone: Backbone, tmp_path: Path) -> None:  # noqa: F811
+    names = [
+        "mnli > xnli",
+        "mean(mnli, udpos) > xnli",
+        "ties(mnli, udpos) > xnli",
+        "fuse(mnli, udpos) > xnli",
+    ]
+    found = run(plan(world, backbone, *names, overrides=FEW), Store(tmp_path))
+    assert len(found.modules) == 2 + 4
+    addresses = {m.address for m in found.modules}
+    assert len(addresses) == len(found.modules)
+
+
+def test_the_seed_of_a_study_draws_what_dare_drops(
+    world: Path,  # noqa: F811
+    backbone: Backbone,  # noqa: F811
+) -> None:
+    made = plan(world, backbone, "dare_ties(mnli, udpos) > tatoeba", overrides=FEW, seeds=(0, 1))
+    one, two = made.evaluations
+    assert one.mounted["options"]["seed"] == 0
+    assert two.mounted["options"]["seed"] == 1
+
+
+def test_a_joint_records_its_mixture(world: Path, backbone: Backbone, tmp_path: Path) -> None:  # noqa: F811
+    made = plan(world, backbone, "joint(mnli, udpos, cap=8) > xnli", overrides=Overrides(batch_size=4))
+    run(made, Store(tmp_path), baselines=False)
+    joint = Store(tmp_path).load(made.modules[0].address)
+    steps = joint.manifest["training"]["steps_by_task"]
+    assert steps.keys() == {"mnli", "udpos"}
+    assert sum(steps.values()) == made.modules[0].settings.steps(16)
+    assert joint.manifest["determinants"]["mixing"] == {"cap": 8, "temperature": 1.0}
+    assert {name.split("/")[0] for name in joint.head} == {"mnli", "udpos"}
+
+
+def test_translated_training_data_in_the_pocket_world(tmp_path: Path) -> None:
+    made = make_plan(
+        ["mnli[64, de+sw] > tatoeba"],
+        backbone=Backbone.from_pretrained("pocket"),
+        source=open_source("pocket"),
+        method=parse_method("lora"),
+        languages=["de"],
+        overrides=FEW,
+    )
+    found = run(made, Store(tmp_path), baselines=False)
+    assert [m.expr for m in found.modules] == ["mnli[64, de+sw]"]
+    manifest = Store(tmp_path).load(found.modules[0].address).manifest
+    assert manifest["data"]["languages"] == ["de", "sw"]
+    assert manifest["data"]["examples"] == 64
+
+
+@pytest.mark.parametrize(
+    ("expression", "method", "says"),
+    [
+        ("mnli[de] > xnli", "lora", "no training data for mnli in de"),
+        ("drop(fuse(mnli, udpos), 0-1) > xnli", "lora", "would train a fusion without"),
+        ("drop(xnli, 0-9)", "lora", "on a backbone of 4 layers"),
+        ("mean((mnli > udpos), squad_v1) > xnli", "bottleneck", "modules that are not LoRA"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(
+    world: Path,  # noqa: F811
+    backbone: Backbone,  # noqa: F811
+    tmp_path: Path,
+    expression: str,
+    method: str,
+    says: str,
+) -> None:
+    with pytest.raises(UserError, match=says):
+        run(plan(world, backbone, expression, method=method, overrides=FEW), Store(tmp_path))
