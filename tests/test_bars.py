@@ -46,31 +46,14 @@ def mean(results: Results, task: str, metric: str, english: bool) -> float:
     return statistics.mean(c.score for c in rows)
 
 
-# Bars that the shipped checkpoint did not reach with seed 0: what it gave there instead.
-SHORT = {
-    ("xnli", "en"): "73.8 after 500 steps",
-    ("xquad", "en"): "50.6 after 800 steps",
-    ("xquad", "others"): "15.6 after 800 steps",
-}
-
-
-def bars() -> list[object]:
-    return [
-        pytest.param(
-            task,
-            metric,
-            where,
-            bar,
-            marks=[pytest.mark.xfail(reason=f"not reached yet: {SHORT[task, where]}")]
-            if (task, where) in SHORT
-            else [],
-        )
+@pytest.mark.parametrize(
+    ("task", "metric", "where", "bar"),
+    [
+        (task, metric, where, bar)
         for task, metric, english, others in BARS
         for where, bar in (("en", english), ("others", others))
-    ]
-
-
-@pytest.mark.parametrize(("task", "metric", "where", "bar"), bars())
+    ],
+)
 def test_a_task_reaches_its_bar(results: Results, task: str, metric: str, where: str, bar: float) -> None:
     assert mean(results, task, metric, where == "en") >= bar
 
@@ -83,7 +66,6 @@ def test_nli_is_not_word_overlap(results: Results) -> None:
     assert statistics.mean(rows) + 8 <= mean(results, "xnli", "accuracy", False)
 
 
-@pytest.mark.xfail(reason="not reached yet: 97.8, XLCO was too strong to leave room above")
 def test_retrieval_has_room_in_both_directions(results: Results) -> None:
     assert 40 <= mean(results, "tatoeba", "accuracy", False) <= 80
 

@@ -63,6 +63,7 @@ LEVELS = {
     "curve": 16,
     "cli": 17,
     "__main__": 18,
+    "api": 18,
     "": 19,  # xadapt itself: its public names
     "recipes": 20,
     "benchmarks": 20,

@@ -44,6 +44,15 @@ def test_a_table_and_a_last_json_line() -> None:
     assert full["stored_bytes"] > 4 * full["trainable_parameters"] > 10 * lora["stored_bytes"]
 
 
+def test_peak_memory_is_not_inherited_from_the_process_that_asks() -> None:
+    """ru_maxrss would be: every contender once showed the benchmark's own peak."""
+    large = bytearray(700_000_000)
+    large[::4096] = b"x" * len(large[::4096])
+    code = "from xadapt.measure import peak_bytes; print(peak_bytes('cpu'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 600e6 < len(large)
+
+
 def test_peak_memory_is_that_of_a_process_for_one_contender() -> None:
     peak = int(ran("--only", "lora", "--no-memory")[-1])
     assert 50e6 < peak < 8e9

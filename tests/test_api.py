@@ -1,0 +1,82 @@
+"""The names that ``import xadapt`` gives, used as the README uses them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import xadapt
+from xadapt import Backbone, Module, Stack, Store, Study, UserError, api, pack
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return Backbone.from_pretrained("pocket")
+
+
+@pytest.fixture(scope="module")
+def study(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    made = Study(
+        ["xnli", "mnli > xnli"],
+        backbone,
+        languages=["en"],
+        max_steps=2,
+        store=tmp_path_factory.mktemp("store"),
+    )
+    assert len(made.run(baselines=False).cells) == 2
+    return made
+
+
+def test_the_names_are_those_of_the_api() -> None:
+    assert xadapt.__all__ == api.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Stak'"):
+        xadapt.Stak  # noqa: B018
+
+
+def test_import_alone_loads_no_torch() -> None:
+    code = "import sys, xadapt; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_several_stacks_are_held_at_once_and_the_backbone_stays(backbone: Backbone, study: Study) -> None:
+    batch = pack([[0, 17, 33, 2], [0, 5, 2]])
+    before = backbone.fingerprint
+    with (
+        backbone.mount(Stack("xnli"), study) as one,
+        backbone.mount("mnli > xnli", study, fold=True) as other,
+        torch.inference_mode(),
+    ):
+        hidden = one.encode(batch)
+        assert hidden.shape == (7, backbone.config.hidden_size)
+        assert not torch.equal(hidden, other.encode(batch))
+        assert torch.equal(hidden, one.encode(batch))
+    backbone.verify()
+    assert backbone.fingerprint == before
+
+
+def test_a_module_is_mounted_with_all_it_stands_on(backbone: Backbone, study: Study, tmp_path: Path) -> None:
+    assert isinstance(study.store, Path)
+    module = Module.from_store(Store(study.store), study.plan.modules[-1].address)
+    module.save_pretrained(tmp_path / "module")
+    again = Module.from_pretrained(tmp_path / "module")
+    batch = pack([[0, 17, 33, 2]])
+    with (
+        backbone.mount("mnli > xnli", study) as one,
+        backbone.mount(again) as other,
+        torch.inference_mode(),
+    ):
+        assert torch.equal(one.encode(batch), other.encode(batch))
+
+
+def test_what_cannot_be_mounted_is_said(backbone: Backbone, study: Study, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="without a study"), backbone.mount("xnli"):
+        pass
+    with pytest.raises(UserError, match="is not in this study"), backbone.mount("pawsx", study):
+        pass
+    fresh = Study(["xnli"], backbone, store=tmp_path)
+    with pytest.raises(UserError, match="not trained yet: xnli"), backbone.mount("xnli", fresh):
+        pass
