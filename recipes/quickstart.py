@@ -47,7 +47,7 @@ class Options:
     """one run of everything a seed"""
     langs: tuple[str, ...] = ()
     """languages to evaluate in; all by default"""
-    max_steps: int | None = 300
+    max_steps: int | None = 250
     """optimiser steps a module at most: few, so that the recipe takes minutes; None for the tasks' own"""
     store: Path = Path(".xadapt")
     """where modules and scores are kept"""
