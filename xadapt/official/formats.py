@@ -4,7 +4,7 @@
     tag        tsv    a tag a line, an empty line after each sentence
     extract    json   {question id: answer}
     choose     jsonl  {"label": the option's index from 0} a line
-    retrieve   tsv    Tatoeba: a line for each sentence, the index of its translation, from 0
+    retrieve   tsv    Tatoeba: a line for each English sentence, the index of its translation, from 0
                tsv    BUCC: a line for each pair, two ids between a tab
                json   Mewsli-X, LAReQA: {query id: [candidate ids, the best first]}
 
