@@ -1,0 +1,65 @@
+"""Every task whose real files lie in ``../shared`` runs on them, with the small XLM-R of real text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import SHARED
+
+from xadapt.backbone import Backbone
+from xadapt.data.folder import Folder
+from xadapt.errors import UserError
+from xadapt.methods import LoRA
+from xadapt.plan import Overrides, make_plan
+from xadapt.store import Store
+from xadapt.study import run
+from xadapt.tasks import CATALOGUE
+
+HERE = (SHARED / "xtreme").is_dir() and (SHARED / "mini-xlmr").is_dir()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not HERE, reason="no ../shared with xtreme/ and mini-xlmr/"),
+]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return Backbone.from_pretrained(str(SHARED / "mini-xlmr"))
+
+
+@pytest.fixture(scope="module")
+def source() -> Folder:
+    return Folder(SHARED / "xtreme")
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_task_runs_on_its_real_files(backbone: Backbone, source: Folder, tmp_path: Path, name: str) -> None:
+    task = CATALOGUE[name]
+    if task.train is not None and "en" not in source.languages(task.train, "train"):
+        pytest.skip(f"no training files of {task.train} in ../shared")
+    expression = f"{name}[32]" if task.train else name
+    languages = ["sw"]
+    if task.role == "intermediate":
+        expression += " > tatoeba"
+    else:
+        try:
+            split = source.test_split(name)
+        except UserError as error:  # placeholders alone
+            pytest.skip(str(error))
+        others = [lang for lang in source.languages(name, split) if lang != "en"]
+        if not others:
+            pytest.skip(f"no evaluation files of {name} in ../shared")
+        languages = others[:1]
+    plan = make_plan(
+        [expression],
+        backbone=backbone,
+        source=source,
+        method=LoRA(),
+        languages=languages,
+        overrides=Overrides(max_steps=1, batch_size=8),
+    )
+    found = run(plan, Store(tmp_path), baselines=False)
+    assert found.cells
+    assert all(0 <= c.score <= 100 and c.n > 0 for c in found.cells)
+    assert all(m.trained for m in found.modules)
