@@ -1,8 +1,9 @@
 """XTREME and XTREME-R: which tasks in which languages they average, and how.
 
-The lists are evaluate.py's own (XTREME_TASK2LANGS, XTREME_R_TASK2LANGS), which Hu et al. 2020
-(arXiv 2003.11080, table 1) and Ruder et al. 2021 (arXiv 2104.07412, table 2) state. LAReQA is in the
-paper and the leaderboard but has no languages in evaluate.py: here it has XQuAD-R's eleven.
+The lists of languages are the catalogue's. They equal evaluate.py's own (XTREME_TASK2LANGS,
+XTREME_R_TASK2LANGS), which Hu et al. 2020 (arXiv 2003.11080, table 1) and Ruder et al. 2021 (arXiv
+2104.07412, table 2) state. LAReQA is in the paper and the leaderboard but has no languages in
+evaluate.py: here it has XQuAD-R's eleven.
 """
 
 from __future__ import annotations
@@ -11,24 +12,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xadapt.tasks import XTREME as XTREME_LANGUAGES
+from xadapt.tasks import XTREME_R as XTREME_R_LANGUAGES
+
 # task -> language -> metric -> 0..100
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-_XNLI = _words("ar bg de el en es fr hi ru sw th tr ur vi zh")
-_PANX = _words(
-    "af ar bg bn de el en es et eu fa fi fr he hi hu id it ja jv ka kk ko ml mr ms my nl pt ru sw ta te th "
-    "tl tr ur vi yo zh"
-)
-_UDPOS = tuple(code for code in _PANX if code not in {"bn", "jv", "ka", "ml", "ms", "my", "sw"})
-_TATOEBA = tuple(code for code in _PANX if code not in {"en", "ms", "my", "yo"})
-_XQUAD = _words("ar de el en es hi ru th tr vi zh")
-_MLQA = _words("ar de en es hi vi zh")
-_TYDIQA = _words("ar bn en fi id ko ru sw te")
 
 
 @dataclass(frozen=True)
@@ -54,17 +42,7 @@ XTREME = Benchmark(
         "question answering": ("xquad", "mlqa", "tydiqa"),
         "retrieval": ("bucc", "tatoeba"),
     },
-    {
-        "xnli": _XNLI,
-        "pawsx": _words("de en es fr ja ko zh"),
-        "udpos": _UDPOS,
-        "panx": _PANX,
-        "xquad": _XQUAD,
-        "mlqa": _MLQA,
-        "tydiqa": _TYDIQA,
-        "bucc": _words("de fr ru zh"),
-        "tatoeba": _TATOEBA,
-    },
+    XTREME_LANGUAGES,
 )
 
 XTREME_R = Benchmark(
@@ -75,18 +53,7 @@ XTREME_R = Benchmark(
         "question answering": ("xquad", "mlqa", "tydiqa"),
         "retrieval": ("mewslix", "lareqa", "tatoeba"),
     },
-    {
-        "xnli": _XNLI,
-        "xcopa": _words("et ht id it qu sw ta th tr vi zh"),
-        "udpos": (*_UDPOS, *_words("lt pl uk wo ro")),
-        "panx": (*_PANX, *_words("qu pl uk az lt pa gu ro")),
-        "xquad": (*_XQUAD, "ro"),
-        "mlqa": _MLQA,
-        "tydiqa": _TYDIQA,
-        "mewslix": _words("ar de en es fa ja pl ro ta tr uk"),
-        "lareqa": _XQUAD,
-        "tatoeba": (*_TATOEBA, *_words("az lt pl uk ro")),
-    },
+    XTREME_R_LANGUAGES,
 )
 
 
