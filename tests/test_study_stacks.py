@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from test_study import backbone, plan, scores, world  # noqa: F401  (fixtures)
 
+from xadapt import api
 from xadapt.backbone import Backbone
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
 from xadapt.methods import parse_method
+from xadapt.module import Module
+from xadapt.packing import pack
 from xadapt.plan import Overrides, make_plan
+from xadapt.shelf import Shelf
 from xadapt.store import Store
 from xadapt.study import run
 from xadapt.upkeep import stands_on
@@ -72,6 +77,16 @@ def test_a_form_runs_and_runs_again_from_its_store(
     assert all(check.problem is None for check in store.verify())
     for info in store.modules():  # what a module stands on can be found from its own manifest
         assert all(store.has(address) for address in stands_on(store.load(info.address).manifest))
+    # Outside any store, a folder of the target's module says all that there is to mount.
+    (evaluation,) = made.evaluations
+    top = evaluation.module or made.modules[-1].address
+    folder = Module.from_store(store, top).save_pretrained(tmp_path / "alone")
+    whole = made.modules[-1].stack
+    with api.Backbone.mount(backbone, Module.from_pretrained(folder)) as alone:
+        inside = Shelf(made, store).mounted(whole, evaluation.seed)
+        batch = pack([[0, 17, 33, 2]])
+        with torch.no_grad():
+            assert torch.equal(alone.encode(batch), inside.encode(batch))
     backbone.verify()
 
 
@@ -144,3 +159,30 @@ def test_what_cannot_be_trained_is_said(
 ) -> None:
     with pytest.raises(UserError, match=says):
         run(plan(world, backbone, expression, method=method, overrides=FEW), Store(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("mnli > cat(udpos, squad_v1) > xnli", "cat((mnli > udpos), (mnli > squad_v1)) > xnli"),
+        ("mnli > fuse(udpos, squad_v1) > xnli", "fuse((mnli > udpos), (mnli > squad_v1)) > xnli"),
+        ("mnli > cat(udpos, squad_v1) > tatoeba", "cat((mnli > udpos), (mnli > squad_v1)) > tatoeba"),
+    ],
+)
+def test_what_stands_below_a_combination_is_told_from_what_stands_within(
+    world: Path,  # noqa: F811
+    backbone: Backbone,  # noqa: F811
+    tmp_path: Path,
+    one: str,
+    other: str,
+) -> None:
+    """The operands are the same modules; what is mounted is not: within, mnli is added twice."""
+    made = plan(world, backbone, one, other, overrides=FEW)
+    first, second = made.evaluations
+    assert first.mounted != second.mounted
+    run(made, Store(tmp_path))
+    shelf = Shelf(made, Store(tmp_path))
+    batch = pack([[0, 17, 33, 2]])
+    with torch.no_grad():
+        a, b = (shelf.mounted(e.stack, e.seed).encode(batch) for e in (first, second))
+    assert not torch.equal(a, b)

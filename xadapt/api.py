@@ -19,13 +19,14 @@ from pathlib import Path
 
 from xadapt import backbone as _backbone
 from xadapt import study as _study
+from xadapt.assembly import elements
 from xadapt.data.examples import Source
 from xadapt.data.own_tasks import read_tasks
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
 from xadapt.methods import Bottleneck, Full, LoRA, Method, parse_method
 from xadapt.module import Module
-from xadapt.mount import Element, Fold, Mounted, Part, mount
+from xadapt.mount import Element, Fold, Mounted, mount
 from xadapt.packing import Packed, pack
 from xadapt.parts import Stack
 from xadapt.plan import Plan, make_plan
@@ -76,7 +77,7 @@ class Backbone(_backbone.Backbone):
             UserError: not trained yet, another backbone, weights that do not fit or change nothing.
         """
         if isinstance(stack, Module):
-            elements = _elements(stack, self)
+            parts = _elements(stack, self)
         elif study is None:
             raise UserError(
                 f"'{stack}' without a study",
@@ -84,8 +85,8 @@ class Backbone(_backbone.Backbone):
                 do="give study=Study([...], backbone), or a Module",
             )
         else:
-            elements = study.elements(stack, seed, self)
-        yield mount(self, elements, fold=fold)
+            parts = study.elements(stack, seed, self)
+        yield mount(self, parts, fold=fold)
 
 
 def _elements(module: Module, backbone: _backbone.Backbone) -> list[Element]:
@@ -97,18 +98,8 @@ def _elements(module: Module, backbone: _backbone.Backbone) -> list[Element]:
             expected=f"{backbone.name} (fingerprint {backbone.fingerprint[:12]})",
             do="open the backbone that it was trained on",
         )
-    below = module.manifest["determinants"].get("below")
-    if not isinstance(below, str | None):
-        raise UserError(
-            f"module {module.address} stands on a combination ({module.expression})",
-            expected="modules one on the other",
-            do="mount its expression through a Study",
-        )
-    chain = [*module.below, module.saved]
-    return [
-        Part(saved.manifest["expression"], parse_method(saved.manifest["method"]), saved.weights)
-        for saved in chain
-    ]
+    found = {saved.address: saved for saved in (*module.below, module.saved)}
+    return elements(module.address, found.__getitem__)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,16 @@
-"""What a stack mounts, once the modules of its places are known.
+"""What a stack mounts: in plain values, for addresses and records; and built again from these values.
 
-``description`` says it in plain values, for addresses and records; ``elements`` with weights, for ``mount``.
+A *description* is what a module's manifest keeps of what it stands on (``below``):
+
+    None                                               the bare backbone
+    "3fa9c1..."                                        a module, on all that it stands on
+    {"drop": [0, 5], "part": D}                        D without its top's layers 0 to 5
+    {"merge": how, "operands": [[weight, D], ...], "options": {...}, "on": D}
+    {"fuse": [D, ...], "on": D}                        its weights are in the module above it
+
+Operands are described whole, from the backbone up; ``on`` is what they have in common below their
+combination. So ``mnli > cat(qqp, anli)``, which adds mnli once, is told from
+``cat((mnli > qqp), (mnli > anli))``, which adds it twice.
 """
 
 from __future__ import annotations
@@ -11,25 +21,20 @@ from typing import Any
 from torch import Tensor
 
 from xadapt.errors import UserError
-from xadapt.methods import LoRA
+from xadapt.methods import LoRA, parse_method
 from xadapt.mount import Dropped as MountedDrop
 from xadapt.mount import Element, Fused, Merged, Part, split_fusion
 from xadapt.mount.parts import method_of
-from xadapt.needs import Branch, Node, nodes
+from xadapt.needs import Node, nodes
 from xadapt.parts import Combined, Dropped, Stack, is_fuse, trains
-
-Addresses = Mapping[Stack, str]
-Weights = Callable[[Stack], Mapping[str, Tensor]]
+from xadapt.store import Saved
 
 # Where the grammar's word for an option is not mount's.
 _OPTIONS = {"majority_sign_method": "majority"}
 
 
-def description(stack: Stack | None, addresses: Addresses, seed: int) -> Any:
-    """What identifies the mounted stack: None for the bare backbone, else an address, or JSON values
-    around addresses.
-
-    A module's address holds all that it stands on, so the top of a stack is enough.
+def description(stack: Stack | None, addresses: Mapping[Stack, str], seed: int) -> Any:
+    """What identifies a mounted stack.
 
     Args:
         addresses: of every module in the stack, by its place.
@@ -38,25 +43,7 @@ def description(stack: Stack | None, addresses: Addresses, seed: int) -> Any:
     return None if stack is None else _described(nodes(stack)[-1], addresses, seed)
 
 
-def elements(
-    stack: Stack | None, weights: Weights, seed: int, scalings: Mapping[Stack, float] | None = None
-) -> list[Element]:
-    """The stack as ``mount`` takes it, lowest element first.
-
-    Args:
-        weights: those of a module, by its place; a fusion's are among those of the module above it.
-        seed: as in ``description``.
-        scalings: of imported LoRA modules whose scaling their method does not say.
-
-    Raises:
-        UserError: operands that are stacks of bottlenecks, which have no form to be combined in.
-    """
-    if stack is None:
-        return []
-    return [_element(node, weights, seed, scalings or {}) for node in nodes(stack)]
-
-
-def _described(node: Node, addresses: Addresses, seed: int) -> Any:
+def _described(node: Node, addresses: Mapping[Stack, str], seed: int) -> Any:
     part = node.part
     if isinstance(part, Dropped):
         (within,) = node.branches[0].nodes
@@ -64,45 +51,68 @@ def _described(node: Node, addresses: Addresses, seed: int) -> Any:
     if trains(part):
         return addresses[node.place]
     assert isinstance(part, Combined)
-    tops = [(b.weight, _described(b.nodes[-1], addresses, seed)) for b in node.branches]
+    tops = [[b.weight, _described(b.nodes[-1], addresses, seed)] for b in node.branches]
+    on = description(node.place.below, addresses, seed)
     if is_fuse(part):
-        keeper = None if node.module is None else addresses.get(node.module)
-        return {"fuse": [top for _, top in tops], "weights": keeper}
-    return {"merge": part.how, "operands": [list(top) for top in tops], "options": _options(part, seed)}
+        return {"fuse": [top for _, top in tops], "on": on}
+    return {"merge": part.how, "operands": tops, "options": _options(part, seed), "on": on}
 
 
-def _element(node: Node, weights: Weights, seed: int, scalings: Mapping[Stack, float]) -> Element:
-    part = node.part
-    if isinstance(part, Dropped):
-        (within,) = node.branches[0].nodes
-        return MountedDrop(_element(within, weights, seed, scalings), part.first, part.last)
-    if trains(part):
-        assert part.method is not None, "methods are filled in before a stack is mounted"
-        own = split_fusion(weights(node.place))[1]
-        return Part(str(part), part.method, own, scalings.get(node.place))
-    assert isinstance(part, Combined)
-    operands = [(b.weight, _operand(b, str(part), weights, seed, scalings)) for b in node.branches]
-    if is_fuse(part):
-        stored = None if node.module is None else split_fusion(weights(node.module))[0]
-        return Fused(str(part), tuple(element for _, element in operands), stored)
-    return Merged(str(part), part.how, tuple(operands), _options(part, seed))
+def elements(described: Any, load: Callable[[str], Saved]) -> list[Element]:
+    """A description as ``mount`` takes it, lowest element first.
+
+    Labels are the modules' expressions. A fuse on top, that nothing stands on yet, is still to be trained.
+
+    Args:
+        load: a module by its address.
+
+    Raises:
+        UserError: operands that are stacks of bottlenecks, which have no form to be combined in;
+            whatever ``load`` raises.
+    """
+    return _elements(described, load, None)
 
 
-def _operand(
-    branch: Branch, combination: str, weights: Weights, seed: int, scalings: Mapping[Stack, float]
-) -> Element:
+def _elements(
+    described: Any, load: Callable[[str], Saved], fusion: Mapping[str, Tensor] | None
+) -> list[Element]:
+    """``fusion``: weights of a fuse on top, which the module above it has kept."""
+    if described is None:
+        return []
+    if isinstance(described, str):
+        saved = load(described)
+        kept, own = split_fusion(saved.weights)
+        under = _elements(saved.manifest["determinants"].get("below"), load, kept)
+        made = Part(str(saved.manifest["expression"]), parse_method(str(saved.manifest["method"])), own)
+        return [*under, made]
+    if "drop" in described:
+        *under, top = _elements(described["part"], load, fusion)
+        return [*under, MountedDrop(top, *described["drop"])]
+    under = _elements(described["on"], load, None)
+    if "fuse" in described:
+        parts = [_operand("fuse", _elements(d, load, None)[len(under) :]) for d in described["fuse"]]
+        return [*under, Fused(f"fuse({_listed(parts)})", tuple(parts), fusion)]
+    how = described["merge"]
+    operands = [(w, _operand(how, _elements(d, load, None)[len(under) :])) for w, d in described["operands"]]
+    label = f"{how}({_listed([e for _, e in operands])})"
+    return [*under, Merged(label, how, tuple(operands), described["options"])]
+
+
+def _operand(combination: str, found: list[Element]) -> Element:
     """One operand as one element: what stands on one another adds up, where it is LoRA."""
-    found = [_element(node, weights, seed, scalings) for node in branch.nodes]
     if len(found) == 1:
         return found[0]
     if any(method_of(element) is not LoRA for element in found):
         raise UserError(
-            f"{combination} combines a stack of modules that are not LoRA",
+            f"{combination} combines {_listed(found)}, a stack of modules that are not LoRA",
             expected="single modules: what a bottleneck does depends on those below it",
             do="train these modules as @lora, or combine single ones",
         )
-    label = " > ".join(element.label for element in found)
-    return Merged(label, "cat", tuple((1.0, element) for element in found))
+    return Merged(found[-1].label, "cat", tuple((1.0, element) for element in found))
+
+
+def _listed(found: list[Element]) -> str:
+    return ", ".join(element.label for element in found)
 
 
 def _options(part: Combined, seed: int) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from torch import nn
 
-from torch import Tensor, nn
-
-from xadapt.assembly import elements
+from xadapt.assembly import description, elements
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.kinds.kind import Kind
@@ -42,11 +40,7 @@ class Shelf:
 
     def elements(self, stack: Stack | None, seed: int) -> list[Element]:
         """A stack as ``mount`` takes it; a fuse that nothing stands on yet is still to be trained."""
-
-        def weights(place: Stack) -> Mapping[str, Tensor]:
-            return self.load(self.plan.addresses[seed][place]).weights
-
-        return elements(stack, weights, seed)
+        return elements(description(stack, self.plan.addresses[seed], seed), self.load)
 
     def mounted(self, stack: Stack | None, seed: int) -> Mounted:
         """A trained stack; None for the bare backbone."""
