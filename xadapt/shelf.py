@@ -9,7 +9,7 @@ from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.mlm import WordHead
-from xadapt.mount import Element, Mounted, Part, mount
+from xadapt.mount import Element, Fold, Mounted, Part, mount
 from xadapt.parts import Stack
 from xadapt.plan import Plan
 from xadapt.steps import ModuleStep
@@ -42,9 +42,9 @@ class Shelf:
         """A stack as ``mount`` takes it; a fuse that nothing stands on yet is still to be trained."""
         return elements(description(stack, self.plan.addresses[seed], seed), self.load)
 
-    def mounted(self, stack: Stack | None, seed: int) -> Mounted:
-        """A trained stack; None for the bare backbone."""
-        return mount(self.backbone, self.elements(stack, seed))
+    def mounted(self, stack: Stack | None, seed: int, *, fold: Fold = False) -> Mounted:
+        """A trained stack; None for the bare backbone. ``fold`` as in ``mount``."""
+        return mount(self.backbone, self.elements(stack, seed), fold=fold)
 
     def started(self, step: ModuleStep) -> Mounted:
         """A fresh module on top of what it stands on; with it the fusion directly below, if there is one."""
