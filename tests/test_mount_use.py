@@ -48,6 +48,33 @@ def fused(backbone: Backbone, method: Method, label: str = "fuse", n: int = 3) -
     return Fused(label, parts, weights)
 
 
+@pytest.mark.parametrize("fold", ["cat", True])
+@pytest.mark.parametrize("fresh", [LoRA(r=4), Bottleneck(reduction=4), "fuse"], ids=str)
+def test_what_is_trained_on_a_folded_stack_has_the_gradients_of_the_unfolded_one(
+    backbone: Backbone, fresh: Method | str, fold: bool | str
+) -> None:
+    below: list[Element] = [module(backbone, LoRA(r=2), 1), module(backbone, LoRA(r=4), 2)]
+    below.append(Merged("mean", "mean", ((1.0, below[0]), (0.5, module(backbone, LoRA(r=3), 3)))))
+    if isinstance(fresh, str):
+        operands = tuple(module(backbone, LoRA(r=2), n) for n in (4, 5))
+        top: list[Element] = [Fused("fuse", operands, None), Part("new", LoRA(r=4), None)]
+    else:
+        top = [Part("new", fresh, None)]
+    mounts = [mount(backbone, [*below, *top], fold=how) for how in (False, fold)]  # type: ignore[arg-type]
+    plain, folded = mounts
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in plain.trainable.items():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+            folded.trainable[name].copy_(parameter)
+    assert plain.trainable.keys() == folded.trainable.keys()
+    for mounted in mounts:
+        mounted.encode(BATCH).square().mean().backward()
+    for name, parameter in plain.trainable.items():
+        torch.testing.assert_close(folded.trainable[name].grad, parameter.grad, atol=1e-5, rtol=1e-4)
+    backbone.verify()
+
+
 # -- several stacks -----------------------------------------------------------------------------
 
 

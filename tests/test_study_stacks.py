@@ -82,7 +82,7 @@ def test_a_form_runs_and_runs_again_from_its_store(
     top = evaluation.module or made.modules[-1].address
     folder = Module.from_store(store, top).save_pretrained(tmp_path / "alone")
     whole = made.modules[-1].stack
-    with api.Backbone.mount(backbone, Module.from_pretrained(folder)) as alone:
+    with api.Backbone.mount(backbone, Module.from_pretrained(folder), fold=True) as alone:
         inside = Shelf(made, store).mounted(whole, evaluation.seed)
         batch = pack([[0, 17, 33, 2]])
         with torch.no_grad():

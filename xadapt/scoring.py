@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from xadapt.evaluate import evaluate_layers, predictions
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.pools import counted
-from xadapt.mount import Fold, Mounted
+from xadapt.mount import Mounted
 from xadapt.mount.weights import fill
 from xadapt.plan import Evaluation, Plan
 from xadapt.prepared import Both, Data
@@ -103,9 +102,7 @@ class Scoring:
 
     def _ready(self, evaluation: Evaluation, kind: Kind) -> tuple[Mounted, nn.Module]:
         """The mounted stack and the head that an expression is evaluated with."""
-        # Folded for speed. In weights of bf16 a small update would be rounded away: there it stays beside.
-        fold: Fold = True if self.backbone.dtype == torch.float32 else "cat"
-        mounted = self.shelf.mounted(evaluation.stack, evaluation.seed, fold=fold)
+        mounted = self.shelf.mounted(evaluation.stack, evaluation.seed)
         head = self.shelf.head(kind, mounted)
         if evaluation.module is not None:
             saved = self.shelf.load(evaluation.module)

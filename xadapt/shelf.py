@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from xadapt.assembly import description, elements
@@ -42,15 +43,21 @@ class Shelf:
         """A stack as ``mount`` takes it; a fuse that nothing stands on yet is still to be trained."""
         return elements(description(stack, self.plan.addresses[seed], seed), self.load)
 
-    def mounted(self, stack: Stack | None, seed: int, *, fold: Fold = False) -> Mounted:
-        """A trained stack; None for the bare backbone. ``fold`` as in ``mount``."""
-        return mount(self.backbone, self.elements(stack, seed), fold=fold)
+    @property
+    def fold(self) -> Fold:
+        """How what is trained runs: the cheapest way with the same outputs. In weights of bf16 a small
+        update would be rounded away; there it stays beside the weight."""
+        return True if self.backbone.dtype == torch.float32 else "cat"
+
+    def mounted(self, stack: Stack | None, seed: int) -> Mounted:
+        """A trained stack, folded; None for the bare backbone."""
+        return mount(self.backbone, self.elements(stack, seed), fold=self.fold)
 
     def started(self, step: ModuleStep) -> Mounted:
         """A fresh module on top of what it stands on; with it the fusion directly below, if there is one."""
         below = self.elements(step.need.below, step.seed)
         fresh = Part(step.shown, step.method, None)
-        return mount(self.backbone, [*below, fresh], seed=(step.address,))
+        return mount(self.backbone, [*below, fresh], seed=(step.address,), fold=self.fold)
 
     def head(self, kind: Kind, mounted: Mounted) -> nn.Module:
         """A fresh head; one that names words has the encoder's own, and starts as the checkpoint's."""
