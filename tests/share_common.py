@@ -10,6 +10,7 @@ import torch
 from tiny import save_tiny
 from torch import Tensor, nn
 
+from xadapt.assembly import elements
 from xadapt.backbone import Backbone
 from xadapt.kinds import kind_of
 from xadapt.kinds.heads import first_token_logits, in_float32
@@ -17,7 +18,6 @@ from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
 from xadapt.packing import pack
 from xadapt.proof import weights_file_of
-from xadapt.share.chain import chain
 from xadapt.store import Saved, Store, address_of
 from xadapt.tasks import task_named
 
@@ -46,13 +46,15 @@ def trained(
     method: str = "lora(r=4)",
     *,
     below: Saved | None = None,
+    described: Any = None,
     seed: int = 0,
 ) -> Saved:
-    """A module as a run would write it."""
+    """A module as a run would write it; ``described`` is what it stands on where that is a combination."""
     row, how = task_named(task), parse_method(method)
-    mounted = mount(backbone, [Part("new", how, None)], seed=(seed,))
+    under: Any = below.address if below else described
+    mounted = mount(backbone, [*elements(under, store.load), Part("new", how, None)], seed=(seed,))
     head = kind_of(row).head(backbone.config)
-    determinants = {"below": below.address if below else None, "task": task, "method": method, "seed": seed}
+    determinants = {"below": under, "task": task, "method": method, "seed": seed}
     return store.write(
         address_of(determinants),
         weights=noise(mounted.weights(), seed),
@@ -76,9 +78,8 @@ def trained(
 @torch.no_grad()
 def logits(store: Store, backbone: Backbone, address: str) -> list[Tensor]:
     """xadapt's own, a sequence each: (outputs,), or (tokens, outputs) of kinds that read every token."""
-    links = chain(store, address)
-    mounted = mount(backbone, [Part("m", link.method, link.saved.weights) for link in links])
-    saved = links[-1].saved
+    mounted = mount(backbone, elements(address, store.load))
+    saved = store.load(address)
     row = task_named(saved.manifest["task"])
     head: nn.Module = kind_of(row).head(backbone.config)
     head.load_state_dict(saved.head)

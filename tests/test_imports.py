@@ -38,7 +38,7 @@ LEVELS = {
     "studies": 10,
     "store": 11,
     "upkeep": 12,
-    "share": 13,
+    "share": 14,
     "module": 13,
     "evaluate": 12,
     "train": 13,

@@ -20,10 +20,10 @@ from transformers import XLMRobertaForSequenceClassification
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.share.adapters_out import export_adapters
-from xadapt.share.chain import chain
 from xadapt.share.heads import FORMS
 from xadapt.share.peft_out import export_peft
 from xadapt.share.taking import take
+from xadapt.share.whole import whole
 from xadapt.store import Saved, Store
 from xadapt.tasks import task_named
 
@@ -121,7 +121,7 @@ def test_out_and_in_again_is_the_same_module(store: Store, backbone: Backbone, t
     model = peft_model(backbone, lora_alpha=6)
     model.save_pretrained(tmp_path / "peft")
     first = taken(store, backbone, tmp_path / "peft")
-    export_peft(chain(store, first.address), backbone, tmp_path / "out")
+    export_peft(whole(store, first.address), backbone, tmp_path / "out")
     second = taken(store, backbone, tmp_path / "out", name="again")
     assert all(torch.equal(t, second.weights[k]) for k, t in first.weights.items())
     assert all(torch.equal(t, second.head[k]) for k, t in first.head.items())
@@ -297,7 +297,7 @@ def test_an_adapter_out_and_in_again_is_the_same_module(
     model = flex_model(backbone, SeqBnConfig(reduction_factor=8))
     model.save_adapter(str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True)
     first = taken(store, backbone, tmp_path / "a")
-    export_adapters(chain(store, first.address), backbone, tmp_path / "out")
+    export_adapters(whole(store, first.address), backbone, tmp_path / "out")
     second = taken(store, backbone, tmp_path / "out", name="again", labels=None)  # named on the way out
     assert all(torch.equal(t, second.weights[k]) for k, t in first.weights.items())
     assert all(torch.equal(t, second.head[k]) for k, t in first.head.items())

@@ -19,11 +19,11 @@ from xadapt.methods import LoRA
 from xadapt.mount import Part, mount
 from xadapt.packing import pack
 from xadapt.share.adapters_out import export_adapters
-from xadapt.share.chain import chain
 from xadapt.share.heads import FORMS
 from xadapt.share.merged import export_merged
 from xadapt.share.peft_out import export_peft
-from xadapt.store import Saved, Store, address_of
+from xadapt.share.whole import whole
+from xadapt.store import Saved, Store
 from xadapt.tasks import task_named
 
 LORAS = ["lora(r=4)", "lora(r=3, alpha=5, targets=qv, layers=top2)"]
@@ -56,7 +56,7 @@ def test_peft_gives_the_same_logits(
     store: Store, backbone: Backbone, tmp_path: Path, kind: str, method: str
 ) -> None:
     saved = trained(store, backbone, KINDS[kind], method)
-    export_peft(chain(store, saved.address), backbone, tmp_path / "out")
+    export_peft(whole(store, saved.address), backbone, tmp_path / "out")
     assert_equal(
         logits(store, backbone, saved.address), theirs(in_peft(tmp_path / "out", backbone, kind), kind)
     )
@@ -66,7 +66,7 @@ def test_a_single_module_keeps_its_bits(store: Store, backbone: Backbone, tmp_pa
     from safetensors.torch import load_file
 
     saved = trained(store, backbone, "mnli", LORAS[1])
-    export_peft(chain(store, saved.address), backbone, tmp_path / "out")
+    export_peft(whole(store, saved.address), backbone, tmp_path / "out")
     found = load_file(tmp_path / "out" / "adapter_model.safetensors")
     for key, tensor in saved.weights.items():
         assert torch.equal(found[key.replace(".encoder.", ".roberta.encoder.", 1)], tensor)
@@ -78,7 +78,7 @@ def test_a_stack_of_loras_is_one_peft_module(store: Store, backbone: Backbone, t
     low = trained(store, backbone, "squad_v1", LORAS[1], seed=1)
     middle = trained(store, backbone, "mnli", "lora(r=2, alpha=9)", below=low, seed=2)
     top = trained(store, backbone, "panx", LORAS[0], below=middle, seed=3)
-    export_peft(chain(store, top.address), backbone, tmp_path / "out")
+    export_peft(whole(store, top.address), backbone, tmp_path / "out")
     assert_equal(
         logits(store, backbone, top.address), theirs(in_peft(tmp_path / "out", backbone, "tag"), "tag")
     )
@@ -109,7 +109,7 @@ def test_merged_weights_give_the_same_logits_with_no_trace(
     low = trained(store, backbone, "qqp", "full" if method == "full" else "lora(r=2)", seed=1)
     saved = trained(store, backbone, KINDS[kind], method, below=low, seed=2)
     out = tmp_path / "out"
-    export_merged(chain(store, saved.address), backbone, out)
+    export_merged(whole(store, saved.address), backbone, out)
     model, report = FORMS[kind].auto.from_pretrained(out, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
@@ -143,7 +143,7 @@ def test_adapters_gives_the_same_logits(
     store: Store, backbone: Backbone, tmp_path: Path, kind: str, method: str
 ) -> None:
     saved = trained(store, backbone, KINDS[kind], method)
-    export_adapters(chain(store, saved.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
+    export_adapters(whole(store, saved.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
     assert not list((tmp_path / "out").rglob("*.bin"))
     assert_equal(
         logits(store, backbone, saved.address), theirs(in_adapters(tmp_path / "out", backbone), kind)
@@ -157,10 +157,71 @@ def test_a_stack_of_bottlenecks_keeps_its_composition(
     low = trained(store, backbone, "qqp", BOTTLENECKS[1], seed=1)
     same = trained(store, backbone, "qqp", BOTTLENECKS[0], below=low, seed=4)
     top = trained(store, backbone, KINDS[kind], BOTTLENECKS[0], below=same, seed=2)
-    export_adapters(chain(store, top.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
+    export_adapters(whole(store, top.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
     model = in_adapters(tmp_path / "out", backbone, setup=True)
     assert str(model.active_adapters) == f"Stack[qqp, qqp_2, {KINDS[kind]}]"
     assert_equal(logits(store, backbone, top.address), theirs(model, kind))
+
+
+# -- combinations -------------------------------------------------------------------------------
+
+
+COMBINATIONS = ["mean", "ties", "cat", "fuse", "drop", "on another"]
+
+
+def combined(store: Store, backbone: Backbone, how: str, *methods: str) -> Saved:
+    """A module on a combination of others, as a run would write it."""
+    low = trained(store, backbone, "mnli", methods[0]) if how == "on another" else None
+    found = [trained(store, backbone, "qqp", m, below=low, seed=n).address for n, m in enumerate(methods, 5)]
+    described: dict[str, Any] = {"on": low.address if low else None}
+    if how == "fuse":
+        described |= {"fuse": found}
+    else:
+        described |= {
+            "merge": how if how in ("ties", "cat") else "mean",
+            "operands": [[1.0 + n, address] for n, address in enumerate(found)],
+            "options": {"density": 0.5} if how == "ties" else {},
+        }
+    if how == "drop":
+        described = {"drop": [0, 1], "part": described}
+    return trained(store, backbone, "panx", methods[0], described=described, seed=20)
+
+
+@pytest.mark.parametrize("how", COMBINATIONS)
+@pytest.mark.parametrize("to", ["peft", "merged"])
+def test_a_module_on_a_combination_of_loras_goes_out_whole(
+    store: Store, backbone: Backbone, tmp_path: Path, how: str, to: str
+) -> None:
+    saved = combined(store, backbone, how, "lora(r=4)", "lora(r=2, targets=qv)", "lora(r=3, layers=top2)")
+    export = {"peft": export_peft, "merged": export_merged}[to]
+    export(whole(store, saved.address), backbone, tmp_path / "out")
+    if to == "peft":
+        model = in_peft(tmp_path / "out", backbone, "tag")
+    else:
+        model = FORMS["tag"].auto.from_pretrained(tmp_path / "out")
+    assert_equal(logits(store, backbone, saved.address), theirs(model, "tag"))
+
+
+@pytest.mark.parametrize("how", ["mean", "fuse", "drop", "on another"])
+def test_a_module_on_a_combination_of_bottlenecks_goes_out_whole(
+    store: Store, backbone: Backbone, tmp_path: Path, how: str
+) -> None:
+    widths = ["bottleneck(reduction=3)", "bottleneck", "bottleneck(reduction=7)"]
+    if how == "mean":
+        widths[1] = "bottleneck(layers=top2)"
+    saved = combined(store, backbone, how, *widths)
+    export_adapters(whole(store, saved.address), backbone, tmp_path / "out")
+    model = in_adapters(tmp_path / "out", backbone, setup=True)
+    assert str(model.active_adapters).startswith("Stack[Fuse[qqp, " if how == "fuse" else "Stack[")
+    assert_equal(logits(store, backbone, saved.address), theirs(model, "tag"))
+
+
+def test_a_fusion_of_modules_in_different_layers_is_refused_for_adapters(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    saved = combined(store, backbone, "fuse", "bottleneck", "bottleneck(layers=top2)", "bottleneck")
+    with pytest.raises(UserError, match="different layers"):
+        export_adapters(whole(store, saved.address), backbone, tmp_path / "out")
 
 
 # -- refused ------------------------------------------------------------------------------------
@@ -178,25 +239,14 @@ def test_what_a_format_cannot_say_is_refused_by_name(
         (export_adapters, full, "full module.*\n.*\n.*--to merged"),
     ):
         with pytest.raises(UserError, match=says):
-            export(chain(store, saved.address), backbone, tmp_path / "out")
+            export(whole(store, saved.address), backbone, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     choose = trained(store, backbone, "hellaswag", "bottleneck")
     with pytest.raises(UserError, match="--choices"):
-        export_adapters(chain(store, choose.address), backbone, tmp_path / "out")
+        export_adapters(whole(store, choose.address), backbone, tmp_path / "out")
 
 
-def combined(store: Store, saved: Saved, **changes: Any) -> Saved:
-    keep = {
-        k: v
-        for k, v in saved.manifest.items()
-        if k not in ("schema", "address", "files", "created", "versions", "sha256")
-    }
-    determinants = keep["determinants"] | {"operands": [saved.address]}
-    manifest = keep | changes | {"determinants": determinants}
-    return store.write(address_of(determinants), weights=saved.weights, head=saved.head, manifest=manifest)
-
-
-def test_other_backbones_combinations_heads_and_taken_folders_are_refused(
+def test_other_backbones_heads_and_taken_folders_are_refused(
     store: Store, backbone: Backbone, tmp_path: Path
 ) -> None:
     saved = trained(store, backbone, "mnli")
@@ -204,15 +254,13 @@ def test_other_backbones_combinations_heads_and_taken_folders_are_refused(
     odd = Backbone("odd", other.model, other.tokenizer)
     odd.fingerprint = "0" * 64
     with pytest.raises(UserError, match="belongs to"):
-        export_peft(chain(store, saved.address), odd, tmp_path / "out")
-    with pytest.raises(UserError, match="combined of several"):
-        chain(store, combined(store, saved).address)
-    links = chain(store, saved.address)
-    saved.manifest["kind"] = links[0].saved.manifest["kind"] = "mlm"
+        export_peft(whole(store, saved.address), odd, tmp_path / "out")
+    exported = whole(store, saved.address)
+    exported.top.manifest["kind"] = "mlm"
     with pytest.raises(UserError, match="no class for the head"):
-        export_merged(links, backbone, tmp_path / "out")
+        export_merged(exported, backbone, tmp_path / "out")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(UserError, match="something already"):
-        export_peft(chain(store, saved.address), backbone, tmp_path / "taken")
+        export_peft(whole(store, saved.address), backbone, tmp_path / "taken")
     assert [p.name for p in (tmp_path / "taken").iterdir()] == ["file"]

@@ -303,23 +303,22 @@ def _import(store: Store, wanted: Import, console: Console) -> None:
 def _export(store: Store, wanted: Export, console: Console) -> None:
     from xadapt.backbone import Backbone
     from xadapt.share.adapters_out import export_adapters
-    from xadapt.share.chain import chain
     from xadapt.share.merged import export_merged
     from xadapt.share.peft_out import export_peft
+    from xadapt.share.whole import whole
     from xadapt.upkeep import resolve
 
-    links = chain(store, resolve(store, wanted.module))
-    name = wanted.backbone or links[-1].saved.manifest["backbone"]["name"]
+    exported = whole(store, resolve(store, wanted.module))
+    name = wanted.backbone or exported.top.manifest["backbone"]["name"]
     backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
     match wanted.to:
         case "peft":
-            export_peft(links, backbone, wanted.out)
+            export_peft(exported, backbone, wanted.out)
         case "adapters":
-            export_adapters(links, backbone, wanted.out, choices=wanted.choices)
+            export_adapters(exported, backbone, wanted.out, choices=wanted.choices)
         case "merged":
-            export_merged(links, backbone, wanted.out)
-    shown = " > ".join(str(link.saved.manifest.get("task")) for link in links)
-    console.print(f"{shown} on {backbone.name} is in {wanted.out}", markup=False)
+            export_merged(exported, backbone, wanted.out)
+    console.print(f"{exported.shown} on {backbone.name} is in {wanted.out}", markup=False)
 
 
 def _studies(store: Store, console: Console) -> None:

@@ -2,45 +2,51 @@
 
 One module is a folder for ``AutoAdapterModel.load_adapter(folder, use_safetensors=True)``; a stack one for
 ``load_adapter_setup``, with its composition in ``adapter_setup.json``. The library writes its own format.
+A fusion is the library's own; a mean of bottlenecks is one bottleneck of their summed width, since the
+library's Average divides by their number a second time.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from adapters import AutoAdapterModel, SeqBnConfig
-from adapters.composition import Stack
+from adapters.composition import Fuse, Stack
+from torch import Tensor
 
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, layer_range
-from xadapt.mount.bottleneck import STORED
+from xadapt.methods import Bottleneck
+from xadapt.mount import Dropped, Element, Fused, Merged, Part
+from xadapt.mount.bottleneck import STORED, STORED_FUSION
+from xadapt.mount.parts import layers_of, method_of
 from xadapt.mount.weights import fill
 from xadapt.randomness import seeded
-from xadapt.share.chain import Link, check_backbone, name_of
 from xadapt.share.folder import new_folder
 from xadapt.share.heads import form_of, label_config, to_flex
+from xadapt.share.whole import Whole, check_backbone
+
+_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 
 
-def export_adapters(
-    links: Sequence[Link], backbone: Backbone, out: Path, *, choices: int | None = None
-) -> None:
+def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: int | None = None) -> None:
     """Write the adapters, the uppermost one's head, and the composition of a stack.
 
     Args:
-        links: lowest first.
+        exported: a module with all it stands on.
         out: a new or an empty folder.
         choices: options an item of multiple choice, which ``adapters`` fixes in the head.
 
     Raises:
         UserError: a module that is no bottleneck, a head that ``adapters`` has no type for, another
-            backbone.
+            backbone, a fusion of modules that stand in different layers.
     """
-    check_backbone(links, backbone)
-    top = links[-1].saved
+    check_backbone(exported, backbone)
+    top = exported.top
     form = form_of(top.manifest, top.head)
     options: dict[str, Any] = {}
     if form is not None:
@@ -50,7 +56,7 @@ def export_adapters(
         elif form.flex == "multiple_choice":
             if choices is None:
                 raise UserError(
-                    f"adapters fixes the number of options in a head, and {name_of(links)} has none",
+                    f"adapters fixes the number of options in a head, and {exported.shown} has none",
                     do="give it, such as --choices 4",
                 )
             options = {"num_choices": choices}
@@ -58,43 +64,117 @@ def export_adapters(
     config.name_or_path = backbone.name
     with seeded("adapters"):
         model: Any = AutoAdapterModel.from_config(config)
-        names: list[str] = []
-        for link in links:
-            names.append(_add(model, link, names))
+        setup = Stack()
+        for element in exported.elements:
+            setup.children.append(_add(model, element, setup.flatten()))
+        last = setup.last()
         if form is not None:
-            getattr(model, f"add_{_ADD.get(form.flex, form.flex)}_head")(names[-1], **options)
-            parameters = {k: p for k, p in model.named_parameters() if k.startswith(f"heads.{names[-1]}.")}
-            fill(parameters, to_flex(form, top.head, names[-1]), f"head of {name_of(links)}")
+            getattr(model, f"add_{_ADD.get(form.flex, form.flex)}_head")(last, **options)
+            parameters = {k: p for k, p in model.named_parameters() if k.startswith(f"heads.{last}.")}
+            fill(parameters, to_flex(form, top.head, last), f"head of {exported.shown}")
     with new_folder(out) as folder:
-        if len(names) == 1:
-            model.save_adapter(str(folder), names[0], with_head=form is not None, use_safetensors=True)
+        if len(setup) == 1:
+            model.save_adapter(str(folder), last, with_head=form is not None, use_safetensors=True)
         else:
-            head = None if form is None else names[-1]
-            model.save_adapter_setup(str(folder), Stack(*names), head_setup=head, use_safetensors=True)
+            head = None if form is None else last
+            model.save_adapter_setup(str(folder), setup, head_setup=head, use_safetensors=True)
 
 
 _ADD = {"question_answering": "qa"}
 
 
-def _add(model: Any, link: Link, taken: Sequence[str]) -> str:
-    """Add one module; returns the name that it gets: its task's, numbered where that is taken."""
-    method = link.method
-    if not isinstance(method, Bottleneck):
+def _add(model: Any, element: Element, taken: set[str]) -> str | Fuse:
+    """Add one element, and say how the library's composition calls it."""
+    if method_of(element) is not Bottleneck:
+        method = method_of(element).name
         raise UserError(
-            f"{name_of([link])} is a {method.name} module, which is no bottleneck",
+            f"{element.label} is a {method} module, which is no bottleneck",
             expected="a stack of bottleneck modules",
-            do="export it --to merged" if method.name == "full" else "export it --to peft, or --to merged",
+            do="export it --to merged" if method == "full" else "export it --to peft, or --to merged",
         )
-    task = str(link.saved.manifest.get("task"))
-    name = task if task not in taken else f"{task}_{len(taken) + 1}"
     layers = model.config.num_hidden_layers
-    kept = layer_range(method.layers, layers)
-    left = [i for i in range(layers) if i not in kept]
-    model.add_adapter(name, config=SeqBnConfig(reduction_factor=method.reduction, leave_out=left))
+    if not isinstance(element, Fused):
+        return _single(model, element, taken)
+    if len({frozenset(layers_of(each, layers)) for each in element.operands}) > 1:
+        raise UserError(
+            f"{element.label} fuses modules that stand in different layers",
+            expected="modules in the same layers: adapters fuses all of them or none",
+            do="use it with xadapt",
+        )
+    names: list[str] = []
+    for operand in element.operands:
+        names.append(_single(model, operand, taken | set(names)))
+    fuse = Fuse(*names)
+    model.add_adapter_fusion(fuse)
+    assert element.weights is not None, "a fusion that is stored is trained"
+    own = f".adapter_fusion_layer.{fuse.name}."
+    parameters = {
+        key.removeprefix("roberta.").replace(own, f".adapter_fusion_layer.{STORED_FUSION}."): p
+        for key, p in model.named_parameters()
+        if own in key
+    }
+    # The library adds a fusion to every layer; where none of its modules stands, it never runs.
+    fill({k: parameters[k] for k in element.weights}, element.weights, element.label)
+    return fuse
+
+
+def _single(model: Any, element: Element, taken: set[str]) -> str:
+    """Add one bottleneck; its name is its task's, numbered where that is taken."""
+    word = re.findall(r"\w+", element.label.rpartition("> ")[2])[0]
+    name = word if word not in taken else f"{word}_{len(taken) + 1}"
+    layers = model.config.num_hidden_layers
+    weights = _weights(element, layers)
+    left = sorted(set(range(layers)) - set(map(_layer, weights)))
+    width = next(t.shape[0] for key, t in weights.items() if key.endswith("adapter_down.0.bias"))
+    # A quotient that comes back to this very width when the library divides by it.
+    factor = model.config.hidden_size / width
+    while int(model.config.hidden_size // factor) < width:
+        factor = float(torch.nextafter(torch.tensor(factor, dtype=torch.float64), torch.tensor(0.0)))
+    reduction = int(factor) if factor == int(factor) else factor
+    model.add_adapter(name, config=SeqBnConfig(reduction_factor=reduction, leave_out=left))
     parameters = {
         key.removeprefix("roberta.").replace(f".{name}.", f".{STORED}."): tensor
         for key, tensor in model.named_parameters()
         if f".adapters.{name}." in key
     }
-    fill(parameters, link.saved.weights, name_of([link]))
+    fill(parameters, weights, element.label)
     return name
+
+
+def _weights(element: Element, layers: int) -> dict[str, Tensor]:
+    """The element as one bottleneck's weights, by stored name.
+
+    A mean is the bottlenecks side by side, each one's ``up`` times its share: relu works on each unit
+    alone. Where a layer is narrower than another, units without weights fill it up.
+    """
+    if isinstance(element, Part):
+        return dict(element.weights or {})
+    if isinstance(element, Dropped):
+        kept = layers_of(element, layers)
+        return {k: t for k, t in _weights(element.part, layers).items() if _layer(k) in kept}
+    assert isinstance(element, Merged), "a fusion within a combination is refused by the parser"
+    whole = sum(weight for weight, _ in element.operands)
+    parts = [(weight / whole, _weights(each, layers)) for weight, each in element.operands]
+    made: dict[str, Tensor] = {}
+    for key in sorted({key for _, weights in parts for key in weights}):
+        here = [(share, weights[key]) for share, weights in parts if key in weights]
+        if key.endswith("adapter_up.bias"):
+            made[key] = torch.stack([share * t for share, t in here]).sum(dim=0)
+        elif key.endswith("adapter_up.weight"):
+            made[key] = torch.cat([share * t for share, t in here], dim=1)
+        else:
+            made[key] = torch.cat([t for _, t in here])
+    width = max(t.shape[0] for key, t in made.items() if key.endswith("adapter_down.0.bias"))
+    for key, tensor in made.items():
+        if not key.endswith("adapter_up.bias"):
+            shape = list(tensor.shape)
+            shape[1 if key.endswith("adapter_up.weight") else 0] = width
+            made[key] = tensor.new_zeros(shape)
+            made[key][tuple(slice(n) for n in tensor.shape)] = tensor
+    return made
+
+
+def _layer(key: str) -> int:
+    found = _LAYER.search(key)
+    assert found is not None, "the names were proved when the module was loaded"
+    return int(found[1])

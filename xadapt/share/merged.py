@@ -7,7 +7,6 @@ fine-tuned module takes the place of the weights. A bottleneck is not linear and
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,37 +16,38 @@ from transformers import AutoModel, PreTrainedModel
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.methods import Full, LoRA
+from xadapt.mount import Part
+from xadapt.mount.parts import method_of
 from xadapt.randomness import seeded
-from xadapt.share.chain import Link, check_backbone, name_of
 from xadapt.share.folder import new_folder
 from xadapt.share.heads import form_of, label_config, to_hf
-from xadapt.share.updates import updates_of
+from xadapt.share.whole import Whole, check_backbone, updates
 
 
-def export_merged(links: Sequence[Link], backbone: Backbone, out: Path) -> None:
+def export_merged(exported: Whole, backbone: Backbone, out: Path) -> None:
     """Write the model, its configuration with the labels' names, and the tokenizer.
 
     Args:
-        links: lowest first.
+        exported: a module with all it stands on.
         backbone: in float32.
         out: a new or an empty folder.
 
     Raises:
         UserError: a bottleneck, a head that HF has no class for, another backbone.
     """
-    model = merged(links, backbone)
+    model = merged(exported, backbone)
     with new_folder(out) as folder:
         model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
 
 
-def merged(links: Sequence[Link], backbone: Backbone) -> PreTrainedModel:
+def merged(exported: Whole, backbone: Backbone) -> PreTrainedModel:
     """The same as an object; raises as ``export_merged``."""
-    check_backbone(links, backbone)
+    check_backbone(exported, backbone)
     if backbone.dtype != torch.float32:
         raise ValueError("modules are merged in float32")
-    encoder = _encoder(links, backbone)
-    top = links[-1].saved
+    encoder = _encoder(exported, backbone)
+    top = exported.top
     form = form_of(top.manifest, top.head)
     config = copy.deepcopy(backbone.config)
     config.update(label_config(form, top.manifest, top.head))
@@ -62,20 +62,19 @@ def merged(links: Sequence[Link], backbone: Backbone) -> PreTrainedModel:
     return model.float().eval()
 
 
-def _encoder(links: Sequence[Link], backbone: Backbone) -> dict[str, Tensor]:
+def _encoder(exported: Whole, backbone: Backbone) -> dict[str, Tensor]:
     """The encoder's weights by HF's names; their own memory only where they differ from the backbone's."""
     weights = {key: tensor.cpu() for key, tensor in backbone.model.state_dict().items()}
-    for link in links:
-        if isinstance(link.method, Full):
-            weights |= {key: tensor.float() for key, tensor in link.saved.weights.items()}
-        elif isinstance(link.method, LoRA):
-            for place, updates in updates_of(link.method, link.saved.weights).items():
+    for element in exported.elements:
+        if isinstance(element, Part) and isinstance(element.method, Full):
+            weights |= {key: tensor.float() for key, tensor in (element.weights or {}).items()}
+        elif method_of(element) is LoRA:
+            for place, each in updates(element, backbone).items():
                 key = f"{place.path}.weight"
-                total = sum((u.delta() for u in updates), weights[key].double())
-                weights[key] = total.float()
+                weights[key] = sum((u.delta() for u in each), weights[key].double()).float()
         else:
             raise UserError(
-                f"{name_of([link])} is a {link.method.name} module, which is not linear and cannot be merged",
+                f"{element.label} is a bottleneck module, which is not linear and cannot be merged",
                 expected="LoRA or fully fine-tuned modules",
                 do="export it --to adapters",
             )

@@ -1,12 +1,11 @@
-"""A LoRA module, or a stack of them, as one PEFT folder.
+"""A LoRA module, or a stack of them, combinations included, as one PEFT folder.
 
 ``PeftModel.from_pretrained(AutoModelFor...from_pretrained(backbone), folder)`` gives xadapt's logits. A stack
-of LoRAs is one LoRA of the summed rank: their updates add up.
+of LoRAs is one LoRA of the summed rank: their updates add up. So is what a merge or a learned mixture adds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -14,39 +13,40 @@ from torch import Tensor
 from xadapt.backbone import Backbone
 from xadapt.disk import json_text, write_tensors
 from xadapt.errors import UserError
-from xadapt.methods import LoRA
 from xadapt.mount.lora import config_of, peft_json
+from xadapt.mount.parts import method_of
 from xadapt.proof import CONFIG
-from xadapt.share.chain import Link, check_backbone, name_of
 from xadapt.share.folder import new_folder
 from xadapt.share.heads import form_of, to_hf
 from xadapt.share.peft_in import linear_shapes
-from xadapt.share.updates import Place, Update, as_lora, updates_of
+from xadapt.share.updates import Place, Update, as_lora
+from xadapt.share.whole import Whole, check_backbone, updates
 
 
-def export_peft(links: Sequence[Link], backbone: Backbone, out: Path) -> None:
+def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors``, the head among the weights.
 
     Args:
-        links: lowest first.
+        exported: a module with all it stands on.
         out: a new or an empty folder.
 
     Raises:
         UserError: a module that is no LoRA, a head that HF has no class for, another backbone.
     """
-    check_backbone(links, backbone)
-    updates: dict[Place, list[Update]] = {}
-    for link in links:
-        if not isinstance(link.method, LoRA):
+    check_backbone(exported, backbone)
+    total: dict[Place, list[Update]] = {}
+    for element in exported.elements:
+        method_name = method_of(element).name
+        if method_name != "lora":
             raise UserError(
-                f"{name_of([link])} is a {link.method.name} module, which is no LoRA",
+                f"{element.label} is a {method_name} module, which is no LoRA",
                 expected="a stack of LoRA modules",
-                do="export it --to merged" if link.method.name == "full" else "export it --to adapters",
+                do="export it --to merged" if method_name == "full" else "export it --to adapters",
             )
-        for place, each in updates_of(link.method, link.saved.weights).items():
-            updates.setdefault(place, []).extend(each)
-    method, weights = as_lora(updates, linear_shapes(backbone))
-    top = links[-1].saved
+        for place, each in updates(element, backbone).items():
+            total.setdefault(place, []).extend(each)
+    method, weights = as_lora(total, linear_shapes(backbone))
+    top = exported.top
     form = form_of(top.manifest, top.head)
     named: dict[str, Tensor] = dict(weights)
     if form is not None:

@@ -43,6 +43,12 @@ class Place(NamedTuple):
         """Its name in a bare encoder."""
         return f"encoder.layer.{self.layer}.{self.linear}"
 
+    @classmethod
+    def at(cls, path: str) -> Place:
+        """The place of such a name."""
+        _, _, layer, linear = path.split(".", 3)
+        return cls(int(layer), linear)
+
 
 @dataclass(frozen=True)
 class Update:
@@ -96,7 +102,9 @@ def as_lora(
     rank = max(sum(u.down.shape[0] for u in each) for each in updates.values())
     if rank > LARGEST_RANK:
         raise UserError(
-            f"LoRA of rank {rank}", expected=f"at most {LARGEST_RANK}", do="take a module of a smaller rank"
+            f"LoRA of rank {rank}",
+            expected=f"at most {LARGEST_RANK}",
+            do="take modules of a smaller rank, or merge them with rank=N",
         )
     scales = {u.scale for u in every}
     alpha = round(every[0].scale * rank)

@@ -1,0 +1,69 @@
+"""What an export consists of: a module's head, and all that is mounted for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xadapt.assembly import elements
+from xadapt.backbone import Backbone
+from xadapt.errors import UserError
+from xadapt.methods import LoRA
+from xadapt.mount import Element, Part, linear_shapes
+from xadapt.mount.effect import effect_of
+from xadapt.mount.parts import method_of
+from xadapt.share.updates import Place, Update, updates_of
+from xadapt.store import Saved, Store
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A module with all it stands on.
+
+    Attributes:
+        top: whose head and labels are exported.
+        elements: as ``mount`` takes them, lowest first; the last is ``top``.
+    """
+
+    top: Saved
+    elements: tuple[Element, ...]
+
+    @property
+    def shown(self) -> str:
+        """How messages name it."""
+        return str(self.top.manifest.get("expression") or self.top.address)
+
+
+def whole(store: Store, address: str) -> Whole:
+    """The module of ``address`` and all it stands on.
+
+    Raises:
+        UserError: a module is missing or unsound.
+    """
+    return Whole(store.load(address), tuple(elements(address, store.load)))
+
+
+def check_backbone(exported: Whole, backbone: Backbone) -> None:
+    """Refuse a backbone that is not the module's own: what it stands on was trained on the same."""
+    trained_on = exported.top.manifest["backbone"]
+    if trained_on["fingerprint"] != backbone.fingerprint:
+        raise UserError(
+            f"module {exported.top.address} belongs to {trained_on['name']} "
+            f"(fingerprint {trained_on['fingerprint'][:12]})",
+            expected=f"{backbone.name} (fingerprint {backbone.fingerprint[:12]})",
+            do="name the backbone that it was trained on by --backbone",
+        )
+
+
+def updates(element: Element, backbone: Backbone) -> Mapping[Place, list[Update]]:
+    """What an element of LoRA modules adds, by linear; a single module's factors keep their bits.
+
+    Raises:
+        ValueError: an element of another method.
+    """
+    if method_of(element) is not LoRA:
+        raise ValueError(f"{element.label!r} is not of LoRA modules")
+    if isinstance(element, Part) and element.weights is not None and isinstance(element.method, LoRA):
+        return updates_of(element.method, element.weights)
+    effect = effect_of(element, linear_shapes(backbone))
+    return {Place.at(name): [Update(f.down, f.up, 1.0)] for name, f in effect.items()}
