@@ -214,8 +214,9 @@ def test_frozen_weights_are_cast_once_and_nothing_changes(method: Method) -> Non
 def test_weights_of_a_mixture_are_its_coefficients(backbone: Backbone) -> None:
     element = fused(backbone, LoRA(r=4))
     for fold in (False, "cat", True):
-        got = fusion_weights(mount(backbone, [element], fold=fold))  # type: ignore[arg-type]
-        np.testing.assert_allclose(got["fuse"], (element.weights or {})[NAME].numpy())
+        ((label, got),) = fusion_weights(mount(backbone, [element], fold=fold))  # type: ignore[arg-type]
+        assert label == "fuse"
+        np.testing.assert_allclose(got, (element.weights or {})[NAME].numpy())
 
 
 @pytest.mark.parametrize("fold", [False, "cat"])
@@ -223,7 +224,7 @@ def test_weights_of_a_fusion_are_what_adapters_attends_with(backbone: Backbone, 
     element = fused(backbone, Bottleneck())
     above = fused(backbone, Bottleneck(), "other", 2)
     mounted = mount(backbone, [Dropped(element, 0, 0), above], fold=fold)  # type: ignore[arg-type]
-    got = fusion_weights(mounted, BATCH)
+    got = dict(fusion_weights(mounted, BATCH))
     assert {k: v.shape for k, v in got.items()} == {"fuse": (4, 3), "other": (4, 2)}
     assert np.isnan(got["fuse"][0]).all()
     np.testing.assert_allclose(got["fuse"][1:].sum(1), 1, rtol=1e-5)
@@ -233,7 +234,7 @@ def test_weights_of_a_fusion_are_what_adapters_attends_with(backbone: Backbone, 
     if fold is False:
         # The library reports them itself when asked to, in training's own forward.
         cheap = mount(backbone, [Dropped(element, 0, 0), above], fold="cat")
-        for label, rows in fusion_weights(cheap, BATCH).items():
+        for label, rows in fusion_weights(cheap, BATCH):
             np.testing.assert_allclose(got[label], rows, atol=1e-5)
 
 

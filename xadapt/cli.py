@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
             case Run():
                 execute(command, console, errors)
             case Explain():
-                explain(command, console)
+                explain(command, console, errors)
             case Predict():
                 predict(command, console, errors)
             case Score():

@@ -33,6 +33,7 @@ class Evaluation:
         mounted: what identifies that, for the addresses of scores (``assembly.description``).
         module: the address of the target's module, whose head answers; None where the target trains nothing.
         layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
+        data: whose examples are asked, where they are not the task's own: the data that it trains on.
     """
 
     expr: str
@@ -45,6 +46,12 @@ class Evaluation:
     module: str | None
     max_length: int
     layer: int | None
+    data: Task | None = None
+
+    @property
+    def asks(self) -> Task:
+        """Whose examples are asked."""
+        return self.data or self.task
 
 
 @dataclass(frozen=True)

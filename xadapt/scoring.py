@@ -11,7 +11,7 @@ from xadapt.evaluate import evaluate_layers, predictions
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.pools import counted
-from xadapt.mount import Mounted
+from xadapt.mount import Element, Mounted, mount
 from xadapt.mount.weights import fill
 from xadapt.plan import Evaluation, Plan
 from xadapt.prepared import Both, Data
@@ -32,8 +32,13 @@ class Scoring:
         self.plan, self.store, self.data, self.shelf, self.watch = plan, store, data, shelf, watch
         self.backbone, self.source = plan.backbone, plan.source
 
-    def cells(self, group: Sequence[Evaluation]) -> list[Cell]:
-        """All scores of one expression and seed, at one layer or several."""
+    def cells(self, group: Sequence[Evaluation], elements: Sequence[Element] | None = None) -> list[Cell]:
+        """All scores of one expression and seed, at one layer or several.
+
+        Args:
+            elements: what is evaluated, lowest first, where that is not the expression's own stack; the
+                evaluations' ``mounted`` says then what it is.
+        """
         places = [(e, lang) for e in group for lang in e.languages]
         keys = {(e.layer, lang): self._cell_key(e, lang) for e, lang in places}
         found = {place: self.store.read_cell(key) for place, key in keys.items()}
@@ -42,7 +47,7 @@ class Scoring:
             if found[e.layer, lang] is None:
                 missing.setdefault(lang, []).append(e)
         if missing:
-            for place, made in self._score(missing):
+            for place, made in self._score(missing, elements):
                 self.store.write_cell(keys[place], made)
                 found[place] = made
         return [
@@ -78,12 +83,12 @@ class Scoring:
         return made
 
     def _score(
-        self, missing: Mapping[str, Sequence[Evaluation]]
+        self, missing: Mapping[str, Sequence[Evaluation]], elements: Sequence[Element] | None
     ) -> Iterator[tuple[tuple[int | None, str], dict[str, Any]]]:
         """For each language, one pass over its data for evaluations that differ in their layers only."""
         evaluation = next(iter(missing.values()))[0]
         kind = kind_of(evaluation.task, evaluation.layer)
-        mounted, head = self._ready(evaluation, kind)
+        mounted, head = self._ready(evaluation, kind, elements)
         for lang, group in missing.items():
             examples, items = self._asked(evaluation, lang, evaluation.split)
             tuning = self._asked(evaluation, lang, "dev") if kind.tuned else None
@@ -100,9 +105,13 @@ class Scoring:
                 cell = {"scores": per_metric, "n": len(counted(examples)), "expr": e.expr}
                 yield (e.layer, lang), cell
 
-    def _ready(self, evaluation: Evaluation, kind: Kind) -> tuple[Mounted, nn.Module]:
+    def _ready(
+        self, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None = None
+    ) -> tuple[Mounted, nn.Module]:
         """The mounted stack and the head that an expression is evaluated with."""
-        mounted = self.shelf.mounted(evaluation.stack, evaluation.seed)
+        if elements is None:
+            elements = self.shelf.elements(evaluation.stack, evaluation.seed)
+        mounted = mount(self.backbone, elements, fold=self.shelf.fold)
         head = self.shelf.head(kind, mounted)
         if evaluation.module is not None:
             saved = self.shelf.load(evaluation.module)
@@ -110,14 +119,15 @@ class Scoring:
         return mounted, head.to(self.backbone.device)
 
     def _asked(self, evaluation: Evaluation, lang: str, split: str) -> Both:
-        task, length = evaluation.task, evaluation.max_length
-        return self.data.encoded(task, task, languages=[lang], split=split, max_length=length)
+        task, data, length = evaluation.task, evaluation.asks, evaluation.max_length
+        return self.data.encoded(task, data, languages=[lang], split=split, max_length=length)
 
     def _cell_key(self, evaluation: Evaluation, lang: str) -> str:
-        task = evaluation.task
+        task, data = evaluation.task, evaluation.asks.name
         # What is fitted on dev changes with the dev data.
         fitted = kind_of(task).tuned
-        on = {"tuned_on": self.source.revision(task.name, lang, "dev")} if fitted else {}
+        on = {"tuned_on": self.source.revision(data, lang, "dev")} if fitted else {}
+        on |= {"data": data} if data != task.name else {}
         return address_of(
             on
             | {
@@ -130,7 +140,7 @@ class Scoring:
                 "labels": list(task.labels),
                 "lang": lang,
                 "split": evaluation.split,
-                "revision": self.source.revision(task.name, lang, evaluation.split),
+                "revision": self.source.revision(data, lang, evaluation.split),
                 "max_length": evaluation.max_length,
                 "layer": evaluation.layer,
             }

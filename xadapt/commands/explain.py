@@ -1,4 +1,4 @@
-"""``xadapt explain``: an expression as a tree, before anything is run."""
+"""``xadapt explain``: an expression as a tree, before anything is run; and what its modules have learned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from xadapt.commands.checks import above_zero, words
 from xadapt.commands.opening import opened
+from xadapt.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,12 @@ class Explain:
     """a stack expression, such as "fuse(mnli, squad_v1) > xnli" """
     weights: bool = False
     """also what each fusion has learned, by layer and module (--data tells on which English dev examples)"""
+    similarity: bool = False
+    """also how alike the modules are, two by two and layer by layer"""
+    importance: bool = False
+    """also what each operand of a fusion or merge is worth: dev scores with it left out"""
+    langs: str | None = None
+    """languages of --importance, such as en,de, or all; by default English, all where there is none"""
     backbone: str = "pocket"
     """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
     data: str = "pocket"
@@ -54,9 +62,17 @@ class Explain:
     """CPU threads; by default all cores"""
 
 
-def explain(options: Explain, console: Console) -> None:
-    """Plan the expression and draw it; nothing is trained."""
-    from xadapt.explain import facts_of, fusion_tables
+def explain(options: Explain, console: Console, errors: Console) -> None:
+    """Plan the expression and draw it, with the tables that are asked for; nothing is trained."""
+    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
+    if options.langs is not None and not options.importance:
+        raise UserError("--langs without --importance", do="add --importance, which it belongs to")
+    languages = None if options.langs is None else words(options.langs, "--langs")
+
+    from xadapt.explain import facts_of
+    from xadapt.importance import importance_tables
+    from xadapt.learned import fusion_tables, similarity_table
+    from xadapt.report import Bars
     from xadapt.tree import Facts, draw
 
     found = opened(options)
@@ -72,9 +88,17 @@ def explain(options: Explain, console: Console) -> None:
         console.print(
             f"{options.expression}: the bare {backbone.name}, {base.parameters:,} parameters, nothing trains"
         )
-        return
-    facts = facts_of(plan, found.store, evaluation)
-    console.print(draw(evaluation.stack, facts, backbone=backbone.name, base=base, n_layers=backbone.layers))
+    else:
+        facts = facts_of(plan, found.store, evaluation)
+        console.print(
+            draw(evaluation.stack, facts, backbone=backbone.name, base=base, n_layers=backbone.layers)
+        )
+    watch = Bars(errors)
     if options.weights:
-        for table in fusion_tables(plan, found.store, evaluation):
+        for table in fusion_tables(plan, found.store, evaluation, watch):
+            console.print(table)
+    if options.similarity:
+        console.print(similarity_table(plan, found.store, evaluation, watch))
+    if options.importance:
+        for table in importance_tables(plan, found.store, evaluation, watch, languages):
             console.print(table)

@@ -137,7 +137,7 @@ class _Stack:
         self.config: dict[str, Any] = {}
         self.fusion: dict[str, Any] = {}
         self.held: list[tuple[str, dict[str, nn.Parameter]]] = []
-        self.mixtures: dict[str, Tensor] = {}
+        self.mixtures: list[tuple[str, Tensor]] = []
         self.waiting: list[tuple[str, Effect]] = []
 
     def add(self, element: Element) -> None:
@@ -157,7 +157,7 @@ class _Stack:
         elif isinstance(element, Fused) and fresh(element):
             effects = [effect_of(part, self.shapes) for part in element.operands]
             parameters = mixture.attach(self.model, effects, self.backbone.layers)
-            self.mixtures[element.label] = parameters[mixture.NAME]
+            self.mixtures.append((element.label, parameters[mixture.NAME]))
             self.config = {"fusion": "coefficients", "modules": [e.label for e in element.operands]}
         else:
             self._fixed(element)
@@ -183,7 +183,7 @@ class _Stack:
         """LoRA modules that are trained and run as one effect: now, or with all others at the end."""
         below = undropped(element)
         if isinstance(below, Fused):
-            self.mixtures[element.label] = mixture.stored(below, self.backbone.layers)
+            self.mixtures.append((element.label, mixture.stored(below, self.backbone.layers)))
         effect = effect_of(element, self.shapes)
         if isinstance(element, Part) and isinstance(element.method, LoRA):
             self.config = lora.peft_json(lora.lora_config(element.method, self.model))

@@ -12,7 +12,7 @@ from adapters.methods.modeling import BertFusion
 from torch import Tensor, nn
 
 from xadapt.backbone import Backbone
-from xadapt.mount import linear_shapes
+from xadapt.mount import linear_shapes, mount
 from xadapt.mount.effect import effect_of
 from xadapt.mount.factors import inner, layer_of
 from xadapt.mount.fusion import LeanFusion, probabilities
@@ -24,7 +24,7 @@ from xadapt.packing import Packed
 _PLACE = re.compile(r"encoder\.layer\.(\d+)\..*\.(?:fusion|lean)(\d+)")
 
 
-def fusion_weights(mounted: Mounted, batch: Packed | None = None) -> dict[str, np.ndarray]:
+def fusion_weights(mounted: Mounted, batch: Packed | None = None) -> list[tuple[str, np.ndarray]]:
     """How much each fused module counts in each layer.
 
     Args:
@@ -32,14 +32,15 @@ def fusion_weights(mounted: Mounted, batch: Packed | None = None) -> dict[str, n
         batch: what fusions of bottlenecks attend on; those of LoRA modules need none.
 
     Returns:
-        by the fusion's label an array (layers, modules). LoRA: the coefficients, which may be
-        negative and need not sum to 1. Bottlenecks: attention, averaged over the batch's tokens;
-        it sums to 1. NaN in layers without a fusion of it.
+        for each fusion its label and an array (layers, modules): those of LoRA modules, lowest first,
+        then those of bottlenecks, lowest first. LoRA: the coefficients, which may be negative and need
+        not sum to 1. Bottlenecks: attention, averaged over the batch's tokens; it sums to 1. NaN in
+        layers without a fusion of it.
 
     Raises:
         ValueError: there are fusions of bottlenecks and no batch.
     """
-    found = {label: c.detach().float().cpu().numpy().copy() for label, c in mounted.mixtures.items()}
+    found = [(label, c.detach().float().cpu().numpy().copy()) for label, c in mounted.mixtures]
     if not mounted.fused:
         return found
     if batch is None:
@@ -62,7 +63,7 @@ def fusion_weights(mounted: Mounted, batch: Packed | None = None) -> dict[str, n
     for label, number in zip(mounted.fused, counted, strict=True):
         rows = {layer: p.numpy() for (n, layer), p in seen.items() if n == number}
         missing = np.full(max(len(row) for row in rows.values()), np.nan)
-        found[label] = np.stack([rows.get(layer, missing) for layer in range(layers)])
+        found.append((label, np.stack([rows.get(layer, missing) for layer in range(layers)])))
     return found
 
 
@@ -94,6 +95,42 @@ def similarity(backbone: Backbone, elements: Sequence[Element]) -> np.ndarray:
     norms = np.sqrt(np.einsum("lii->li", products))
     norms[norms == 0] = np.nan
     cosines: np.ndarray = products / (norms[:, :, None] * norms[:, None, :])
+    return cosines
+
+
+def effect_similarity(backbone: Backbone, elements: Sequence[Element], batch: Packed) -> np.ndarray:
+    """How alike what modules of any method do to an input is: the cosine of their effects on it.
+
+    The effect of a module after a layer: the hidden states with it alone on the bare backbone, minus
+    the bare backbone's. The cosine is a token's, averaged over the batch's tokens; tokens that one of
+    the two leaves as they are do not count.
+
+    Args:
+        backbone: that the modules belong to.
+        elements: n modules, or combinations, each mounted alone. All run side by side, a layer at a
+            time: what is held are n + 1 hidden states (T, H), and a copy of the encoder for each full copy.
+        batch: on the backbone's device.
+
+    Returns:
+        (layers, n, n); NaN where one of the two does not act up to a layer.
+
+    Raises:
+        UserError: weights that do not fit this backbone, an element that changes nothing.
+    """
+    alone = [mount(backbone, [element]) for element in elements]
+    cosines = np.full((backbone.layers, len(alone), len(alone)), np.nan)
+    with torch.no_grad():
+        bare = mount(backbone, []).states(batch)
+        steps = zip(bare, *(mounted.states(batch) for mounted in alone), strict=True)
+        next(steps)  # the embeddings: before the first layer
+        for layer, (plain, *changed) in enumerate(steps):
+            acting = [i for i, mounted in enumerate(alone) if mounted.lowest <= layer]
+            if not acting:
+                continue
+            effects = torch.stack([changed[i].float() - plain.float() for i in acting])
+            unit = effects / effects.norm(dim=-1, keepdim=True)  # NaN where nothing is changed
+            by_token = torch.einsum("ith,jth->ijt", unit, unit)
+            cosines[layer][np.ix_(acting, acting)] = by_token.nanmean(dim=-1).cpu().numpy()
     return cosines
 
 

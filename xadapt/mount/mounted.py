@@ -29,7 +29,7 @@ class Mounted:
         fusion: the configuration of a fresh fusion, else empty.
         lowest: the lowest layer that anything acts in; -1 with a full copy; the number of layers
             for the bare backbone.
-        mixtures: coefficients (layers, modules) of each mixture of LoRA modules, by its label.
+        mixtures: label and coefficients (layers, modules) of each mixture of LoRA modules, lowest first.
         fused: labels of the fusions of bottlenecks, lowest first.
     """
 
@@ -43,7 +43,7 @@ class Mounted:
         fusion: dict[str, Any] | None = None,
         lowest: int | None = None,
         held: Sequence[tuple[str, dict[str, nn.Parameter]]] = (),
-        mixtures: Mapping[str, Tensor] | None = None,
+        mixtures: Sequence[tuple[str, Tensor]] = (),
         fused: Sequence[str] = (),
     ) -> None:
         self.model = model
@@ -51,7 +51,7 @@ class Mounted:
         self.config = config
         self.fusion = fusion or {}
         self.lowest = backbone.layers if lowest is None else lowest
-        self.mixtures = dict(mixtures or {})
+        self.mixtures = tuple(mixtures)
         self.fused = tuple(fused)
         self.device = backbone.device
         self.dtype = backbone.dtype

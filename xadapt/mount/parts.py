@@ -223,15 +223,19 @@ def layers_of(element: Element, layers: int) -> set[int]:
     return set[int]().union(*(layers_of(e, layers) for e in operands_of(element)))
 
 
-def without(element: Merged | Fused, index: int) -> Merged | Fused:
+def without(element: Element, index: int) -> Element:
     """The same combination without operand ``index``: what its leave-one-out importance compares.
 
     A fusion keeps its weights: coefficients of LoRA modules lose a column, AdapterFusion's
-    softmax runs over those that are left.
+    softmax runs over those that are left. A drop stays around what is left.
 
     Raises:
-        ValueError: it has no other operand.
+        ValueError: it has no other operand, or is no combination.
     """
+    if isinstance(element, Dropped):
+        return replace(element, part=without(element.part, index))
+    if isinstance(element, Part):
+        raise ValueError(f"{element.label!r} is one module: it has no operands")
     if len(element.operands) < 2:
         raise ValueError(f"{element.label!r} has one operand only")
     kept = [i for i in range(len(element.operands)) if i != index]
