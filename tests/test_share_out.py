@@ -224,6 +224,33 @@ def test_a_fusion_of_modules_in_different_layers_is_refused_for_adapters(
         export_adapters(whole(store, saved.address), backbone, tmp_path / "out")
 
 
+@pytest.mark.parametrize("to", ["peft", "merged", "adapters"])
+def test_without_its_head_a_module_goes_out_as_an_encoder(
+    store: Store, backbone: Backbone, tmp_path: Path, to: str
+) -> None:
+    """So does a module whose head no class of HF's has, such as a joint one."""
+    saved = trained(store, backbone, "mnli", "bottleneck" if to == "adapters" else "lora(r=4)")
+    exported = whole(store, saved.address, head=False)
+    exported.top.manifest["kind"] = "joint"
+    out = tmp_path / "out"
+    plain = AutoModel.from_pretrained(backbone.name, add_pooling_layer=False)
+    if to == "peft":
+        export_peft(exported, backbone, out)
+        model = PeftModel.from_pretrained(plain, out)
+    elif to == "merged":
+        export_merged(exported, backbone, out)
+        model = AutoModel.from_pretrained(out, add_pooling_layer=False)
+    else:
+        export_adapters(exported, backbone, out)
+        model = in_adapters(out, backbone)
+    with torch.no_grad():
+        hidden = model.eval()(input_ids=IDS, attention_mask=MASK).last_hidden_state
+        batch = pack(SEQUENCES)
+        own = mount(backbone, exported.elements).encode(batch)
+    for i, (s, n) in enumerate(zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True)):
+        torch.testing.assert_close(hidden[i, :n], own[s : s + n], atol=1e-5, rtol=0)
+
+
 # -- refused ------------------------------------------------------------------------------------
 
 
@@ -257,7 +284,7 @@ def test_other_backbones_heads_and_taken_folders_are_refused(
         export_peft(whole(store, saved.address), odd, tmp_path / "out")
     exported = whole(store, saved.address)
     exported.top.manifest["kind"] = "mlm"
-    with pytest.raises(UserError, match="no class for the head"):
+    with pytest.raises(UserError, match=r"no class for the head.*\n.*\n.*--no-head"):
         export_merged(exported, backbone, tmp_path / "out")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()

@@ -111,6 +111,8 @@ class Export:
     """where its backbone lies; by default where it was when the module was trained"""
     choices: int | None = None
     """options an item of multiple choice; adapters needs it"""
+    head: bool = True
+    """with its head; without, what is written is an encoder"""
 
 
 Action = (
@@ -308,7 +310,7 @@ def _export(store: Store, wanted: Export, console: Console) -> None:
     from xadapt.share.whole import whole
     from xadapt.upkeep import resolve
 
-    exported = whole(store, resolve(store, wanted.module))
+    exported = whole(store, resolve(store, wanted.module), head=wanted.head)
     name = wanted.backbone or exported.top.manifest["backbone"]["name"]
     backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
     match wanted.to:

@@ -47,10 +47,10 @@ def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: 
     """
     check_backbone(exported, backbone)
     top = exported.top
-    form = form_of(top.manifest, top.head)
+    form = form_of(top.manifest, exported.head)
     options: dict[str, Any] = {}
     if form is not None:
-        labels = label_config(form, top.manifest, top.head)
+        labels = label_config(form, top.manifest, exported.head)
         if labels:
             options = {"num_labels": len(labels["id2label"]), "id2label": labels["id2label"]}
         elif form.flex == "multiple_choice":
@@ -71,7 +71,7 @@ def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: 
         if form is not None:
             getattr(model, f"add_{_ADD.get(form.flex, form.flex)}_head")(last, **options)
             parameters = {k: p for k, p in model.named_parameters() if k.startswith(f"heads.{last}.")}
-            fill(parameters, to_flex(form, top.head, last), f"head of {exported.shown}")
+            fill(parameters, to_flex(form, exported.head, last), f"head of {exported.shown}")
     with new_folder(out) as folder:
         if len(setup) == 1:
             model.save_adapter(str(folder), last, with_head=form is not None, use_safetensors=True)

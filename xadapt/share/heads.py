@@ -91,7 +91,7 @@ def form_of(manifest: Mapping[str, Any], head: Mapping[str, Tensor]) -> Form | N
         raise UserError(
             f"HF's library has no class for the head of {manifest.get('task')} ({manifest.get('kind')})",
             expected=f"a module of the kind {', '.join(FORMS)}",
-            do="export the module below it, or use it with xadapt",
+            do="export it without its head (--no-head), or use it with xadapt",
         )
     return FORMS[manifest["kind"]]
 

@@ -48,16 +48,16 @@ def merged(exported: Whole, backbone: Backbone) -> PreTrainedModel:
         raise ValueError("modules are merged in float32")
     encoder = _encoder(exported, backbone)
     top = exported.top
-    form = form_of(top.manifest, top.head)
+    form = form_of(top.manifest, exported.head)
     config = copy.deepcopy(backbone.config)
-    config.update(label_config(form, top.manifest, top.head))
+    config.update(label_config(form, top.manifest, exported.head))
     with seeded("merged"):  # HF draws weights first, which are all replaced
         if form is None:
             model = AutoModel.from_config(config, add_pooling_layer=False)
             model.load_state_dict(encoder)
         else:
             model = form.auto.from_config(config)
-            head = to_hf(form, top.head)
+            head = to_hf(form, exported.head)
             model.load_state_dict({f"roberta.{key}": t for key, t in encoder.items()} | head)
     return model.float().eval()
 

@@ -47,11 +47,11 @@ def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
             total.setdefault(place, []).extend(each)
     method, weights = as_lora(total, linear_shapes(backbone))
     top = exported.top
-    form = form_of(top.manifest, top.head)
+    form = form_of(top.manifest, exported.head)
     named: dict[str, Tensor] = dict(weights)
     if form is not None:
         named = {k.replace(".model.encoder.", ".model.roberta.encoder."): t for k, t in weights.items()}
-        named |= {f"base_model.model.{key}": tensor for key, tensor in to_hf(form, top.head).items()}
+        named |= {f"base_model.model.{key}": tensor for key, tensor in to_hf(form, exported.head).items()}
     config = peft_json(config_of(method, backbone.layers))
     config |= {
         "base_model_name_or_path": backbone.name,

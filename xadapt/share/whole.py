@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from xadapt.assembly import elements
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
@@ -21,12 +23,14 @@ class Whole:
     """A module with all it stands on.
 
     Attributes:
-        top: whose head and labels are exported.
+        top: whose labels are exported.
         elements: as ``mount`` takes them, lowest first; the last is ``top``.
+        head: that of ``top``; empty where the encoder goes out alone.
     """
 
     top: Saved
     elements: tuple[Element, ...]
+    head: Mapping[str, Tensor]
 
     @property
     def shown(self) -> str:
@@ -34,13 +38,14 @@ class Whole:
         return str(self.top.manifest.get("expression") or self.top.address)
 
 
-def whole(store: Store, address: str) -> Whole:
-    """The module of ``address`` and all it stands on.
+def whole(store: Store, address: str, *, head: bool = True) -> Whole:
+    """The module of ``address`` and all it stands on, with its head or without.
 
     Raises:
         UserError: a module is missing or unsound.
     """
-    return Whole(store.load(address), tuple(elements(address, store.load)))
+    top = store.load(address)
+    return Whole(top, tuple(elements(address, store.load)), top.head if head else {})
 
 
 def check_backbone(exported: Whole, backbone: Backbone) -> None:
