@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 import peft
+import shapes
 import torch
 import transformers
 import tyro
@@ -37,12 +38,9 @@ from transformers import (
     TrainerCallback,
     TrainerState,
     TrainingArguments,
-    XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
-    XLMRobertaModel,
 )
 
-from xadapt.backbone import Backbone
 from xadapt.console import wide
 from xadapt.evaluate import predict
 from xadapt.kinds import kind_of
@@ -65,7 +63,7 @@ TRAINERS = {"Trainer + peft, dynamic padding": False, "Trainer + peft, grouped b
 class Options:
     """What to measure."""
 
-    model: Literal["base", "large", "pocket"] = "base"
+    model: shapes.Shape = "base"
     """base and large: XLM-R's real shapes with random weights (speed and memory, never accuracy)"""
     rounds: int = 5
     """rounds; the table gives medians and ranges"""
@@ -91,20 +89,10 @@ class Bench:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.kind: Kind = kind_of(task_named("xnli"))
-        self.backbone = self._backbone()
+        self.backbone = shapes.backbone(options.model, options.device, options.dtype)
         self.device = str(self.backbone.device)
         self.items = self._items(options.batch * options.steps)
         self.settings = Settings(lr=1e-4, epochs=1, batch_size=options.batch)
-
-    def _backbone(self) -> Backbone:
-        o = self.options
-        if o.model == "pocket":
-            return Backbone.from_pretrained("pocket", device=o.device, dtype=o.dtype)
-        # A folder with the real shape and random weights goes through the real loading code.
-        with tempfile.TemporaryDirectory() as folder, seeded("throughput", o.model):
-            XLMRobertaModel(shape(o.model), add_pooling_layer=False).save_pretrained(folder)
-            Backbone.from_pretrained("pocket").tokenizer.save_pretrained(folder)
-            return Backbone.from_pretrained(folder, device=o.device, dtype=o.dtype)
 
     def _items(self, count: int) -> list[Item]:
         """Random tokens at the lengths of XNLI's pairs: mean about 40, up to 128."""
@@ -195,21 +183,6 @@ class Clock(TrainerCallback):
     def on_step_end(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         synchronise(self.device)
         self.end = time.perf_counter()
-
-
-def shape(model: str) -> XLMRobertaConfig:
-    """XLM-R's published shapes (Conneau et al. 2020, arXiv 1911.02116, table 6)."""
-    large = model == "large"
-    return XLMRobertaConfig(
-        vocab_size=250_002,
-        hidden_size=1024 if large else 768,
-        num_hidden_layers=24 if large else 12,
-        num_attention_heads=16 if large else 12,
-        intermediate_size=4096 if large else 3072,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-    )
 
 
 def stored_bytes(bench: Bench, mounted: Mounted, head: nn.Module, method: Method) -> int:
