@@ -63,7 +63,7 @@ def joints(family: str) -> st.SearchStrategy[Combined]:
 
 def _merges(family: str, inside: st.SearchStrategy[Part]) -> st.SearchStrategy[Combined]:
     """One strategy a merge, made once: drawing is what happens often."""
-    stack = _chains(inside)
+    stack = _chains(inside, family)
     shares = st.builds(Operand, stack, st.just(1) | weights)
     signed = st.builds(Operand, stack, st.just(1) | weights | weights.map(lambda w: -w))
 
@@ -77,13 +77,18 @@ def _merges(family: str, inside: st.SearchStrategy[Part]) -> st.SearchStrategy[C
 
 @cache
 def _fuses(family: str) -> st.SearchStrategy[Combined]:
-    operand = _chains(parts(family)).map(Operand)
+    # What bottlenecks do depends on those below them: only single ones can be fused.
+    single = terms(family) | joints(family)
+    operand = _chains(single | _drops(single) if family == "bottleneck" else parts(family), family).map(
+        Operand
+    )
     several = st.lists(operand, min_size=1, max_size=3, unique_by=lambda o: o.stack)
     return several.map(lambda many: Combined("fuse", tuple(many)))
 
 
-def _chains(inside: st.SearchStrategy[Part]) -> st.SearchStrategy[Stack]:
-    return st.lists(inside, min_size=1, max_size=2).map(lambda many: Stack(tuple(many)))
+def _chains(inside: st.SearchStrategy[Part], family: str) -> st.SearchStrategy[Stack]:
+    longest = 1 if family == "bottleneck" else 2
+    return st.lists(inside, min_size=1, max_size=longest).map(lambda many: Stack(tuple(many)))
 
 
 def _drops(inside: st.SearchStrategy) -> st.SearchStrategy[Dropped]:
@@ -123,3 +128,8 @@ def stacks(draw: st.DrawFn, *, task_on_top: bool = False) -> Stack:
     elif draw(st.booleans()) and not is_fuse(result[-1]):
         result.append(draw(_fuses(draw(family))))
     return Stack(tuple(result))
+
+
+def prefixes(stack: Stack) -> tuple[Stack, ...]:
+    """Every stack on the way up, the whole one last."""
+    return tuple(Stack(stack.parts[: n + 1]) for n in range(len(stack)))

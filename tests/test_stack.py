@@ -1,7 +1,7 @@
 """Expressions: what they mean, how they are printed, and where an error points."""
 
 import pytest
-from expressions import methods, stacks
+from expressions import methods, prefixes, stacks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,13 +39,13 @@ def test_a_stack_is_its_terms_lowest_first() -> None:
     assert str(stack) == "mnli[10000] > squad_v1@lora(r=16, layers=top4) > xnli"
     assert stack.target == Term("xnli")
     assert str(stack.below) == "mnli[10000] > squad_v1@lora(r=16, layers=top4)"
-    assert [len(prefix) for prefix in stack.prefixes()] == [1, 2, 3]
-    assert stack.prefixes()[-1] == stack
+    assert [len(prefix) for prefix in prefixes(stack)] == [1, 2, 3]
+    assert prefixes(stack)[-1] == stack
 
 
 def test_a_target_alone_stands_on_the_backbone() -> None:
     assert parse("xnli").below is None
-    assert parse("xnli").prefixes() == (parse("xnli"),)
+    assert prefixes(parse("xnli")) == (parse("xnli"),)
 
 
 @pytest.mark.parametrize(("text", "size"), [("10k", 10_000), ("2M", 2_000_000), ("1.5k", 1500), ("007", 7)])
@@ -77,7 +77,7 @@ def test_a_stack_with_a_task_on_top_can_be_evaluated(stack: Stack) -> None:
 @given(stacks())
 def test_the_parts_of_a_stack_make_the_stack(stack: Stack) -> None:
     assert (*(stack.below or ()), stack.top) == stack.parts
-    assert [prefix.top for prefix in stack.prefixes()] == list(stack)
+    assert [prefix.top for prefix in prefixes(stack)] == list(stack)
 
 
 @st.composite

@@ -78,6 +78,22 @@ def test_a_fuse_hands_its_method_to_its_modules() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mean((mnli > qqp), squad_v1) > xnli", "a stack of bottleneck modules"),
+        ("fuse((mnli > qqp), squad_v1) > xnli", "a stack of bottleneck modules"),
+        ("fuse(mean(mnli, qqp), squad_v1) > xnli", "attends over single bottleneck modules"),
+    ],
+)
+def test_what_bottlenecks_cannot_do_is_said_before_anything_is_trained(text: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        read(text).with_method(Bottleneck())
+    with pytest.raises(UserError, match=says):
+        read(text.replace("qqp", "qqp@bottleneck").replace("mnli", "mnli@bottleneck"))
+    assert read(text).with_method(LoRA())
+
+
 def test_the_experiments_method_reaches_every_module() -> None:
     stack = read("joint(mnli, qqp) > fuse((mnli > qqp), squad_v1) > drop(mnli, 0-2) > xnli@lora(r=2)")
     assert str(stack.with_method(LoRA())) == (

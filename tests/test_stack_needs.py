@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from expressions import stacks
+from expressions import prefixes, stacks
 from hypothesis import HealthCheck, given, settings
 
 from xadapt.methods import LoRA
@@ -26,8 +26,8 @@ def flat(found: Iterable[Node]) -> Iterator[Node]:
 
 def test_a_sequence_needs_its_prefixes() -> None:
     stack = Stack("mnli[10k] > qqp > xnli")
-    assert [need.stack for need in needs(stack)] == list(stack.prefixes())
-    assert [need.below for need in needs(stack)] == [None, *stack.prefixes()[:-1]]
+    assert [need.stack for need in needs(stack)] == list(prefixes(stack))
+    assert [need.below for need in needs(stack)] == [None, *prefixes(stack)[:-1]]
 
 
 def test_operands_stand_on_what_lies_below_their_combination() -> None:

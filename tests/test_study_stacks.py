@@ -146,7 +146,9 @@ def test_translated_training_data_in_the_pocket_world(tmp_path: Path) -> None:
         ("mnli[de] > xnli", "lora", "no training data for mnli in de"),
         ("drop(fuse(mnli, udpos), 0-1) > xnli", "lora", "would train a fusion without"),
         ("drop(xnli, 0-9)", "lora", "on a backbone of 4 layers"),
-        ("mean((mnli > udpos), squad_v1) > xnli", "bottleneck", "modules that are not LoRA"),
+        ("mean((mnli > udpos), squad_v1) > xnli", "bottleneck", "a stack of bottleneck modules"),
+        ("drop(mnli, 0-3) > xnli", "lora", "leaves nothing of it"),
+        ("mean(drop(mnli@lora(layers=top1), 3), udpos) > xnli", "lora", "leaves nothing of it"),
     ],
 )
 def test_what_cannot_be_trained_is_said(

@@ -146,6 +146,16 @@ def weight_problem(how: str, weight: float | None) -> str | None:
     return None
 
 
+def nested_problem(how: str, parts: int, single: bool) -> str | None:
+    """Why a stack of so many parts, with a single module on top or a combination, cannot be an operand of
+    ``how`` where it is of bottlenecks, which are not linear; None where it can."""
+    if parts > 1:
+        return f"{how} cannot combine a stack of bottleneck modules: what each does depends on those below it"
+    if how == "fuse" and not single:
+        return "fuse attends over single bottleneck modules, not over a combination of them"
+    return None
+
+
 def given(how: str, options: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
     """The options that differ from the defaults, in canonical order and type."""
     result: list[tuple[str, Value]] = []

@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from xadapt.methods import Method
+from xadapt.errors import UserError
+from xadapt.methods import Method, layer_range
 from xadapt.parts import Combined, Dropped, Part, Stack, inner, is_fuse, trains
 
 
@@ -98,6 +99,27 @@ def needs(stack: Stack, default: Method | None = None) -> tuple[Need, ...]:
             fuse, dropped = _fuse_below(place)
             found[place] = Need(place, place.below, fuse, dropped, shown)
     return tuple(found.values())
+
+
+def acting(node: Node, layers: int) -> set[int]:
+    """Where a part acts on a backbone of so many layers, from 0: a merge or a fuse where any operand does.
+
+    Raises:
+        UserError: layers that the backbone does not have; a drop that leaves nothing.
+    """
+    if isinstance(node.part, Dropped):
+        whole = acting(node.branches[0].nodes[0], layers)
+        if node.part.last >= layers:
+            raise UserError(
+                f"{node.part} on a backbone of {layers} layers", expected=f"layers from 0 to {layers - 1}"
+            )
+        if not whole - set(node.part.layers):
+            raise UserError(f"{node.part} leaves nothing of it", expected="at least one layer with a module")
+        return whole - set(node.part.layers)
+    if node.branches:
+        return {n for branch in node.branches for one in branch.nodes for n in acting(one, layers)}
+    method = inner(node.part).method
+    return set() if method is None else set(layer_range(method.layers, layers))
 
 
 def _nodes(below: tuple[Part, ...], parts: Sequence[Part]) -> tuple[Node, ...]:

@@ -18,12 +18,13 @@ from xadapt.combine import (
     MERGES,
     Value,
     given,
+    nested_problem,
     option_names,
     value_problem,
     weight_problem,
 )
 from xadapt.errors import UserError
-from xadapt.methods import METHODS, Full, Method
+from xadapt.methods import METHODS, Bottleneck, Full, Method
 from xadapt.syntax import pointed
 
 LARGEST_SIZE: Final = 10**9
@@ -253,10 +254,6 @@ class Stack:
         """The stack that the top stands on; None where it stands on the backbone."""
         return Stack(self.parts[:-1]) if len(self.parts) > 1 else None
 
-    def prefixes(self) -> tuple[Stack, ...]:
-        """Every stack on the way up, the whole one last. What must be trained: ``xadapt.needs``."""
-        return tuple(Stack(self.parts[: n + 1]) for n in range(len(self.parts)))
-
     def with_method(self, default: Method) -> Stack:
         """The stack with ``default`` as the method of each module that names none.
 
@@ -331,13 +328,16 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
         elif how == "joint":
             problems += _joint_problem(at, stack, seen)
         elif any(map(is_fuse, _within(stack))):
+            what = f"fuse within {how}: its weights belong to the part above it in the stack"
             do = "put fuse(...) into the stack itself, as in fuse(mnli, qqp) > xnli"
-            problems.append(
-                Problem(at, f"fuse within {how}: its weights belong to the part above it in the stack", do)
-            )
+            problems.append(Problem(at, what, do))
         elif cannot:
-            expected = " or ".join(COMBINATIONS[how].methods)
-            problems.append(Problem(at, f"{how} cannot combine {cannot} modules, only {expected}"))
+            only = " or ".join(COMBINATIONS[how].methods)
+            problems.append(Problem(at, f"{how} cannot combine {cannot} modules, only {only}"))
+        elif Bottleneck.name in names and (
+            nested := nested_problem(how, len(stack), trains(inner(stack.top)))
+        ):
+            problems.append(Problem(at, nested, "train these as @lora, or combine single modules"))
         elif other:
             what = f"{how} cannot combine {first} with {other}: they change the backbone in different ways"
             problems.append(Problem(at, what, "take one method for all operands"))

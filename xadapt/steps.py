@@ -15,8 +15,8 @@ from xadapt.backbone import BF16_WIDTH, Backbone
 from xadapt.data.examples import Source
 from xadapt.data.settling import Settler
 from xadapt.errors import UserError
-from xadapt.methods import Full, Method, layer_range, parse_method
-from xadapt.needs import Need, needs
+from xadapt.methods import Method, parse_method
+from xadapt.needs import Need, acting, needs, nodes
 from xadapt.parts import Combined, Stack, Term
 from xadapt.proof import peek
 from xadapt.store import Store, address_of
@@ -148,10 +148,12 @@ class Planner:
         """What must be trained for ``stack``, in order, and the address of the module at each place.
 
         Raises:
-            UserError: no data to train on, layers that the backbone does not have.
+            UserError: no data to train on, layers that the backbone does not have, a drop of all layers.
         """
         found: list[ModuleStep] = []
         addresses: dict[Stack, str] = {}
+        for node in nodes(self.filled(stack).with_method(self.method)):
+            acting(node, self.backbone.layers)
         for need in needs(self.filled(stack), self.method):
             top = need.stack.top
             if isinstance(top, Term) and top.task in self.imported:
@@ -188,8 +190,6 @@ class Planner:
                 expected="a fusion in all layers",
                 do="drop layers of the modules that are fused, or of the target",
             )
-        if not isinstance(chosen, Full):
-            layer_range(chosen.layers, self.backbone.layers)
         lessons = tuple(self._lesson(term) for term in terms)
         mixing = dict(top.settings) if isinstance(top, Combined) else {}
         settings = self._settings(lessons, chosen)

@@ -22,9 +22,8 @@ from rich.filesize import decimal
 from rich.text import Text
 from rich.tree import Tree
 
-from xadapt.methods import layer_range
-from xadapt.needs import Node, nodes
-from xadapt.parts import Combined, Dropped, Operand, Stack, Term, inner, is_fuse
+from xadapt.needs import Node, acting, nodes
+from xadapt.parts import Combined, Dropped, Operand, Stack, Term, is_fuse
 
 State = Literal["frozen", "trains", "reused"]
 _STYLES: Final[Mapping[str, str]] = {"frozen": "dim", "trains": "yellow", "reused": "green"}
@@ -40,14 +39,12 @@ class Facts:
             backbone is.
         parameters: how many, its head included.
         bytes: on disk.
-        layers: the layers that it sits in, from 0; None for those that its method says.
         note: one more word, such as its address.
     """
 
     state: State
     parameters: int
     bytes: int
-    layers: Sequence[int] | None = None
     note: str = ""
 
 
@@ -77,8 +74,7 @@ def draw(stack: Stack, facts: Mapping[Stack, Facts], *, backbone: str, base: Fac
     Raises:
         UserError: a method names more layers than the backbone has.
     """
-    whole = set(range(n_layers) if base.layers is None else base.layers)
-    rows = [_Row(1, backbone, _bar(whole, n_layers), base, base.note)]
+    rows = [_Row(1, backbone, _bar(set(range(n_layers)), n_layers), base, base.note)]
     seen: dict[Stack, Facts] = {}
     for node in nodes(stack):
         rows += _rows(node, 1, "", facts, n_layers, seen)
@@ -93,37 +89,18 @@ def draw(stack: Stack, facts: Mapping[Stack, Facts], *, backbone: str, base: Fac
     return tree
 
 
-def layers_of(node: Node, facts: Mapping[Stack, Facts], n_layers: int) -> set[int]:
-    """The layers in which ``node`` does something, from 0: of a merge, those of all its operands."""
-    if isinstance(node.part, Dropped):
-        return layers_of(node.branches[0].nodes[0], facts, n_layers) - set(node.part.layers)
-    known = facts.get(node.place)
-    if known is not None and known.layers is not None:
-        return set(known.layers)
-    if node.branches:
-        return {
-            layer
-            for branch in node.branches
-            for one in branch.nodes
-            for layer in layers_of(one, facts, n_layers)
-        }
-    method = inner(node.part).method
-    if known is None or method is None:
-        return set()
-    return set(layer_range(method.layers, n_layers))
-
-
 def _rows(
     node: Node, depth: int, weight: str, facts: Mapping[Stack, Facts], n_layers: int, seen: dict[Stack, Facts]
 ) -> Iterator[_Row]:
     """A part and, indented below it, what it is made of; ``seen`` collects what has weights."""
     part = node.part
     known = facts.get(node.place)
-    layers = layers_of(node, facts, n_layers)
+    trained = known is not None or bool(node.branches)
+    layers = acting(node, n_layers) if trained else set()
     again = node.place in seen
     if isinstance(part, Dropped):
         name = "drop layers " + "-".join(map(str, dict.fromkeys((part.first, part.last))))
-        whole = layers_of(node.branches[0].nodes[0], facts, n_layers)
+        whole = acting(node.branches[0].nodes[0], n_layers)
         yield _Row(depth, weight + name, _bar(layers, n_layers, whole - layers))
     else:
         if known is not None:
