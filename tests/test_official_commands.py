@@ -15,7 +15,7 @@ from xadapt.data.folder import Folder
 from xadapt.kinds import kind_of
 from xadapt.official.scoring import score_folder
 from xadapt.report_scores import scores_as_json
-from xadapt.tasks import task_named
+from xadapt.tasks import CATALOGUE, task_named
 
 PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
 TAGGED = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n" * 6
@@ -75,10 +75,10 @@ def test_predicted_files_score_as_the_run_itself(world: Path, capsys: pytest.Cap
 
 
 def test_the_target_is_put_on_top_where_it_is_not() -> None:
-    assert with_target("mnli > xnli", None) == "mnli > xnli"
-    assert with_target("mnli > xnli", "xnli") == "mnli > xnli"
-    assert with_target("mnli > xnli", "tatoeba") == "mnli > xnli > tatoeba"
-    assert with_target("mnli[100]@lora(r=4)", "xnli") == "mnli[100]@lora(r=4) > xnli"
+    assert with_target("mnli > xnli", None, CATALOGUE) == "mnli > xnli"
+    assert with_target("mnli > xnli", "xnli", CATALOGUE) == "mnli > xnli"
+    assert with_target("mnli > xnli", "tatoeba", CATALOGUE) == "mnli > xnli > tatoeba"
+    assert with_target("mnli[100]@lora(r=4)", "xnli", CATALOGUE) == "mnli[100]@lora(r=4) > xnli"
 
 
 def test_a_test_split_without_labels_is_predicted_and_not_scored(
@@ -146,7 +146,8 @@ def test_bad_arguments_get_one_message_before_any_training(
     [
         (["nowhere", "--labels", "./xtreme"], "no folder nowhere"),
         (["xtreme", "--labels", "./nowhere"], "no folder"),
-        (["taken", "--labels", "./xtreme", "--tasks", "xnly"], "did you mean 'xnli'"),
+        (["taken", "--labels", "./xtreme", "--only", "xnly"], "did you mean 'xnli'"),
+        (["taken", "--labels", "./xtreme", "--tasks", "xnli"], "a TOML file"),
         (["taken", "--labels", "./xtreme", "--json", "taken"], "results cannot be written"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

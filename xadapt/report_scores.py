@@ -38,7 +38,8 @@ def print_scores(found: FolderScores, console: Console, groups: Groups | None = 
     """
     averages = _averages(found)
     console.print(_languages(found))
-    console.print(_benchmarks(averages))
+    if averages:
+        console.print(_benchmarks(averages))
     console.print(_caption(found, averages), style="dim", highlight=False)
     if groups:
         console.print(_groups(found, groups))
