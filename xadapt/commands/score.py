@@ -10,6 +10,7 @@ import tyro
 
 from xadapt.commands.checks import check_writable, words
 from xadapt.commands.opening import catalogue_of
+from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,8 @@ class Score:
     split: Literal["auto", "dev", "test"] = "auto"
     """what was predicted; auto is what the predictions say themselves, else test where it has real
     labels, else dev"""
+    by: GroupBy | None = None
+    """add means over groups of languages, English left out"""
     json: Path | None = None
     """write the scores there as well"""
 
@@ -55,7 +58,7 @@ def score(options: Score, console: Console, errors: Console) -> FolderScores:
         split=None if options.split == "auto" else options.split,
         watch=Bars(errors),
     )
-    print_scores(found, console)
+    print_scores(found, console, options.by)
     if options.json is not None:
-        write_json(options.json, scores_as_json(found))
+        write_json(options.json, scores_as_json(found, options.by))
     return found
