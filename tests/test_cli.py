@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,24 @@ def test_a_run_prints_its_plan_its_scores_and_what_was_trained(
     assert a["cells"] == b["cells"]
     assert {c["lang"] for c in a["cells"]} == {"en", "de"}
     assert not any(m["trained"] for m in b["modules"])
+
+
+def test_a_run_gives_means_over_groups_of_languages(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """German and Swahili are written in Latin script, as English is, which counts in no group."""
+    swapped = PAIRS.replace("entailment", "-").replace("neutral", "entailment").replace("-", "neutral")
+    for lang, text in {"sw": swapped, "ru": PAIRS}.items():
+        (world / f"xtreme/xnli/dev-{lang}.tsv").write_text(text)
+    main(["run", "xnli", *COMMON, "--by", "script", "--json", "results.json"])
+    said = capsys.readouterr().out
+    score = {c["lang"]: c["score"] for c in json.loads((world / "results.json").read_text())["cells"]}
+    rows = [[word.strip() for word in re.split("[│┃]", row)] for row in said.splitlines()]
+    header = next(row for row in rows if "gap" in row)
+    lines = {row[1]: dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)}
+    assert lines["xnli"]["Latin (2)"] == f"{(score['de'] + score['sw']) / 2:.1f}"
+    # Swahili's labels are the others', swapped.
+    by_overlap = lines["no model: overlap only"]
+    assert (by_overlap["Latin (2)"], by_overlap["Cyrillic (1)"]) == ("50.0", "100.0")
+    assert "means over languages by script, en left out" in " ".join(said.split())
 
 
 def test_a_dry_run_shows_the_plan_and_touches_nothing(

@@ -15,7 +15,7 @@ from xadapt.data.folder import Folder
 from xadapt.kinds import kind_of
 from xadapt.official.scoring import score_folder
 from xadapt.report_scores import scores_as_json
-from xadapt.tasks import task_named
+from xadapt.tasks import CATALOGUE, task_named
 
 PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
 TAGGED = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n" * 6
@@ -75,10 +75,10 @@ def test_predicted_files_score_as_the_run_itself(world: Path, capsys: pytest.Cap
 
 
 def test_the_target_is_put_on_top_where_it_is_not() -> None:
-    assert with_target("mnli > xnli", None) == "mnli > xnli"
-    assert with_target("mnli > xnli", "xnli") == "mnli > xnli"
-    assert with_target("mnli > xnli", "tatoeba") == "mnli > xnli > tatoeba"
-    assert with_target("mnli[100]@lora(r=4)", "xnli") == "mnli[100]@lora(r=4) > xnli"
+    assert with_target("mnli > xnli", None, CATALOGUE) == "mnli > xnli"
+    assert with_target("mnli > xnli", "xnli", CATALOGUE) == "mnli > xnli"
+    assert with_target("mnli > xnli", "tatoeba", CATALOGUE) == "mnli > xnli > tatoeba"
+    assert with_target("mnli[100]@lora(r=4)", "xnli", CATALOGUE) == "mnli[100]@lora(r=4) > xnli"
 
 
 def test_a_test_split_without_labels_is_predicted_and_not_scored(
@@ -104,11 +104,39 @@ def test_what_is_missing_of_a_benchmark_is_printed(world: Path, capsys: pytest.C
     assert "1 of 38" in said
     assert "(100.00)" in said
     assert "the leaderboards are on test" in said
-    found = scores_as_json(score_folder(world / "system", gold), {"high": ("de", "en"), "low": ("sw",)})
+    found = scores_as_json(score_folder(world / "system", gold))
     assert json.loads(json.dumps(found["benchmarks"]))["XTREME"]["overall"] is None
     scores = kind_of(task_named("udpos")).score(rows, [row.tags for row in rows])
     assert scores == {"f1": 100.0, "accuracy": 100.0}
-    assert found["language_groups"] == {"udpos": {"high": {"score": 100.0, "languages": ("de",)}}}
+    assert found["language_groups"] == {}
+
+
+def test_scores_by_groups_of_languages(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two languages in one script, one alone, and English in none of the groups."""
+    right = {"en": 16, "de": 16, "sw": 4, "ru": 8}
+    for lang, good in right.items():
+        (world / f"xtreme/xnli/dev-{lang}.tsv").write_text(PAIRS)
+        labels = ["entailment", "neutral"] * 8
+        labels[good:] = ["contradiction"] * (16 - good)
+        file = world / f"system/xnli/test-{lang}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(labels) + "\n")
+    main(["score", "system", "--labels", "./xtreme", "--by", "script", "--json", "scores.json"])
+    said = capsys.readouterr().out
+    assert "means over languages by script; en left out" in said
+    assert "62.5 (2)" in said
+    assert "50.0 (1)" in said
+    assert json.loads((world / "scores.json").read_text())["language_groups"] == {
+        "xnli": {
+            "Latin": {"score": 62.5, "languages": ["de", "sw"]},
+            "Cyrillic": {"score": 50.0, "languages": ["ru"]},
+        }
+    }
+    main(["score", "system", "--labels", "./xtreme", "--by", "resource"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "high from 20 GiB, middle from 4; our own bounds" in said
+    assert "75.0 (2)" in said
+    assert "25.0 (1)" in said
 
 
 def test_a_dry_run_touches_nothing(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +174,8 @@ def test_bad_arguments_get_one_message_before_any_training(
     [
         (["nowhere", "--labels", "./xtreme"], "no folder nowhere"),
         (["xtreme", "--labels", "./nowhere"], "no folder"),
-        (["taken", "--labels", "./xtreme", "--tasks", "xnly"], "did you mean 'xnli'"),
+        (["taken", "--labels", "./xtreme", "--only", "xnly"], "did you mean 'xnli'"),
+        (["taken", "--labels", "./xtreme", "--tasks", "xnli"], "a TOML file"),
         (["taken", "--labels", "./xtreme", "--json", "taken"], "results cannot be written"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from xadapt.data.examples import Classified
 from xadapt.data.own_tasks import read_tasks
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
+from xadapt.official.scoring import FolderScores, score_folder
 from xadapt.tasks import CATALOGUE, File
 
 STANCE = """
@@ -29,6 +31,19 @@ files.train = [{ path = "stance/train.tsv", reader = "pairs" }]
 files.test = [{ path = "stance/{lang}.tsv", reader = "pairs", but = ["en"] }]
 licence = "CC0"
 url = "https://example.org"
+"""
+
+SUPERTAGS = """
+[[task]]
+name = "super"
+kind = "tag"
+role = "target"
+languages = ["en", "zh-Hant"]
+train = "super"
+metrics = ["accuracy"]
+open_labels = true
+files.train = [{ path = "train.tsv", reader = "tagged" }]
+files.test = [{ path = "{lang}.tsv", reader = "tagged", but = ["en"] }]
 """
 
 
@@ -110,6 +125,51 @@ def test_it_is_shown_and_run_like_any_other(
     said = capsys.readouterr().out
     assert "1 modules trained" in said
     assert "stance: accuracy on test" in said
+
+
+def test_its_predictions_are_made_and_scored_like_any_other(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny(tmp_path / "backbone")
+    (own.parent / "stance" / "nah.tsv").write_text("c\td\tagainst\nc\td\tfor\n", encoding="utf-8")
+    common = ["--tasks", str(own)]
+    main(
+        ["predict", "stance", "--task", "stance", "--data", str(own.parent), *common,
+         "--backbone", "./backbone", "--max-steps", "2"]
+    )  # fmt: skip
+    file = tmp_path / "predictions" / "stance" / "test-nah.tsv"
+    assert set(file.read_text(encoding="utf-8").split()) <= {"for", "against"}
+    file.write_text("against\nagainst\n", encoding="utf-8")
+    capsys.readouterr()
+    main(["score", "predictions", "--labels", str(own.parent), *common, "--json", "scores.json"])
+    assert "leaderboards have them" not in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert (row["task"], row["lang"], row["split"]) == ("stance", "nah", "test")
+    assert row["scores"] == {"accuracy": 50.0}
+
+
+def test_predictions_with_an_open_label_set_and_a_code_with_a_hyphen(tmp_path: Path) -> None:
+    """The labels are those of the training data; gold tags beyond them are never right."""
+    file = tmp_path / "tasks.toml"
+    file.write_text(SUPERTAGS, encoding="utf-8")
+    (tmp_path / "train.tsv").write_text("old\tN/N\nman\tN\n\n", encoding="utf-8")
+    (tmp_path / "zh-Hant.tsv").write_text("a\tN\nb\tS\n\n", encoding="utf-8")
+    (tmp_path / "system" / "super").mkdir(parents=True)
+    predicted = tmp_path / "system" / "super" / "test-zh-Hant.tsv"
+    predicted.write_text("N\nN/N\n", encoding="utf-8")
+    rows = read_tasks(file)
+
+    def scored() -> FolderScores:
+        return score_folder(tmp_path / "system", open_source(str(tmp_path), catalogue=rows), catalogue=rows)
+
+    assert scored().by_task() == {"super": {"zh-Hant": {"accuracy": 50.0}}}
+    predicted.write_text("N\nNP\n", encoding="utf-8")
+    with pytest.raises(UserError, match="unknown tag 'NP'"):
+        scored()
+    (tmp_path / "train.tsv").unlink()
+    with pytest.raises(UserError, match="nothing can be scored\n  super in zh-Hant"):
+        scored()
 
 
 @pytest.mark.parametrize(

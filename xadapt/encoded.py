@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xadapt.backbone import Backbone
-from xadapt.data.examples import Example
+from xadapt.data.examples import Example, Sought
 from xadapt.data.lazy import Deferred
 from xadapt.disk import TEMPORARY, digest, file_digest, json_text, read_json, sync, temporary
 from xadapt.kinds import kind_of
 from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
 from xadapt.kinds.kind import Item
+from xadapt.kinds.pools import encoded_once
 from xadapt.results import Watch
 from xadapt.store import Store, address_of
 from xadapt.tasks import Task
@@ -80,6 +81,8 @@ class Encoder:
         self.backbone, self.store, self.watch = backbone, store, watch
         self.many, self.workers = many, workers
         self.root = store.root / "cache"
+        # Task and length -> the texts of its pool, as every language's evaluation reads them.
+        self._pools: dict[tuple[str, int], dict[Example, tuple[Sequence[int], ...]]] = {}
 
     def __call__(self, wanted: Wanted) -> tuple[Sequence[Example], Sequence[Item]]:
         """The examples and their items; examples that are only counted so far where the items were found.
@@ -141,10 +144,16 @@ class Encoder:
             return None
 
     def _in_memory(self, wanted: Wanted, examples: Sequence[Example]) -> list[Item]:
+        kind, tokenizer = kind_of(wanted.task), self.backbone.tokenizer
+
+        def encode(some: Sequence[Example]) -> list[Item]:
+            return kind.encode(some, tokenizer, wanted.max_length, training=wanted.training)
+
         with self.watch.stage(f"encode {wanted.shown}", None):
-            return kind_of(wanted.task).encode(
-                examples, self.backbone.tokenizer, wanted.max_length, training=wanted.training
-            )
+            if kind.pooled and not wanted.training and all(isinstance(e, Sought) for e in examples):
+                known = self._pools.setdefault((wanted.task.name, wanted.max_length), {})
+                return encoded_once(examples, known, encode)
+            return encode(examples)
 
     def _write(self, address: str, wanted: Wanted, examples: Sequence[Example]) -> None:
         """Encode into the place of ``address``, whole or not at all; the caller holds its lock.

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from xadapt.data.examples import Example
+from xadapt.data.examples import Example, Sought
 from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Item, Kind
+from xadapt.kinds.pools import sought
 from xadapt.mount import Mounted
 from xadapt.packing import Packed, budgeted, pack
 
@@ -23,6 +24,7 @@ BATCH_TOKENS = 16_384
 IN_MEMORY = 2**31
 
 Tick = Callable[[int], None]
+Known = dict[Sought, Any]  # candidate -> its output
 
 
 def predict(
@@ -58,11 +60,43 @@ def predictions(
     items: Sequence[Item],
     *,
     tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    known: Known | None = None,
     tick: Tick = lambda n: None,
 ) -> list[Any]:
     """The kind's predictions for ``examples``, which ``items`` encode; no labels are needed."""
-    (made,) = answers(mounted, head, [kind], examples, items, tuning=tuning, tick=tick)
+    (made,) = answers(mounted, head, [kind], examples, items, tuning=tuning, known=known, tick=tick)
     return made
+
+
+def predict_pool(
+    mounted: Mounted,
+    head: nn.Module,
+    kind: Kind,
+    examples: Sequence[Example],
+    items: Sequence[Item],
+    known: Known,
+    *,
+    tick: Tick = lambda n: None,
+) -> list[Any]:
+    """``predict`` for a kind that is ``pooled``: candidates in ``known`` are not encoded again. Afterwards it
+    holds those of ``items`` and no others.
+
+    Candidates share no batch with queries and go in the order of their ids, so that their outputs are the
+    same bits whichever language is evaluated first.
+    """
+    pool = sought(examples)
+    rows = [pool[item.example] for item in items]
+    results = [known.get(row) for row in rows]
+    candidates = [i for i, row in enumerate(rows) if row.side == "candidate"]
+    new = sorted((i for i in candidates if results[i] is None), key=lambda i: rows[i].id)
+    tick(len(candidates) - len(new))
+    for part in (new, [i for i, row in enumerate(rows) if row.side == "query"]):
+        outputs = predict(mounted, head, kind, [items[i] for i in part], tick=tick)
+        for i, output in zip(part, outputs, strict=True):
+            results[i] = output
+    known.clear()
+    known.update((rows[i], results[i]) for i in candidates)
+    return results
 
 
 def predict_layers(
@@ -130,10 +164,11 @@ def evaluate_layers(
     *,
     language: str | None = None,
     tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    known: Known | None = None,
     tick: Tick = lambda n: None,
 ) -> list[dict[str, float]]:
     """``evaluate`` for kinds that differ only in the layer that they read, in one pass over the data."""
-    decided = answers(mounted, head, kinds, examples, items, tuning=tuning, tick=tick)
+    decided = answers(mounted, head, kinds, examples, items, tuning=tuning, known=known, tick=tick)
     return [
         kind.score(examples, predictions, language=language)
         for kind, predictions in zip(kinds, decided, strict=True)
@@ -148,24 +183,31 @@ def answers(
     items: Sequence[Item],
     *,
     tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    known: Known | None = None,
     tick: Tick = lambda n: None,
 ) -> Iterator[list[Any]]:
     """For each kind one prediction an example. What must be fitted is fitted on ``tuning`` first.
+
+    Args:
+        known: what the call before for the same stack, head and kind left of its pool, where the kind is
+            ``pooled``; changed to this call's. Not used where several layers are read.
 
     Raises:
         ValueError: a kind is ``tuned``, and there is nothing to tune it on.
     """
 
-    def outputs(of: Sequence[Item]) -> list[Sequence[Any]]:
+    def outputs(texts: Sequence[Example], of: Sequence[Item]) -> list[Sequence[Any]]:
+        if len(kinds) == 1 and kinds[0].pooled and known is not None:
+            return [predict_pool(mounted, head, kinds[0], texts, of, known, tick=tick)]
         if len(kinds) == 1:
             return [predict(mounted, head, kinds[0], of, tick=tick)]
         return predict_layers(mounted, head, kinds, of, tick=tick)
 
-    found = outputs(items)
+    found = outputs(examples, items)
     tuned = any(kind.tuned for kind in kinds)
     if tuned and tuning is None:
         raise ValueError("this kind is tuned on dev examples, and there are none")
-    dev = None if not tuned or tuning is None else found if tuning[1] is items else outputs(tuning[1])
+    dev = None if not tuned or tuning is None else found if tuning[1] is items else outputs(*tuning)
     for k, kind in enumerate(kinds):
         ready = kind if dev is None or tuning is None else kind.fit(*tuning, dev[k])
         yield ready.decode(examples, items, found[k])

@@ -30,6 +30,7 @@ from xadapt.errors import UserError
 from xadapt.plan import Plan
 from xadapt.results import Advance, Cell, Results
 from xadapt.store import Store
+from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
 NO_MODEL = "no model: "
@@ -96,10 +97,14 @@ def plan_table(plan: Plan, store: Store) -> Table:
     return table
 
 
-def print_results(results: Results, console: Console) -> None:
-    """One table a target task, then the modules."""
+def print_results(results: Results, console: Console, by: GroupBy | None = None) -> None:
+    """One table a target task, then the modules.
+
+    Args:
+        by: means over groups of languages, English left out, as columns of each table.
+    """
     for task in dict.fromkeys(c.task for c in results.cells):
-        for title, table, caption in _task_tables(results, task, console.width):
+        for title, table, caption in _task_tables(results, task, console.width, by):
             console.print(title, highlight=False)
             console.print(table)
             console.print(caption, style="dim", highlight=False)
@@ -114,7 +119,9 @@ def print_results(results: Results, console: Console) -> None:
         console.print(f"[dim]{POCKET_NOTE}[/]")
 
 
-def _task_tables(results: Results, task: str, width: int) -> Iterator[tuple[str, Table, str]]:
+def _task_tables(
+    results: Results, task: str, width: int, by: GroupBy | None
+) -> Iterator[tuple[str, Table, str]]:
     """For each metric: a title, the table, what is to be known of it."""
     cells = [c for c in results.cells if c.task == task]
     seeds = len({c.seed for c in cells})
@@ -124,7 +131,7 @@ def _task_tables(results: Results, task: str, width: int) -> Iterator[tuple[str,
         low, high = min(c.n for c in rows), max(c.n for c in rows)
         items = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         world = ", pocket world" if results.data == "pocket" else ""
-        header, lines = _grid(results, task, metric)
+        header, lines = _grid(results, task, metric, by)
         # Many languages, or a narrow screen: languages go down, expressions across.
         if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
             header, *lines = [list(column) for column in zip(header, *lines, strict=True)]
@@ -137,17 +144,18 @@ def _task_tables(results: Results, task: str, width: int) -> Iterator[tuple[str,
             table.add_column(escape(name), justify="right" if i else "left", no_wrap=i == 0)
         for line in lines:
             table.add_row(*map(escape, line), style="dim" if line[0].startswith(NO_MODEL) else None)
-        yield title, table, _caption(results, rows, split, seeds)
+        yield title, table, _caption(results, rows, split, seeds, by)
 
 
-def _grid(results: Results, task: str, metric: str) -> tuple[list[str], list[list[str]]]:
-    """One line an expression or baseline, one column a language, then mean, gap and gain."""
+def _grid(results: Results, task: str, metric: str, by: GroupBy | None) -> tuple[list[str], list[list[str]]]:
+    """One line an expression or baseline, one column a language, then groups, mean, gap and gain."""
     rows = [c for c in results.cells if c.task == task and c.metric == metric]
     beside = [b for b in results.baselines if b.task == task and b.metric == metric]
     languages = list(dict.fromkeys(c.lang for c in rows))
     languages.sort(key=lambda lang: lang != "en")
     others = [lang for lang in languages if lang != "en"]
     summary = ["mean of others", *(["gap"] if "en" in languages else []), "gain"] if others else []
+    groups = {} if by is None else grouped(others, by)
     lines: list[list[str]] = []
     first: list[float] | None = None
 
@@ -156,7 +164,8 @@ def _grid(results: Results, task: str, metric: str) -> tuple[list[str], list[lis
         english = per_lang.get("en", [])
         gap = [e - z for e, z in zip(english, zero_shot, strict=True)] if english and zero_shot else []
         ends = {"mean of others": _spread(zero_shot), "gap": _spread(gap), "gain": gain}
-        return [name, *map(_spread, per_lang.values()), *(ends[s] for s in summary)]
+        within = (_spread(_means_over(per_lang, codes)) for codes in groups.values())
+        return [name, *map(_spread, per_lang.values()), *within, *(ends[s] for s in summary)]
 
     for expr in dict.fromkeys(c.expr for c in rows):
         per_lang = {lang: [c.score for c in rows if (c.expr, c.lang) == (expr, lang)] for lang in languages}
@@ -170,15 +179,18 @@ def _grid(results: Results, task: str, metric: str) -> tuple[list[str], list[lis
     for name in dict.fromkeys(b.name for b in beside):
         per_lang = {lang: [b.score for b in beside if (b.name, b.lang) == (name, lang)] for lang in languages}
         lines.append(line(f"{NO_MODEL}{name}", per_lang, ""))
-    return ["expression", *languages, *summary], lines
+    named = (f"{group} ({len(codes)})" for group, codes in groups.items())
+    return ["expression", *languages, *named, *summary], lines
 
 
-def _caption(results: Results, rows: Sequence[Cell], split: str, seeds: int) -> str:
+def _caption(results: Results, rows: Sequence[Cell], split: str, seeds: int, by: GroupBy | None) -> str:
     parts = []
     if (layer := rows[0].layer) is not None:
         parts.append(f"hidden layer {layer}, mean-pooled")
     if seeds > 1:
         parts.append("± is the standard deviation over seeds")
+    if by is not None:
+        parts.append(f"means over languages by {basis_of(by)}, en left out; in parentheses how many")
     if any(c.lang == "en" for c in rows):
         parts.append("gap: en - mean of others")
     parts.append("gain: mean of others against the first expression")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from xadapt.official.benchmarks import XTREME, XTREME_R, Average, average, by_la
 from xadapt.official.formats import asked
 from xadapt.official.scoring import FolderScores
 from xadapt.results import Predicted
+from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 BENCHMARKS = (XTREME, XTREME_R)
-Groups = Mapping[str, Sequence[str]]  # name -> languages
 
 
 def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console: Console) -> None:
@@ -30,18 +30,21 @@ def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console:
     console.print(table)
 
 
-def print_scores(found: FolderScores, console: Console, groups: Groups | None = None) -> None:
+def print_scores(found: FolderScores, console: Console, by: GroupBy | None = None) -> None:
     """Every score, the benchmarks' averages, what they lack, and what was refused.
 
     Args:
-        groups: languages to average over beside, by name: resource levels, scripts, families.
+        by: average over groups of languages as well.
     """
     averages = _averages(found)
     console.print(_languages(found))
-    console.print(_benchmarks(averages))
+    if averages:
+        console.print(_benchmarks(averages))
     console.print(_caption(found, averages), style="dim", highlight=False)
-    if groups:
-        console.print(_groups(found, groups))
+    if by is not None:
+        console.print(_groups(found, by))
+        caption = f"means over languages by {basis_of(by)}; en left out: it is what systems are trained in"
+        console.print(caption, style="dim", highlight=False)
     for one in averages:
         if one.overall is None:
             console.print(f"missing for {one.benchmark.name}: {missing(one)}", highlight=False)
@@ -54,7 +57,7 @@ def print_scores(found: FolderScores, console: Console, groups: Groups | None = 
         console.print(f"no files of predictions: {', '.join(found.ignored)}", highlight=False, markup=False)
 
 
-def scores_as_json(found: FolderScores, groups: Groups | None = None) -> dict[str, object]:
+def scores_as_json(found: FolderScores, by: GroupBy | None = None) -> dict[str, object]:
     """The machine's form; scores in 0..100, null where a benchmark is not complete."""
     return {
         "scores": [asdict(row) for row in found.scored],
@@ -72,7 +75,7 @@ def scores_as_json(found: FolderScores, groups: Groups | None = None) -> dict[st
         },
         "language_groups": {
             task: {group: {"score": mean, "languages": langs} for group, (mean, langs) in per.items()}
-            for task, per in by_language_group(found.by_task(), groups or {}).items()
+            for task, per in by_language_group(found.by_task(), _grouped(found, by)).items()
         },
     }
 
@@ -152,8 +155,15 @@ def _benchmarks(averages: Sequence[Average]) -> Table:
     return table
 
 
-def _groups(found: FolderScores, groups: Groups) -> Table:
+def _grouped(found: FolderScores, by: GroupBy | None) -> dict[str, tuple[str, ...]]:
+    """The scored languages in groups, without English."""
+    languages = dict.fromkeys(row.lang for row in found.scored if row.lang != "en")
+    return {} if by is None else grouped(languages, by)
+
+
+def _groups(found: FolderScores, by: GroupBy) -> Table:
     """Tasks down, groups of languages across, with how many languages each mean is over."""
+    groups = _grouped(found, by)
     table = Table(title="means over groups of languages (how many)", title_justify="left")
     table.add_column("")
     for group in groups:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from xadapt.evaluate import evaluate_layers, predictions
+from xadapt.evaluate import Known, evaluate_layers, predictions
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.pools import counted
@@ -72,12 +72,15 @@ class Scoring:
         kind = kind_of(evaluation.task, evaluation.layer)
         mounted, head = self._ready(evaluation, kind)
         made: list[Predicted] = []
+        known: Known = {}
         for lang in evaluation.languages:
             examples, items = self._asked(evaluation, lang, evaluation.split)
             tuning = self._asked(evaluation, lang, "dev") if kind.tuned else None
             what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
             with self.watch.stage(what, len(items)) as advance:
-                outcome = predictions(mounted, head, kind, examples, items, tuning=tuning, tick=advance)
+                outcome = predictions(
+                    mounted, head, kind, examples, items, tuning=tuning, known=known, tick=advance
+                )
             revision = self.source.revision(evaluation.task.name, lang, evaluation.split)
             made.append(Predicted(lang, examples, outcome, revision))
         return made
@@ -89,6 +92,7 @@ class Scoring:
         evaluation = next(iter(missing.values()))[0]
         kind = kind_of(evaluation.task, evaluation.layer)
         mounted, head = self._ready(evaluation, kind, elements)
+        known: Known = {}
         for lang, group in missing.items():
             examples, items = self._asked(evaluation, lang, evaluation.split)
             tuning = self._asked(evaluation, lang, "dev") if kind.tuned else None
@@ -99,7 +103,15 @@ class Scoring:
             kinds = [kind_of(evaluation.task, e.layer) for e in group]
             with self.watch.stage(what, total) as advance:
                 scores = evaluate_layers(
-                    mounted, head, kinds, examples, items, language=lang, tuning=tuning, tick=advance
+                    mounted,
+                    head,
+                    kinds,
+                    examples,
+                    items,
+                    language=lang,
+                    tuning=tuning,
+                    known=known,
+                    tick=advance,
                 )
             for e, per_metric in zip(group, scores, strict=True):
                 cell = {"scores": per_metric, "n": len(counted(examples)), "expr": e.expr}

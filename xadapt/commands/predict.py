@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from xadapt.plan import Plan
     from xadapt.results import Predicted
+    from xadapt.tasks import Catalogue
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     from xadapt.report_scores import print_predictions
 
     found = opened(options)
-    expression = with_target(options.expression, options.task)
+    expression = with_target(options.expression, options.task, found.catalogue)
     store = found.store
     plan = found.plan([expression], options, seeds=[options.seed], languages=languages, split=options.split)
     task = plan.evaluations[0].task
@@ -105,7 +106,7 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     return files
 
 
-def with_target(expression: str, task: str | None) -> str:
+def with_target(expression: str, task: str | None, catalogue: Catalogue) -> str:
     """The expression with ``task`` on top, unless it ends in it or none is named. What is wrong with an
     expression is not said here. Raises ``UserError`` for an unknown task."""
     from xadapt.stack import parse
@@ -113,10 +114,11 @@ def with_target(expression: str, task: str | None) -> str:
 
     if task is None:
         return expression
+    name = task_named(task, catalogue).name
     with suppress(UserError):  # not every expression can stand without a target above it
-        if parse(expression).target.task == task_named(task).name:
+        if parse(expression).target.task == name:
             return expression
-    return f"{expression} > {task_named(task).name}"
+    return f"{expression} > {name}"
 
 
 def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:

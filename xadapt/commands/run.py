@@ -10,6 +10,7 @@ import tyro
 
 from xadapt.commands.checks import above_zero, check_writable, whole, words
 from xadapt.commands.opening import opened
+from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +66,8 @@ class Run:
     """CPU threads; by default all cores"""
     baselines: bool = True
     """put scores that need no model beside the results"""
+    by: GroupBy | None = None
+    """add means over groups of languages, English left out"""
 
 
 def execute(options: Run, console: Console, errors: Console, *, every_layer: bool = False) -> Results | None:
@@ -99,7 +102,7 @@ def execute(options: Run, console: Console, errors: Console, *, every_layer: boo
         print_layers(results, console)
         content["layers"] = best_layers(results)
     else:
-        print_results(results, console)
+        print_results(results, console, options.by)
     if options.json is not None:
         write_json(options.json, content)
     return results

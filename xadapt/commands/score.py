@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from xadapt.commands.checks import check_writable, words
+from xadapt.commands.opening import catalogue_of
+from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,11 +26,15 @@ class Score:
     """<task>/test-<language>.tsv, json or jsonl below it, as XTREME's evaluate.py reads them"""
     labels: str
     """the gold data: a folder in XTREME's download layout; or pocket, hub"""
-    tasks: str = "all"
+    only: str = "all"
     """tasks to score, such as xnli,udpos; all that the folder has by default"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
     split: Literal["auto", "dev", "test"] = "auto"
     """what was predicted; auto is what the predictions say themselves, else test where it has real
     labels, else dev"""
+    by: GroupBy | None = None
+    """add means over groups of languages, English left out"""
     json: Path | None = None
     """write the scores there as well"""
 
@@ -43,14 +49,16 @@ def score(options: Score, console: Console, errors: Console) -> FolderScores:
     from xadapt.report import Bars, write_json
     from xadapt.report_scores import print_scores, scores_as_json
 
+    rows = catalogue_of(options.tasks)
     found = score_folder(
         options.folder,
-        open_source(options.labels),
-        tasks=None if options.tasks == "all" else words(options.tasks, "--tasks"),
+        open_source(options.labels, catalogue=rows),
+        catalogue=rows,
+        tasks=None if options.only == "all" else words(options.only, "--only"),
         split=None if options.split == "auto" else options.split,
         watch=Bars(errors),
     )
-    print_scores(found, console)
+    print_scores(found, console, options.by)
     if options.json is not None:
-        write_json(options.json, scores_as_json(found))
+        write_json(options.json, scores_as_json(found, options.by))
     return found

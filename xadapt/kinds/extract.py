@@ -199,7 +199,7 @@ def with_offsets(
     """Each distinct text's token ids, (n,), and the characters that they cover, (n, 2)."""
     distinct = list(dict.fromkeys(texts))
     out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for part in chunks(len(distinct), 512):  # contexts are long
+    for part in chunks(len(distinct)):
         encoded = tokenizer(
             [distinct[i] for i in part],
             add_special_tokens=False,

@@ -54,10 +54,12 @@ class Kind(Protocol):
         tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.
         separable: whether an example's items depend on no other example, so that large sets can be
             encoded in parts and kept on disk (``kinds.flat``).
+        pooled: whether languages search the same candidates, so that an evaluation encodes them once for all.
     """
 
     tuned: ClassVar[bool] = False
     separable: ClassVar[bool] = True
+    pooled: ClassVar[bool] = False
 
     def encode(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xadapt.data.examples import Answer, Example, Extracted, Sought
 from xadapt.errors import UserError
 from xadapt.kinds.checks import typed
+from xadapt.kinds.kind import Item
 
 # A sentence ends before white space that follows a full stop, perhaps in quotes, and stands before what can
 # begin one. English: only SQuAD's contexts are cut here, the benchmarks bring their own sentences.
@@ -64,6 +65,18 @@ def sought(examples: Sequence[Example]) -> Sequence[Sought]:
         queries.append(Sought(row.id, "query", row.question, "", found))
     candidates = (Sought(i, "candidate", text, context, None) for (text, context), i in numbers.items())
     return [*queries, *candidates]
+
+
+def encoded_once(
+    examples: Sequence[Example],
+    known: dict[Example, tuple[Sequence[int], ...]],
+    encode: Callable[[Sequence[Example]], list[Item]],
+) -> list[Item]:
+    """The items of a pool whose texts give an item each: only those that are not in ``known`` are encoded,
+    and put there."""
+    new = [example for example in examples if example not in known]
+    known.update((new[item.example], item.sequences) for item in encode(new))
+    return [Item(i, known[example]) for i, example in enumerate(examples)]
 
 
 def sentence_around(context: str, answer: Answer) -> str:

@@ -63,6 +63,7 @@ class Search(Kind):
     """
 
     separable = False
+    pooled = True
 
     def __init__(self, task: Task, layer: int | None = None) -> None:
         check_task(task, "retrieve", ("map@20",))

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xadapt.data.examples import Chosen, Classified, Example, Extracted, Sought, Source, Tagged
+from xadapt.data.settling import Settler
 from xadapt.errors import UserError
 from xadapt.kinds import KINDS, kind_of
-from xadapt.official.benchmarks import XTREME, XTREME_R, Scores
+from xadapt.official.benchmarks import Scores
 from xadapt.official.formats import asked, file_of, folder_of, format_of
 from xadapt.official.submission import PROVENANCE, split_of
 from xadapt.results import Unwatched, Watch
-from xadapt.tasks import CATALOGUE, Task, task_named
+from xadapt.tasks import CATALOGUE, Catalogue, Task, task_named
 
-_NAME = re.compile(r"test-(\w+)\.\w+")
+_NAME = re.compile(r"test-([\w-]+)\.\w+")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def score_folder(
     root: Path,
     gold: Source,
     *,
+    catalogue: Catalogue = CATALOGUE,
     tasks: Sequence[str] | None = None,
     split: str | None = None,
     watch: Watch | None = None,
@@ -73,6 +75,7 @@ def score_folder(
     Args:
         root: ``<task>/test-<language>.<extension>`` below it, as XTREME's leaderboard takes them.
         gold: where the right answers come from.
+        catalogue: the rows, those of a user's own among them.
         tasks: score these only, by our names; None for all that are there.
         split: what was predicted; None for what the task's provenance says, else ``test`` where its labels
             are real, else ``dev``.
@@ -81,13 +84,15 @@ def score_folder(
         UserError: no predictions, files that are malformed (all of them, one below the other), or nothing
             that has labels.
     """
-    rows = _tasks(root, tasks)
+    targets = _targets(catalogue)
+    rows = _tasks(root, tasks, catalogue)
+    settler = Settler(gold)
     scored: list[Scored] = []
     refused: list[Refused] = []
     ignored = [
         path.name
         for path in sorted(root.iterdir())
-        if path.is_dir() and path.name not in map(folder_of, _targets()) and not path.name.startswith(".")
+        if path.is_dir() and path.name not in map(folder_of, targets) and not path.name.startswith(".")
     ]
     problems: list[str] = []
     for row in rows:
@@ -97,7 +102,8 @@ def score_folder(
         try:
             here = split or split_of(folder) or gold.test_split(row.name)
             known = gold.languages(row.name, here)
-        except UserError as error:  # only test files, and they have no labels
+            settled = settler.settled(row)
+        except UserError as error:  # test files without labels; no training data with an open set
             refused += [Refused(row.name, lang, error.got) for lang in files]
             continue
         with (watch or Unwatched()).stage(f"score {row.name}", len(files)) as advance:
@@ -107,7 +113,7 @@ def score_folder(
                     refused.append(Refused(row.name, lang, f"{gold.name} has no {here} file of it"))
                     continue
                 try:
-                    outcome = _score(path, row, lang, here, gold)
+                    outcome = _score(path, settled, lang, here, gold)
                 except UserError as error:
                     problems.append(str(error))
                     continue
@@ -151,11 +157,11 @@ def _score(path: Path, row: Task, lang: str, split: str, gold: Source) -> Scored
     return Scored(row.name, lang, split, asked(examples), scores, read.notes)
 
 
-def _targets() -> list[Task]:
-    return [row for row in CATALOGUE.values() if row.role == "target" and row.kind in KINDS]
+def _targets(catalogue: Catalogue) -> list[Task]:
+    return [row for row in catalogue.values() if row.role == "target" and row.kind in KINDS]
 
 
-def _tasks(root: Path, wanted: Sequence[str] | None) -> list[Task]:
+def _tasks(root: Path, wanted: Sequence[str] | None, catalogue: Catalogue) -> list[Task]:
     """The rows whose folders are in ``root``, in the catalogue's order; all of ``wanted``."""
     if not root.is_dir():
         raise UserError(
@@ -164,20 +170,20 @@ def _tasks(root: Path, wanted: Sequence[str] | None) -> list[Task]:
             do="name the one that 'xadapt predict' or XTREME's scripts wrote",
         )
     if wanted is not None:
-        rows = [task_named(name) for name in wanted]
+        rows = [task_named(name, catalogue) for name in wanted]
         if absent := [row for row in rows if not (root / folder_of(row)).is_dir()]:
             raise UserError(
                 f"{root} has no predictions for {', '.join(row.name for row in absent)}",
                 expected=", ".join(f"a folder {folder_of(row)}" for row in absent),
-                do="leave them out of --tasks, or predict them",
+                do="leave them out of --only, or predict them",
             )
         return rows
-    rows = [row for row in _targets() if (root / folder_of(row)).is_dir()]
+    rows = [row for row in _targets(catalogue) if (root / folder_of(row)).is_dir()]
     if not rows:
         own = any(_NAME.fullmatch(path.name) for path in root.iterdir())
         raise UserError(
             f"{root} has no folder of a task",
-            expected=f"some of {', '.join(folder_of(row) for row in _targets())}",
+            expected=f"some of {', '.join(folder_of(row) for row in _targets(catalogue))}",
             do="name the folder above it: this is a task's own" if own else "name the folder that has them",
         )
     return rows
@@ -186,9 +192,7 @@ def _tasks(root: Path, wanted: Sequence[str] | None) -> list[Task]:
 def _files(folder: Path, row: Task) -> tuple[dict[str, Path], list[str]]:
     """Language -> its file, in the task's own order, and what else lies there."""
     files, others = {}, []
-    # XTREME-R has some tasks in more languages than XTREME.
-    added = (lang for b in (XTREME, XTREME_R) for lang in b.languages.get(row.name, ()))
-    languages = tuple(dict.fromkeys((*row.languages, *added)))
+    languages = (*row.languages, *row.added)
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.name)
         if match and match[1] in languages and path.name == file_of(row, match[1]):

@@ -139,6 +139,13 @@ def grouped(languages: Iterable[str], by: GroupBy) -> dict[str, tuple[str, ...]]
     return {name: tuple(codes) for name, codes in groups.items() if codes}
 
 
+def basis_of(by: GroupBy) -> str:
+    """What ``grouped`` goes by, for people: ``script``, or what the levels of resources mean."""
+    if by == "resource":
+        return f"resources (CC-100: high from {HIGH:g} GiB, middle from {MIDDLE:g}; our own bounds)"
+    return "what XLM-R has seen" if by == "seen" else by
+
+
 def _group(code: str, by: GroupBy) -> str:
     if code not in LANGUAGES:
         return "other"
