@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
 from xadapt.commands.checks import above_zero, words
 from xadapt.commands.opening import opened
+from xadapt.commands.options import Planned
 from xadapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Explain:
+class Explain(Planned):
     """Draw an expression: what is frozen, trains, is reused; sizes; where each part sits in the layers."""
 
     expression: tyro.conf.Positional[str]
@@ -30,36 +30,8 @@ class Explain:
     """also what each operand of a fusion or merge is worth: dev scores with it left out"""
     langs: str | None = None
     """languages of --importance, such as en,de, or all; by default English, all where there is none"""
-    backbone: str = "pocket"
-    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
-    data: str = "pocket"
-    """pocket, hub, or a folder in XTREME's download layout"""
-    intermediate: Path | None = None
-    """folder of intermediate tasks; DATA/../intermediate by default"""
-    tasks: Path | None = None
-    """a TOML file with tasks of your own"""
-    method: str = "lora"
-    """lora(r=8), bottleneck(reduction=4) or full, where the expression names none"""
     seed: int = 0
     """the seed of every module"""
-    store: Path = Path(".xadapt")
-    """where modules are kept"""
-    lr: float | None = None
-    """peak learning rate; by default the method's"""
-    epochs: int | None = None
-    """passes over the training data; by default the task's"""
-    batch_size: int | None = None
-    """items an optimiser step; by default the task's"""
-    max_steps: int | None = None
-    """optimiser steps at most"""
-    max_length: int | None = None
-    """tokens a sequence; by default the task's"""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto takes bf16 where the hardware has it and the width gains from it"""
-    threads: int | None = None
-    """CPU threads; by default all cores"""
 
 
 def explain(options: Explain, console: Console, errors: Console) -> None:

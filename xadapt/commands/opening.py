@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xadapt.commands.options import Planned
+
 if TYPE_CHECKING:
     from xadapt.backbone import Backbone
     from xadapt.data.examples import Source
@@ -26,27 +28,32 @@ class Opened:
     catalogue: Catalogue
     method: Method
 
-    def plan(self, expressions: Sequence[str], options: Any, **more: Any) -> Plan:
-        """What ``expressions`` need. ``more`` goes to ``make_plan``; options that a command does not have
-        are left to the task."""
+    def plan(self, expressions: Sequence[str], options: Planned, **more: Any) -> Plan:
+        """What ``expressions`` need. ``more`` goes to ``make_plan``."""
         from xadapt.plan import Overrides, make_plan
         from xadapt.steps import imported_in
 
-        names = ("lr", "epochs", "batch_size", "max_steps", "max_length", "layer")
         return make_plan(
             expressions,
             backbone=self.backbone,
             source=self.source,
             method=self.method,
-            overrides=Overrides(**{name: getattr(options, name, None) for name in names}),
+            overrides=Overrides(
+                options.lr,
+                options.epochs,
+                options.batch_size,
+                options.max_steps,
+                options.max_length,
+                getattr(options, "layer", None),
+            ),
             catalogue=self.catalogue,
             imported=imported_in(self.store, self.catalogue),
             **more,
         )
 
 
-def opened(options: Any) -> Opened:
-    """Open what ``options`` name: backbone, device, dtype, data, intermediate, tasks, store, method, threads.
+def opened(options: Planned) -> Opened:
+    """Open what ``options`` name.
 
     Raises:
         UserError: any of them is not there.

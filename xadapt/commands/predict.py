@@ -11,6 +11,7 @@ import tyro
 
 from xadapt.commands.checks import above_zero, words
 from xadapt.commands.opening import opened
+from xadapt.commands.options import Planned
 from xadapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(Planned):
     """Predict a task with an expression and write XTREME's submission files; labels are not needed."""
 
     expression: tyro.conf.Positional[str]
@@ -37,40 +38,12 @@ class Predict:
     """the folder to write <task>/test-<language>.tsv, json or jsonl into"""
     overwrite: bool = False
     """replace the task's folder in it, with all languages"""
-    backbone: str = "pocket"
-    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
-    data: str = "pocket"
-    """pocket, hub, or a folder in XTREME's download layout"""
-    intermediate: Path | None = None
-    """folder of intermediate tasks; DATA/../intermediate by default"""
-    tasks: Path | None = None
-    """a TOML file with tasks of your own"""
-    method: str = "lora"
-    """lora(r=8), bottleneck(reduction=4) or full, where the expression names none"""
     seed: int = 0
     """the seed of every module"""
-    store: Path = Path(".xadapt")
-    """where modules are kept"""
     dry_run: bool = False
     """show the plan and stop"""
-    lr: float | None = None
-    """peak learning rate; by default the method's"""
-    epochs: int | None = None
-    """passes over the training data; by default the task's"""
-    batch_size: int | None = None
-    """items an optimiser step; by default the task's"""
-    max_steps: int | None = None
-    """optimiser steps at most"""
-    max_length: int | None = None
-    """tokens a sequence; by default the task's"""
     layer: int | None = None
     """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto takes bf16 where the hardware has it and the width gains from it"""
-    threads: int | None = None
-    """CPU threads; by default all cores"""
 
 
 def predict(options: Predict, console: Console, errors: Console) -> list[Path]:

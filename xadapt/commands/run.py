@@ -10,6 +10,7 @@ import tyro
 
 from xadapt.commands.checks import above_zero, check_writable, whole, words
 from xadapt.commands.opening import opened
+from xadapt.commands.options import Planned
 from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:
@@ -19,51 +20,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Planned):
     """Train what a list of expressions needs and evaluate each zero-shot."""
 
     expressions: tyro.conf.Positional[tuple[str, ...]]
     """stack expressions, such as "xnli" "mnli > xnli"; gains are against the first"""
-    backbone: str = "pocket"
-    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
-    data: str = "pocket"
-    """pocket, hub, or a folder in XTREME's download layout"""
-    intermediate: Path | None = None
-    """folder of intermediate tasks; DATA/../intermediate by default"""
-    tasks: Path | None = None
-    """a TOML file with tasks of your own"""
-    method: str = "lora"
-    """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
     langs: str = "all"
     """languages to evaluate in, such as en,de; all that the data has by default"""
     split: Literal["auto", "dev", "test"] = "auto"
     """what to evaluate on; auto is test where it has real labels, else dev"""
     seeds: str = "0"
     """seeds, such as 0,1,2"""
-    store: Path = Path(".xadapt")
-    """where modules and scores are kept"""
     dry_run: bool = False
     """show the plan and stop"""
     json: Path | None = None
     """write the results there as well"""
-    lr: float | None = None
-    """peak learning rate; by default the method's"""
-    epochs: int | None = None
-    """passes over the training data; by default the task's"""
-    batch_size: int | None = None
-    """items an optimiser step; by default the task's"""
-    max_steps: int | None = None
-    """optimiser steps at most"""
-    max_length: int | None = None
-    """tokens a sequence; by default the task's"""
     layer: int | None = None
     """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto takes bf16 where the hardware has it and the width gains from it"""
-    threads: int | None = None
-    """CPU threads; by default all cores"""
     baselines: bool = True
     """put scores that need no model beside the results"""
     by: GroupBy | None = None

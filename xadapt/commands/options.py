@@ -1,0 +1,41 @@
+"""The options of every command that plans expressions: with what, on what, and how it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What the addresses of modules depend on, so that two commands with the same options mean the same."""
+
+    backbone: str = "pocket"
+    """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
+    data: str = "pocket"
+    """pocket, hub, or a folder in XTREME's download layout"""
+    intermediate: Path | None = None
+    """folder of intermediate tasks; DATA/../intermediate by default"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
+    method: str = "lora"
+    """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
+    store: Path = Path(".xadapt")
+    """where modules and scores are kept"""
+    lr: float | None = None
+    """peak learning rate; by default the method's"""
+    epochs: int | None = None
+    """passes over the training data; by default the task's"""
+    batch_size: int | None = None
+    """items an optimiser step; by default the task's"""
+    max_steps: int | None = None
+    """optimiser steps at most"""
+    max_length: int | None = None
+    """tokens a sequence; by default the task's"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1"""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto takes bf16 where the hardware has it and the width gains from it"""
+    threads: int | None = None
+    """CPU threads; by default all cores"""
