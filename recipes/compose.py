@@ -53,10 +53,12 @@ class Options:
     """pocket, hub, or a folder in XTREME's download layout"""
     method: str = "lora"
     """lora(r=8) or bottleneck(reduction=4)"""
+    langs: tuple[str, ...] = ()
+    """languages to evaluate in; all that the data has by default"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """one run of everything a seed"""
     max_steps: int | None = 100
-    """optimiser steps a module at most; a joint module takes so many for each of its tasks"""
+    """optimiser steps a module at most; of a joint, for each of its tasks"""
     rounds: int = 5
     """rounds of the speed measurement"""
     store: Path = Path(".xadapt")
@@ -70,43 +72,41 @@ def main(options: Options) -> None:
     source, store = open_source(options.data), Store(options.store)
     console, watch = wide(), Bars(wide(stderr=True))
 
-    def study(expressions: list[str], steps: int | None) -> tuple[Plan, Results]:
+    def study(expressions: list[str]) -> tuple[Plan, Results]:
         plan = make_plan(
             expressions,
             backbone=backbone,
             source=source,
             method=parse_method(options.method),
             seeds=options.seeds,
-            overrides=Overrides(max_steps=steps),
+            languages=options.langs or None,
+            overrides=Overrides(max_steps=options.max_steps),
         )
         return plan, run(plan, store, watch=watch, baselines=False)
 
     target, all_of = options.target, ", ".join(options.tasks)
 
     # 1. Each task alone below the target; the best of them by English dev, never by what is reported.
-    singles = study([f"{task} > {target}" for task in options.tasks], options.max_steps)
+    singles = study([f"{task} > {target}" for task in options.tasks])
     best = max(options.tasks, key=lambda task: english_dev(store, singles[1], f"{task} > {target}"))
-    joint = f"joint({all_of}) > {target}"
     ways = {
         "none": target,
         "best single": f"{best} > {target}",
         "sequential": " > ".join([*options.tasks, target]),
-        "joint of all": joint,
+        "joint of all": f"joint({all_of}) > {target}",
         "fuse of all": f"fuse({all_of}) > {target}",
         "mean": f"mean({all_of}) > {target}",
         "ties": f"ties({all_of}) > {target}",
     }
 
-    # 2. All ways. A joint module takes its share of steps for each task.
-    others = study([e for e in ways.values() if e != joint], options.max_steps)
-    shared = study([joint], options.max_steps and options.max_steps * len(options.tasks))
+    # 2. All ways.
+    plan, results = study(list(ways.values()))
 
     # 3. What each costs to run.
-    found = {expr: shared if expr == joint else others for expr in ways.values()}
-    costs = {fold: speed(ways, found, store, options.rounds, fold) for fold in (False, True)}
+    costs = {fold: speed(plan, store, options.rounds, fold) for fold in (False, True)}
 
     # 4. One table.
-    rows = [row(way, expr, *found[expr], costs) for way, expr in ways.items()]
+    rows = [row(way, expr, plan, results, costs) for way, expr in ways.items()]
     console.print(table(rows, options, source.name))
     print_singles(singles[1], options, console)
     if options.json:
@@ -121,11 +121,8 @@ def english_dev(store: Store, results: Results, expr: str) -> float:
     )
 
 
-def speed(
-    ways: dict[str, str], found: dict[str, tuple[Plan, Results]], store: Store, rounds: int, fold: bool
-) -> dict[str, float]:
+def speed(plan: Plan, store: Store, rounds: int, fold: bool) -> dict[str, float]:
     """Expression -> inference time over that of the bare encoder: the median of rounds run in turns."""
-    plan = next(iter(found.values()))[0]
     evaluation = plan.evaluations[0]
     kind = kind_of(evaluation.task)
     head = kind.head(plan.backbone.config).to(plan.backbone.device)
@@ -137,12 +134,10 @@ def speed(
         return timed(lambda: len(predict(mounted, head, kind, items)), device)
 
     contenders = {"bare": work(mount(plan.backbone, []))}
-    for expr in ways.values():
-        made = found[expr][0]
-        one = next(e for e in made.evaluations if e.expr == expr)
-        contenders[expr] = work(
-            mount(made.backbone, Shelf(made, store).elements(one.stack, one.seed), fold=fold)
-        )
+    shelf = Shelf(plan, store)
+    for one in plan.evaluations:
+        if one.expr not in contenders:
+            contenders[one.expr] = work(mount(plan.backbone, shelf.elements(one.stack, one.seed), fold=fold))
     rates = interleaved(contenders, rounds=rounds, warmup=1)
     return {name: 1 / spread.median for name, spread in ratios(rates, "bare").items()}
 

@@ -115,7 +115,8 @@ class Study:
         split: ``dev`` or ``test``; None for ``test`` where its labels are real.
         tasks: a TOML file with tasks of your own.
         store: where modules and scores are kept.
-        lr, epochs, batch_size, max_steps, max_length, layer: instead of the tasks' and methods' own.
+        lr, epochs, batch_size, max_steps, max_length, layer: instead of the tasks' and methods' own;
+            max_steps for each task of a joint.
     """
 
     expressions: Sequence[str | Stack]

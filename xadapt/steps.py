@@ -37,7 +37,8 @@ POCKET_STEPS = 800
 
 @dataclass(frozen=True)
 class Overrides:
-    """Settings that the user set; None leaves the task's and method's own. ``layer`` is for retrieval."""
+    """Settings that the user set; None leaves the task's and method's own. ``max_steps`` is a limit for each
+    task of a joint; ``layer`` is for retrieval."""
 
     lr: float | None = None
     epochs: int | None = None
@@ -246,13 +247,13 @@ class Planner:
 
     def _settings(self, lessons: Sequence[Lesson], method: Method) -> Settings:
         """The tasks' and the method's settings, with the user's in front of them. A joint takes the most
-        epochs and the largest batch of its tasks."""
+        epochs and the largest batch of its tasks, and its limit of steps for each of them."""
         rates = NARROW if self.backbone.config.hidden_size < BF16_WIDTH else WIDE
         settings = Settings(
             lr=rates[method.name],
             epochs=max(lesson.data.epochs for lesson in lessons),
             batch_size=max(lesson.data.batch_size for lesson in lessons),
-            max_steps=POCKET_STEPS * len(lessons) if self.source.name == "pocket" else None,
+            max_steps=POCKET_STEPS if self.source.name == "pocket" else None,
             max_length=max(lesson.max_length for lesson in lessons),
         )
         given = {
@@ -260,4 +261,6 @@ class Planner:
             for k, v in asdict(self.overrides).items()
             if v is not None and k not in ("layer", "max_length")
         }
-        return replace(settings, **given)
+        settings = replace(settings, **given)
+        limit = settings.max_steps
+        return replace(settings, max_steps=limit and limit * len(lessons))

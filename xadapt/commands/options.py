@@ -30,7 +30,7 @@ class Planned:
     batch_size: int | None = None
     """items an optimiser step; by default the task's"""
     max_steps: int | None = None
-    """optimiser steps at most"""
+    """optimiser steps at most; of a joint, for each of its tasks"""
     max_length: int | None = None
     """tokens a sequence; by default the task's"""
     device: str = "auto"

@@ -1,0 +1,41 @@
+"""recipes/compose.py runs to its end, on the smallest settings, and its table says what it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).parents[1] / "recipes" / "compose.py"
+WAYS = ["none", "best single", "sequential", "joint of all", "fuse of all", "mean", "ties"]
+
+
+def test_every_way_to_combine_has_its_row(tmp_path: Path) -> None:
+    options = {"tasks": "mnli qqp", "max-steps": "2", "seeds": "0 1", "langs": "en de", "rounds": "1"}
+    words = [word for name, values in options.items() for word in (f"--{name}", *values.split())]
+    command = [sys.executable, str(SCRIPT), *words, "--json", "table.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pocket world: no evidence about real languages" in done.stdout
+    found = json.loads((tmp_path / "table.json").read_text())
+    rows = {row["way"]: row for row in found["rows"]}
+    assert list(rows) == WAYS
+    for row in rows.values():
+        assert len(row["english"]) == len(row["zero_shot"]) == 2
+        assert {cell["lang"] for cell in row["cells"]} == {"en", "de"}
+        assert row["inference"] > 0
+        assert row["inference_folded"] > 0
+    # What is stored: a module for each task and the target's own; a joint is one for all of them.
+    one = rows["none"]["parameters"]
+    assert rows["best single"]["parameters"] > one
+    assert rows["mean"]["parameters"] == rows["ties"]["parameters"] > rows["best single"]["parameters"]
+    assert rows["fuse of all"]["parameters"] > rows["mean"]["parameters"]  # the fusion's own weights
+    assert rows["sequential"]["expr"] == "mnli > qqp > xnli"
+    # The same again trains nothing.
+    again = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "train " not in again.stderr
