@@ -51,6 +51,9 @@ def test_several_stacks_are_held_at_once_and_the_backbone_stays(backbone: Backbo
         torch.inference_mode(),
     ):
         hidden = one.encode(batch)
+        together = backbone.encode_many([one, other], batch)
+        torch.testing.assert_close(together[0], hidden, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together[1], other.encode(batch), atol=1e-5, rtol=1e-4)
         assert hidden.shape == (7, backbone.config.hidden_size)
         assert not torch.equal(hidden, other.encode(batch))
         assert torch.equal(hidden, one.encode(batch))

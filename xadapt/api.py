@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from torch import Tensor
+
 from xadapt import backbone as _backbone
 from xadapt import study as _study
 from xadapt.assembly import elements
@@ -26,7 +28,7 @@ from xadapt.data.sources import open_source
 from xadapt.errors import UserError
 from xadapt.methods import Bottleneck, Full, LoRA, Method, parse_method
 from xadapt.module import Module
-from xadapt.mount import Element, Fold, Mounted, mount
+from xadapt.mount import Element, Fold, Mounted, encode_many, mount
 from xadapt.packing import Packed, pack
 from xadapt.parts import Stack
 from xadapt.plan import Plan, make_plan
@@ -87,6 +89,21 @@ class Backbone(_backbone.Backbone):
         else:
             parts = study.elements(stack, seed, self)
         yield mount(self, parts, fold=fold)
+
+    def encode_many(
+        self, stacks: Sequence[Mounted], batch: Packed, layers: int | None = None
+    ) -> list[Tensor]:
+        """One batch under each of several held stacks; what lies below all their modules is computed once.
+
+        Args:
+            stacks: mounted on this backbone; fusions and merges among them.
+            batch: packed sequences, T tokens, on the backbone's device.
+            layers: how many layers to run; all by default.
+
+        Returns:
+            hidden states (T, width) of each stack, equal to its own ``encode``.
+        """
+        return encode_many(self, stacks, batch, layers)
 
 
 def _elements(module: Module, backbone: _backbone.Backbone) -> list[Element]:

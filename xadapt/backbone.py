@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -97,7 +97,7 @@ class Backbone:
         return self.config.max_position_embeddings - self.config.pad_token_id - 1
 
     @classmethod
-    def from_pretrained(cls, name: str, *, device: str = "auto", dtype: str = "auto") -> Backbone:
+    def from_pretrained(cls, name: str, *, device: str = "auto", dtype: str = "auto") -> Self:
         """Open ``pocket``, a local folder in HF format, or a hub id.
 
         Args:

@@ -57,6 +57,11 @@ class Mounted:
         self.dtype = backbone.dtype
         self._held = list(held)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What ``swap`` can be asked for: the single modules of the stack, lowest first."""
+        return tuple(name for name, _ in self._held)
+
     def encode(self, batch: Packed, layers: int | None = None) -> Tensor:
         """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
         with self.autocast():
@@ -91,7 +96,7 @@ class Mounted:
         in place: no tree is built, so it takes as long as the copy.
 
         Args:
-            label: a plain module of the stack, not one inside a merge or a fusion or folded.
+            label: one of ``labels``: not a module inside a merge or a fusion, or folded.
             weights: as stored.
             named: the label from now on.
 
@@ -103,7 +108,7 @@ class Mounted:
         if at is None:
             raise UserError(
                 f"no module {label!r} to swap in this stack",
-                expected=f"one of {[name for name, _ in self._held]}",
+                expected=f"one of {list(self.labels)}",
                 do="mount the stack without fold",
             )
         if not any(w.any() for name, w in weights.items() if "lora_B" in name or "adapter_up" in name):

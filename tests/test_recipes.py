@@ -1,4 +1,4 @@
-"""recipes/compose.py runs to its end, on the smallest settings, and its table says what it promises."""
+"""The other recipes run to their end, on the smallest settings, and their tables say what they promise."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parents[1] / "recipes" / "compose.py"
+RECIPES = Path(__file__).parents[1] / "recipes"
 WAYS = ["none", "best single", "sequential", "joint of all", "fuse of all", "mean", "ties"]
 
 
 def test_every_way_to_combine_has_its_row(tmp_path: Path) -> None:
     options = {"tasks": "mnli qqp", "max-steps": "2", "seeds": "0 1", "langs": "en de", "rounds": "1"}
     words = [word for name, values in options.items() for word in (f"--{name}", *values.split())]
-    command = [sys.executable, str(SCRIPT), *words, "--json", "table.json"]
+    command = [sys.executable, str(RECIPES / "compose.py"), *words, "--json", "table.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "pocket world: no evidence about real languages" in done.stdout
@@ -39,3 +39,12 @@ def test_every_way_to_combine_has_its_row(tmp_path: Path) -> None:
     # The same again trains nothing.
     again = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "train " not in again.stderr
+
+
+def test_stacks_are_held_run_together_and_swapped(tmp_path: Path) -> None:
+    words = ["--tasks", "mnli", "--max-steps", "2", "--rounds", "2"]
+    command = [sys.executable, str(RECIPES / "swap.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for way in ("one after another", "together", "swapped in from memory", "mounted anew"):
+        assert way in done.stdout
