@@ -128,7 +128,8 @@ class Bench:
         config = copy.deepcopy(self.backbone.config)
         config.num_labels = 3  # the setter keeps label names and their count together
         with seeded("throughput", "hf"):
-            model = XLMRobertaForSequenceClassification(config).to(self.backbone.dtype)
+            model: Any = XLMRobertaForSequenceClassification(config)
+        model = model.to(self.backbone.dtype)
         lora = lora_config(parse_method("lora"), self.backbone.model)  # type: ignore[arg-type]
         lora.task_type, lora.modules_to_save = "SEQ_CLS", ["classifier"]
         model = peft.get_peft_model(model, lora)
@@ -157,7 +158,7 @@ class Bench:
             model=model,
             callbacks=[clock],
             args=arguments,
-            train_dataset=rows,  # type: ignore[arg-type]
+            train_dataset=rows,
             data_collator=DataCollatorWithPadding(self.backbone.tokenizer),
         )
         trainer.remove_callback(PrinterCallback)  # the last line is to be the result
@@ -283,7 +284,7 @@ def main(options: Options) -> None:
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     rows = []
     for name in ["bare encoder", *training]:
-        row = {
+        row: dict[str, Any] = {
             "name": name,
             "training_examples_per_second": _spread(train_rates, name),
             "training_over_full": asdict(train_ratio[name]) if name in train_ratio else None,
