@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xadapt.cli import Run
+from xadapt.cli import Run, parsed
 from xadapt.stack import parse
 from xadapt.tasks import CATALOGUE
 
@@ -44,6 +44,12 @@ def test_every_run_in_the_readme_is_well_formed(command: str) -> None:
         parse(expression, tuple(CATALOGUE))
     options = {w.removeprefix("--").replace("-", "_") for w in words if w.startswith("--")}
     assert options <= set(Run.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("xadapt ")])
+def test_every_command_in_the_readme_is_understood(command: str) -> None:
+    """Parsed, not run: names of options and their values are right."""
+    assert parsed(shlex.split(command, comments=True)[1:]) is not None
 
 
 def quickstart(store: Path, *options: str) -> tuple[str, dict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -26,9 +26,9 @@ Command = (
 )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The entry point: exits with status 2 and one message on anything the user can put right."""
-    command = tyro.cli(
+def parsed(arguments: list[str] | None) -> Any:
+    """The command that the words say; exits with status 2 where they say none."""
+    return tyro.cli(
         Command,
         prog="xadapt",
         args=arguments,
@@ -39,6 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
             tyro.conf.OmitArgPrefixes,
         ),
     )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: exits with status 2 and one message on anything the user can put right."""
+    command = parsed(arguments)
     console, errors = wide(), wide(stderr=True)
     with one_message():
         match command:
