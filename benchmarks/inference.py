@@ -78,7 +78,8 @@ class Made:
     """Trained-looking modules, each made once: what is measured does not depend on their values."""
 
     def __init__(self, backbone: Backbone) -> None:
-        self.backbone, self._kept = backbone, {}  # type: ignore[var-annotated]
+        self.backbone = backbone
+        self._kept: dict[str, list[Element]] = {}
 
     def stack(self, what: str) -> list[Element]:
         """``lora``, ``9 lora`` or ``fuse``, as in WAYS."""

@@ -20,11 +20,9 @@ from typing import Any
 
 from torch import Tensor
 
-from xadapt.errors import UserError
-from xadapt.methods import LoRA, parse_method
+from xadapt.methods import parse_method
 from xadapt.mount import Dropped as MountedDrop
 from xadapt.mount import Element, Fused, Merged, Part, split_fusion
-from xadapt.mount.parts import method_of
 from xadapt.needs import Node, nodes
 from xadapt.parts import Combined, Dropped, Stack, is_fuse, trains
 from xadapt.store import Saved
@@ -90,24 +88,19 @@ def _elements(
         return [*under, MountedDrop(top, *described["drop"])]
     under = _elements(described["on"], load, None)
     if "fuse" in described:
-        parts = [_operand("fuse", _elements(d, load, None)[len(under) :]) for d in described["fuse"]]
+        parts = [_operand(_elements(d, load, None)[len(under) :]) for d in described["fuse"]]
         return [*under, Fused(f"fuse({_listed(parts)})", tuple(parts), fusion)]
     how = described["merge"]
-    operands = [(w, _operand(how, _elements(d, load, None)[len(under) :])) for w, d in described["operands"]]
+    operands = [(w, _operand(_elements(d, load, None)[len(under) :])) for w, d in described["operands"]]
     label = f"{how}({_listed([e for _, e in operands])})"
     return [*under, Merged(label, how, tuple(operands), described["options"])]
 
 
-def _operand(combination: str, found: list[Element]) -> Element:
-    """One operand as one element: what stands on one another adds up, where it is LoRA."""
+def _operand(found: list[Element]) -> Element:
+    """One operand as one element: what stands on one another adds up. Bottlenecks do not; ``Merged`` refuses
+    a stack of them, as the parser has before."""
     if len(found) == 1:
         return found[0]
-    if any(method_of(element) is not LoRA for element in found):
-        raise UserError(
-            f"{combination} combines {_listed(found)}, a stack of modules that are not LoRA",
-            expected="single modules: what a bottleneck does depends on those below it",
-            do="train these modules as @lora, or combine single ones",
-        )
     return Merged(found[-1].label, "cat", tuple((1.0, element) for element in found))
 
 

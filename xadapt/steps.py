@@ -153,9 +153,10 @@ class Planner:
         """
         found: list[ModuleStep] = []
         addresses: dict[Stack, str] = {}
-        for node in nodes(self.filled(stack).with_method(self.method)):
+        filled = self.filled(stack)
+        for node in nodes(filled.with_method(self.method)):
             acting(node, self.backbone.layers)
-        for need in needs(self.filled(stack), self.method):
+        for need in needs(filled, self.method):
             top = need.stack.top
             if isinstance(top, Term) and top.task in self.imported:
                 addresses[need.stack] = self._given(need, top)

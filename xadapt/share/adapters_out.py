@@ -23,14 +23,13 @@ from xadapt.errors import UserError
 from xadapt.methods import Bottleneck
 from xadapt.mount import Dropped, Element, Fused, Merged, Part
 from xadapt.mount.bottleneck import STORED, STORED_FUSION
+from xadapt.mount.factors import layer_of
 from xadapt.mount.parts import layers_of, method_of
 from xadapt.mount.weights import fill
 from xadapt.randomness import seeded
 from xadapt.share.folder import new_folder
 from xadapt.share.heads import form_of, label_config, to_flex
 from xadapt.share.whole import Whole, check_backbone
-
-_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 
 
 def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: int | None = None) -> None:
@@ -124,7 +123,7 @@ def _single(model: Any, element: Element, taken: set[str]) -> str:
     name = word if word not in taken else f"{word}_{len(taken) + 1}"
     layers = model.config.num_hidden_layers
     weights = _weights(element, layers)
-    left = sorted(set(range(layers)) - set(map(_layer, weights)))
+    left = sorted(set(range(layers)) - set(map(layer_of, weights)))
     width = next(t.shape[0] for key, t in weights.items() if key.endswith("adapter_down.0.bias"))
     # A quotient that comes back to this very width when the library divides by it.
     factor = model.config.hidden_size / width
@@ -151,7 +150,7 @@ def _weights(element: Element, layers: int) -> dict[str, Tensor]:
         return dict(element.weights or {})
     if isinstance(element, Dropped):
         kept = layers_of(element, layers)
-        return {k: t for k, t in _weights(element.part, layers).items() if _layer(k) in kept}
+        return {k: t for k, t in _weights(element.part, layers).items() if layer_of(k) in kept}
     assert isinstance(element, Merged), "a fusion within a combination is refused by the parser"
     whole = sum(weight for weight, _ in element.operands)
     parts = [(weight / whole, _weights(each, layers)) for weight, each in element.operands]
@@ -172,9 +171,3 @@ def _weights(element: Element, layers: int) -> dict[str, Tensor]:
             made[key] = tensor.new_zeros(shape)
             made[key][tuple(slice(n) for n in tensor.shape)] = tensor
     return made
-
-
-def _layer(key: str) -> int:
-    found = _LAYER.search(key)
-    assert found is not None, "the names were proved when the module was loaded"
-    return int(found[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from torch import Tensor
 
@@ -44,8 +45,8 @@ def whole(store: Store, address: str, *, head: bool = True) -> Whole:
     Raises:
         UserError: a module is missing or unsound.
     """
-    top = store.load(address)
-    return Whole(top, tuple(elements(address, store.load)), top.head if head else {})
+    load = cache(store.load)  # what several operands stand on is read and proven once
+    return Whole(load(address), tuple(elements(address, load)), load(address).head if head else {})
 
 
 def check_backbone(exported: Whole, backbone: Backbone) -> None:
