@@ -32,6 +32,7 @@ class Few:
     """A source of a few sentences. BUCC's Russian has no dev set."""
 
     name = "few"
+    generated = False
     dev_revision = "1"
 
     def languages(self, name: str, split: str) -> tuple[str, ...]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from sklearn.linear_model import LogisticRegression
+from tiny import tiny_backbone
 from transformers import AutoTokenizer, XLMRobertaModel
 
 from xadapt.data.examples import Classified, Example, Extracted, Paired, Tagged
 from xadapt.data.pocket import Pocket
 from xadapt.errors import UserError
+from xadapt.methods import parse_method
+from xadapt.plan import make_plan
 from xadapt.pocket import masking, pretrain
 from xadapt.pocket.corpus import Corpus
 from xadapt.pocket.derive import SHAPES
@@ -25,6 +31,9 @@ from xadapt.pocket.lexicon import LANGUAGES, read_lexicon
 from xadapt.pocket.making import Maker
 from xadapt.pocket.phrases import spell
 from xadapt.pocket.reading import answers_to
+from xadapt.report import print_results
+from xadapt.store import Store
+from xadapt.study import run
 
 MODEL = Path(pretrain.__file__).with_name("model")
 UD = {
@@ -249,6 +258,20 @@ def test_revisions_differ(pocket: Pocket) -> None:
     asked = [("xnli", "en", "test"), ("xnli", "de", "test"), ("xnli", "en", "dev"), ("pawsx", "en", "test")]
     assert len({pocket.revision(*a) for a in asked}) == len(asked)
     assert pocket.revision(*asked[0]) == Pocket().revision(*asked[0])
+
+
+@pytest.mark.parametrize("generated", [True, False])
+def test_generated_data_says_so_whatever_its_name(generated: bool, tmp_path: Path) -> None:
+    """Few steps, and a note under the results, go by what a source says of itself."""
+    source = Pocket()
+    source.name, source.generated = "mine", generated
+    plan = make_plan(["udpos"], backbone=tiny_backbone(), source=source, method=parse_method("lora"))
+    assert plan.modules[0].settings.max_steps == (800 if generated else None)
+    plan = replace(plan, modules=(), evaluations=())
+    page = Console(file=io.StringIO(), width=200)
+    print_results(run(plan, Store(tmp_path), baselines=False), page)
+    shown = page.file.getvalue()  # type: ignore[attr-defined]
+    assert ("evidence for nothing" in shown) == generated
 
 
 # --- the checkpoint -------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def dev_of(plan: Plan, evaluation: Evaluation) -> tuple[Task, str, tuple[str, ..
 
 def world_of(plan: Plan) -> str:
     """What a title says of generated data."""
-    return ", pocket world" if plan.source.name == "pocket" else ""
+    return f", {plan.source.name} world" if plan.source.generated else ""
 
 
 def _looked_at(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> tuple[Packed, str]:

@@ -115,7 +115,7 @@ def print_results(results: Results, console: Console, by: GroupBy | None = None)
     reused = len(results.modules) - trained
     says = f"{trained} modules trained, {reused} reused, {results.seconds:.1f} s in all"
     console.print(says + ("" if trained or not results.modules else ": nothing was trained"))
-    if results.data == "pocket" or results.backbone == "pocket":
+    if results.generated or results.backbone == "pocket":
         console.print(f"[dim]{POCKET_NOTE}[/]")
 
 
@@ -130,7 +130,7 @@ def _task_tables(
         split = rows[0].split
         low, high = min(c.n for c in rows), max(c.n for c in rows)
         items = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        world = ", pocket world" if results.data == "pocket" else ""
+        world = f", {results.data} world" if results.generated else ""
         header, lines = _grid(results, task, metric, by)
         # Many languages, or a narrow screen: languages go down, expressions across.
         if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
@@ -249,6 +249,7 @@ def as_json(results: Results) -> dict[str, object]:
     return {
         "backbone": results.backbone,
         "data": results.data,
+        "generated": results.generated,
         "cells": [asdict(c) for c in results.cells],
         "modules": [asdict(m) for m in results.modules],
         "baselines": [asdict(b) for b in results.baselines],

@@ -88,10 +88,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a study gives."""
+    """Everything that a study gives. ``generated`` says whether the data was, see ``Source``."""
 
     backbone: str
     data: str
+    generated: bool
     cells: tuple[Cell, ...]
     modules: tuple[ModuleRow, ...]
     baselines: tuple[Baseline, ...]

@@ -31,8 +31,8 @@ TRAINING_VERSION = 3  # 2: whole stacks below a module. 3: what lies below is fo
 WIDE = {"lora": 3e-4, "bottleneck": 1e-4, "full": 1e-5}
 NARROW = {"lora": 3e-3, "bottleneck": 3e-3, "full": 5e-4}
 
-# A run in the pocket world is a demonstration: so many steps a task at most, unless told otherwise.
-POCKET_STEPS = 800
+# A run on generated data is a demonstration: so many steps a task at most, unless told otherwise.
+DEMONSTRATION_STEPS = 800
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class Planner:
             lr=rates[method.name],
             epochs=max(lesson.data.epochs for lesson in lessons),
             batch_size=max(lesson.data.batch_size for lesson in lessons),
-            max_steps=POCKET_STEPS if self.source.name == "pocket" else None,
+            max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
             max_length=max(lesson.max_length for lesson in lessons),
         )
         given = {

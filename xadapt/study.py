@@ -41,6 +41,7 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
     return Results(
         backbone=plan.backbone.name,
         data=plan.source.name,
+        generated=plan.source.generated,
         cells=tuple(cells),
         modules=tuple(rows),
         baselines=tuple(beside),

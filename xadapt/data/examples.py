@@ -99,9 +99,15 @@ Example = Classified | Chosen | Tagged | Extracted | Paired | Sought | Text
 
 
 class Source(Protocol):
-    """What a study asks of a place that examples come from. Methods raise ``UserError``."""
+    """What a study asks of a place that examples come from. Methods raise ``UserError``.
+
+    Attributes:
+        name: what plans and results call it.
+        generated: whether the examples are made up: a demonstration then, and evidence for nothing.
+    """
 
     name: str
+    generated: bool
 
     def languages(self, task: str, split: str) -> tuple[str, ...]:
         """The languages in which this source has ``split`` of ``task``; ``()`` where none."""

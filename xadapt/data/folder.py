@@ -54,6 +54,8 @@ class Folder:
         UserError: a folder is missing, or holds no file of the catalogue.
     """
 
+    generated = False
+
     def __init__(
         self, root: Path | str, intermediate: Path | str | None = None, catalogue: Catalogue = CATALOGUE
     ) -> None:

@@ -27,6 +27,7 @@ class HubSource:
     (and ``revision``, for a row that is pinned to no commit)."""
 
     name = "hub"
+    generated = False
 
     def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
         self.catalogue = catalogue

@@ -40,6 +40,7 @@ class Pocket:
     """The built-in world: no files to fetch, the same examples on every machine."""
 
     name = "pocket"
+    generated = True
     LANGUAGES = LANGUAGES
 
     @cached_property
