@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tiny import tiny_backbone, tiny_config, tiny_model
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaXLConfig, XLMRobertaXLModel
 
+from xadapt.kinds.heads import per_sequence
 from xadapt.methods import Bottleneck, Full, LoRA
 from xadapt.mount import Part, mount
 from xadapt.mount.lora import lora_config
@@ -90,6 +92,73 @@ def test_the_xl_architecture_equals_hf() -> None:
     with torch.no_grad():
         theirs = padded(reference, SEQUENCES)
         assert_equal(packed(pack_attention(reference), SEQUENCES), theirs)
+
+
+def elements_written(objective: Tensor) -> int:
+    """By all of a backward pass, views left out."""
+
+    class Counting(TorchDispatchMode):
+        total = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            out = func(*args, **(kwargs or {}))
+            if not func.is_view:
+                made = out if isinstance(out, tuple | list) else [out]
+                self.total += sum(t.numel() for t in made if isinstance(t, Tensor))
+            return out
+
+    with Counting() as counting:
+        objective.backward()
+    return counting.total
+
+
+def test_backward_through_attention_does_not_grow_with_the_number_of_lengths() -> None:
+    attention = pack_attention(tiny_model()).encoder.layer[0].attention.self
+    written = []
+    for lengths in ([20] * 32, [*range(4, 36)]):
+        groups = pack([[5] * n for n in lengths]).groups
+        hidden = torch.randn(1, sum(lengths), 32, requires_grad=True)
+        written.append(elements_written(attention(hidden, None, groups)[0].sum()) / sum(lengths))
+    assert written[1] < 2 * written[0]
+
+
+def test_reducing_each_sequence_does_not_grow_with_the_number_of_lengths_in_backward() -> None:
+    written = []
+    for lengths in ([20] * 32, [*range(4, 36)]):
+        batch = pack([[5] * n for n in lengths])
+        values = torch.randn(sum(lengths), 4, requires_grad=True)
+        reduced = per_sequence(batch, values, lambda rows: rows.sum(dim=1))
+        written.append(elements_written(reduced.sum()) / sum(lengths))
+    assert written[1] < 2 * written[0]
+
+
+def test_splitting_the_row_once_gives_the_bits_of_slicing_it_for_each_length() -> None:
+    """What attention did before, written out."""
+    attention = pack_attention(tiny_model()).encoder.layer[0].attention.self
+    batch = pack(SEQUENCES)
+
+    def sliced(hidden: Tensor) -> Tensor:
+        rows = []
+        projected = [linear(hidden) for linear in (attention.query, attention.key, attention.value)]
+        for first, count, length in batch.groups:
+            q, k, v = (
+                x[0, first : first + count * length].view(count, length, attention.heads, -1).transpose(1, 2)
+                for x in projected
+            )
+            out = nn.functional.scaled_dot_product_attention(q, k, v)
+            rows.append(out.transpose(1, 2).reshape(count * length, -1))
+        return torch.cat(rows).unsqueeze(0)
+
+    results = []
+    for attend in (sliced, lambda hidden: attention(hidden, None, batch.groups)[0]):
+        hidden = torch.randn(1, len(batch.input_ids), 32, generator=torch.Generator().manual_seed(0))
+        hidden.requires_grad_()
+        attention.zero_grad()
+        out = attend(hidden)
+        objective(list(out[0])).backward()
+        results.append([out, hidden.grad, *(p.grad.clone() for p in attention.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_full_outputs_and_gradients_equal_hf() -> None:

@@ -110,18 +110,18 @@ class PackedSelfAttention(nn.Module):
         **__: object,
     ) -> tuple[Tensor, None]:
         """(1, T, H) -> (1, T, H)"""
-        q, k, v = self.query(hidden_states), self.key(hidden_states), self.value(hidden_states)
-        width = q.shape[-1]
         rate = self.dropout if self.training else 0.0
+        # Split once: each slice of a row for itself would make a zero gradient of the whole row in backward.
+        sizes = [count * length for _first, count, length in head_mask]
+        q, k, v = (
+            linear(hidden_states).squeeze(0).split(sizes) for linear in (self.query, self.key, self.value)
+        )
         rows = []
-        for first, count, length in head_mask:
-            # (1, count * length, H) -> (count, heads, length, H / heads), views all
-            qkv = [
-                x[0, first : first + count * length].view(count, length, self.heads, -1).transpose(1, 2)
-                for x in (q, k, v)
-            ]
+        for i, (_first, count, length) in enumerate(head_mask):
+            # (count * length, H) -> (count, heads, length, H / heads), views all
+            qkv = [x[i].view(count, length, self.heads, -1).transpose(1, 2) for x in (q, k, v)]
             out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], dropout_p=rate)
-            rows.append(out.transpose(1, 2).reshape(count * length, width))
+            rows.append(out.transpose(1, 2).reshape(count * length, -1))
         return torch.cat(rows).unsqueeze(0), None
 
 

@@ -70,9 +70,11 @@ def first_token_logits(head: nn.Module, hidden: Tensor, batch: Packed) -> Tensor
 def per_sequence(batch: Packed, values: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
     """(T, K) -> (N, K): ``reduce`` maps the (count, length, K) view of each group of equally long sequences
     to (count, K). No padding, and no atomic additions, whose order would vary from run to run on a GPU."""
+    # Split once: each slice for itself would make a zero gradient of all of ``values`` in backward.
+    parts = values.split([count * length for _, count, length in batch.groups])
     rows = [
-        reduce(values[first : first + count * length].view(count, length, -1))
-        for first, count, length in batch.groups
+        reduce(part.view(count, length, -1))
+        for part, (_, count, length) in zip(parts, batch.groups, strict=True)
     ]
     # Groups lie in the row one after another: the k-th reduced row is the k-th sequence of the row.
     place = torch.argsort(torch.argsort(batch.starts))
