@@ -140,7 +140,12 @@ def test_a_stack_may_be_written_as_text_and_then_ends_in_anything() -> None:
         ("mnli > -1*xnli", "       ^", "only a merge has weights"),
         # options
         ("ties(mnli, densty=1, densty=2) > xnli", "           ^         ^", "did you mean 'density'?"),
-        ("ties(mnli, density=0) > xnli", "           ^", "above 0 and at most 1"),
+        ("ties(mnli, density=0) > xnli", "           ^", "a share of the values from 0.001 to 1"),
+        ("dare_linear(mnli, qqp, density=1e-300) > xnli", "                       ^", "from 0.001 to 1"),
+        ("joint(mnli, qqp, temperature=1e-300) > xnli", "                 ^", "from 0.1 to 1000"),
+        ("joint(mnli, qqp, temperature=1e400) > xnli", "                 ^", "from 0.1 to 1000"),
+        ("cat(1e-300*mnli, qqp) > xnli", "    ^", "does nothing"),
+        ("mnli@lora(dropout=0.99999999) > xnli", "          ^", "from 0 to 0.9"),
         ("ties(mnli, majority_sign_method=most) > xnli", "           ^", "'total' or 'frequency'"),
         ("svd(mnli, svd_rank=4) > xnli", "          ^", "did you mean 'rank'?"),
         ("joint(mnli, cap=0, temperature=x) > xnli", "            ^      ^", "cap must be"),

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from xadapt.syntax import Rule, option_problem, whole
+from xadapt.syntax import Rule, between, option_problem, whole
 
 Value = int | float | str
-_LARGEST_WEIGHT = 1e9
+_SMALLEST_WEIGHT, _LARGEST_WEIGHT = 1e-30, 1e9  # float32 holds these, and products of them with an effect
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,9 @@ class Combination:
         return {name: option.rule for name, option in self.options.items()}
 
 
-def _number(words: str, low: float, high: float) -> Rule:
-    """A number above ``low`` and not above ``high``."""
-    return Rule(words, lambda v: type(v) in (int, float) and low < v <= high)
-
-
+# Below, ties keeps nothing of a small matrix and dare scales what it keeps beyond float32.
 def _density(default: float) -> Option:
-    return Option(default, _number("a share of the values above 0 and at most 1, such as 0.2", 0, 1))
+    return Option(default, between(0.001, 1, "a share of the values", ", such as 0.2"))
 
 
 _SIGNS = Option(
@@ -72,7 +68,8 @@ COMBINATIONS: Final[Mapping[str, Combination]] = {
         "the examples-proportional mixing of Raffel et al. 2020, section 3.5.2",
         options={
             "cap": Option(2**17, whole(1, 10**9)),
-            "temperature": Option(1.0, _number("a number above 0 and at most 1000", 0, 1000)),
+            # sizes ** (1 / temperature): below 0.1 this leaves what a float can hold
+            "temperature": Option(1.0, between(0.1, 1000)),
         },
     ),
     "fuse": Combination(
@@ -139,8 +136,8 @@ def weight_problem(how: str, weight: float | None) -> str | None:
         or abs(weight) > _LARGEST_WEIGHT
     ):
         return f"a weight must be a number of at most {_LARGEST_WEIGHT:.0f}"
-    if weight == 0:
-        return "an operand of weight 0 does nothing: leave it out"
+    if abs(weight) < _SMALLEST_WEIGHT:
+        return f"an operand of weight {weight:g} does nothing: leave it out"
     if how == "mean" and weight < 0:
         return "the weights of mean are shares and cannot be negative; linear and cat can subtract"
     return None

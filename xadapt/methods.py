@@ -16,7 +16,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final
 
 from xadapt.errors import UserError, nearest
-from xadapt.syntax import Rule, Tokens, option_problem, pointed, read_option, whole
+from xadapt.syntax import Rule, Tokens, between, option_problem, pointed, read_option, whole
 
 _TOP = re.compile(r"top([1-9][0-9]{0,2})")
 
@@ -53,9 +53,7 @@ class LoRA:
     alpha: int = _option(
         None, Rule(whole(1, 65536).words, lambda v: v is None or whole(1, 65536).holds(v))
     )  # never None once constructed
-    dropout: float = _option(
-        0.0, Rule("a number from 0 to below 1", lambda v: type(v) in (int, float) and 0 <= v < 1)
-    )
+    dropout: float = _option(0.0, between(0, 0.9))  # what is kept is scaled by 1 / (1 - dropout)
     targets: str = _option("all", Rule("'all' or 'qv'", lambda v: v in ("all", "qv")))
     layers: str = _layers_option()
 

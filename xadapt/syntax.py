@@ -43,6 +43,13 @@ def whole(low: int, high: int) -> Rule:
     return Rule(f"a whole number from {low} to {high}", lambda v: type(v) is int and low <= v <= high)
 
 
+def between(low: float, high: float, what: str = "a number", example: str = "") -> Rule:
+    """A number from ``low`` to ``high``, both included; NaN is none."""
+    return Rule(
+        f"{what} from {low} to {high}{example}", lambda v: type(v) in (int, float) and low <= v <= high
+    )
+
+
 class Tokens:
     """A cursor over the tokens of ``text``.
 
