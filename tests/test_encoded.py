@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,18 @@ def test_the_address_follows_from_what_determines_the_items(made: Made, tmp_path
         made.wanted(data={"revision": "r2"}),
         made.wanted(max_length=17),
         made.wanted(training=False),
+        made.wanted(task=replace(task_named("xnli"), labels=LABELS[::-1])),
     ]
     assert base not in {made.encoder.address(wanted) for wanted in changed}
+
+
+def test_tasks_that_read_the_same_share_their_items(made: Made) -> None:
+    def address(name: str, **changes: object) -> str:
+        return made.encoder.address(made.wanted(task=replace(task_named(name), **changes)))
+
+    assert address("xquad") == address("mlqa") == address("squad_v1") == address("squad_v1", metrics=("f1",))
+    assert address("squad_v2") != address("squad_v1")
+    assert address("tatoeba") != address("tatoeba", metrics=("map@20",)), "the metric says what is compared"
 
 
 @pytest.mark.parametrize("file", ["tokens.npy", "targets.npy", "example.npy", "manifest.json"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from folders import XNLI, Write, question, refused, squad, writer
@@ -12,7 +14,7 @@ from xadapt.data.examples import Chosen, Classified, Extracted, Paired, Tagged, 
 from xadapt.data.folder import Folder
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
-from xadapt.tasks import CATALOGUE, Task
+from xadapt.tasks import CATALOGUE, File, Task, task_named
 
 
 @pytest.fixture
@@ -85,6 +87,34 @@ class TestWhichFileServesWhat:
         )
         path.write_text(XNLI.replace("sleeps", "snores"))
         assert folder.revision("xnli", "de", "dev") != before
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {
+                "files": {
+                    "dev": (
+                        File("xnli/d.tsv", "table", {"columns": {"text": "b", "pair": "a", "label": "c"}}),
+                    )
+                }
+            },
+            {"files": {"dev": (File("xnli/d.tsv", "pairs"),)}},
+            {"labels": ("neutral", "entailment", "contradiction")},
+            {"open_labels": True},
+            {"kind": "tag"},
+        ],
+    )
+    def test_and_how_they_are_read(self, folder: Folder, write: Write, change: dict[str, Any]) -> None:
+        def revision(row: Task) -> str:
+            return Folder(folder.root, catalogue={"xnli": row}).revision("xnli", "en", "dev")
+
+        columns = {"columns": {"text": "a", "pair": "b", "label": "c"}}
+        write("xnli/d.tsv", XNLI)
+        write("xnli/elsewhere/d.tsv", XNLI)
+        row = replace(task_named("xnli"), files={"dev": (File("xnli/d.tsv", "table", columns),)})
+        assert revision(replace(row, **change)) != revision(row)
+        moved = {"dev": (File("xnli/elsewhere/d.tsv", "table", columns, but=("fr",)),)}
+        assert revision(replace(row, files=moved, summary="another", metrics=("f1",))) == revision(row)
 
 
 class TestTranslations:

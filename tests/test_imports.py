@@ -14,6 +14,7 @@ LONGEST = 420  # lines; one subject a file
 # is in it, unless a longer name says otherwise.
 LEVELS = {
     "errors": 0,
+    "identity": 0,
     "reach": 0,
     "randomness": 0,
     "console": 1,

@@ -105,7 +105,7 @@ def test_a_hub_row(own: Path) -> None:
     text = "\n".join(line for line in STANCE.splitlines() if not line.startswith("files"))
     own.write_text(text + "\n" + hub, encoding="utf-8")
     source = open_source("hub", catalogue=read_tasks(own))
-    assert source.revision("stance", "nah", "test") == f"owner/name@{'a' * 40}/default/test"
+    assert source.revision("stance", "nah", "test").startswith(f"owner/name@{'a' * 40}/default/test/")
     assert source.languages("stance", "dev") == ("en",), "held out of training"
 
 

@@ -16,8 +16,8 @@ from share_common import assert_equal, logits, tiny_folder, trained
 from transformers import AutoModel
 
 from xadapt.backbone import Backbone
-from xadapt.disk import digest
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.methods import LoRA
 from xadapt.module import Module
 from xadapt.store import Store

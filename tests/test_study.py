@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from xadapt.report import as_json
 from xadapt.results import Results
 from xadapt.store import Store
 from xadapt.study import run
+from xadapt.tasks import File, Task
 
 FAST = Overrides(max_steps=6, batch_size=8)
 
@@ -58,7 +60,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     files |= {
         f"{name}.json": json.dumps(squad)
-        for name in ("squad/train-v1.1", "squad/dev-v1.1", "xquad/xquad.en", "xquad/xquad.de")
+        for name in (
+            "squad/train-v1.1",
+            "squad/dev-v1.1",
+            "xquad/xquad.en",
+            "xquad/xquad.de",
+            "mlqa/MLQA_V1/dev/dev-context-en-question-en",
+        )
     }
     files["laser-tatoeba-v1/tatoeba.deu-eng.deu"] = "der Mann\nder Apfel\nim Park\n"
     files["laser-tatoeba-v1/tatoeba.deu-eng.eng"] = "the man\nthe apple\nin the park\n"
@@ -167,6 +175,137 @@ def test_the_address_follows_from_what_determines_the_weights_and_nothing_else(
     }
     assert base not in others
     assert len(others) == 8
+
+
+def test_tasks_that_train_the_same_share_one_module(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    """Whatever the target is called: XQuAD and MLQA are trained on SQuAD."""
+    made = plan(world, backbone, "xquad", "mlqa", "squad_v1 > mlqa", "squad_v1[5] > udpos", "mlqa[5]")
+    assert [m.shown for m in made.modules] == [
+        "xquad",
+        "squad_v1 > mlqa",
+        "squad_v1[5]",
+        "squad_v1[5] > udpos",
+    ]
+    results = run(made, Store(tmp_path), baselines=False)
+    of = {(c.expr, c.lang, c.metric): c.score for c in results.cells}
+    assert of["mlqa", "en", "f1"] == of["xquad", "en", "f1"], "the same questions here"
+
+
+STANCE = Task(
+    "stance",
+    kind="classify",
+    role="target",
+    summary="for or against",
+    languages=("en", "de"),
+    train="stance",
+    metrics=("accuracy",),
+    labels=("for", "against"),
+    max_length=32,
+    files={
+        split: (File(path, "table", {"columns": {"text": "a", "pair": "b", "label": "c"}}),)
+        for split, path in (
+            ("train", "stance/train.tsv"),
+            ("dev", "stance/dev.tsv"),
+            ("test", "stance/{lang}.tsv"),
+        )
+    },
+)
+
+
+def run_row(row: Task, backbone: Backbone, root: Path, expression: str = "") -> Results:
+    """A user's task, trained and scored; its files are written where they are not there yet."""
+    (root / "stance").mkdir(exist_ok=True)
+    for name in ("train.tsv", "dev.tsv", "de.tsv"):
+        rows = [f"the man {i}\tthe apple {i}\t{('for', 'against')[i % 2]}" for i in range(30)]
+        (root / "stance" / name).write_text("\n".join(["a\tb\tc", *rows]))
+    catalogue = {row.name: row}
+    made = make_plan(
+        [expression or row.name],
+        backbone=backbone,
+        source=Folder(root, catalogue=catalogue),
+        method=parse_method("lora"),
+        overrides=FAST,
+        catalogue=catalogue,
+    )
+    return run(made, Store(root / "store"), baselines=False)
+
+
+def cells_in(root: Path) -> int:
+    return len(list((root / "store" / "cells").rglob("*.json")))
+
+
+def _read_otherwise(row: Task) -> Task:
+    other = {"columns": {"text": "b", "pair": "a", "label": "c"}}
+    return replace(row, files={k: (replace(f, options=other),) for k, (f,) in row.files.items()})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        _read_otherwise(STANCE),
+        replace(STANCE, labels=("against", "for")),
+        replace(STANCE, metrics=("f1", "accuracy")),
+    ],
+    ids=["columns", "labels", "first metric"],
+)
+def test_what_is_read_otherwise_is_trained_and_scored_anew(
+    backbone: Backbone, tmp_path: Path, changed: Task
+) -> None:
+    run_row(STANCE, backbone, tmp_path)
+    before = cells_in(tmp_path)
+    again = run_row(changed, backbone, tmp_path)
+    assert [m.trained for m in again.modules] == [True]
+    assert {c.metric for c in again.cells} == set(changed.metrics)
+    assert cells_in(tmp_path) == 2 * before
+
+
+def test_a_further_metric_is_scored_and_nothing_is_trained(backbone: Backbone, tmp_path: Path) -> None:
+    run_row(STANCE, backbone, tmp_path)
+    again = run_row(replace(STANCE, metrics=("accuracy", "f1")), backbone, tmp_path)
+    assert [m.trained for m in again.modules] == [False]
+    assert {c.metric for c in again.cells} == {"accuracy", "f1"}
+
+
+def test_a_name_and_what_is_said_of_a_task_determine_nothing(backbone: Backbone, tmp_path: Path) -> None:
+    """Not even which examples a size takes."""
+    first = run_row(STANCE, backbone, tmp_path, "stance[10]")
+    renamed = replace(STANCE, name="position", train="position", summary="pro or contra", licence="CC0")
+    again = run_row(renamed, backbone, tmp_path, "position[10]")
+    assert [m.trained for m in again.modules] == [False]
+    assert [c.score for c in again.cells] == [c.score for c in first.cells]
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    run_row(renamed, backbone, elsewhere, "position[10]")
+    address = first.modules[0].address
+    weights = [Store(root / "store").load(address).weights for root in (tmp_path, elsewhere)]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+@pytest.mark.parametrize("method", ["lora", "bottleneck"])
+def test_first_weights_follow_from_the_seed_and_the_task(
+    world: Path, backbone: Backbone, tmp_path: Path, method: str
+) -> None:
+    """Neither from what the module stands on nor from a setting, so that comparisons are of pairs."""
+
+    def started(expression: str, *, seed: int = 0, lr: float = 1e-4) -> dict[str, torch.Tensor]:
+        """After one step, which at this rate changes next to nothing."""
+        few = Overrides(max_steps=1, lr=lr)
+        made = plan(world, backbone, expression, method=method, seeds=[seed], overrides=few)
+        trained = run(made, Store(tmp_path), baselines=False).modules[-1]
+        saved = Store(tmp_path).load(trained.address)
+        return {k: t for k, t in (saved.weights | saved.head).items() if "fusion" not in k}
+
+    def alike(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+        return a.keys() == b.keys() and all(torch.allclose(a[k], b[k], rtol=0, atol=1e-3) for k in a)
+
+    base = started("xnli")
+    assert alike(base, started("mnli > xnli"))
+    assert alike(base, started("fuse(mnli, udpos) > xnli"))
+    assert alike(base, started("xnli", lr=2e-4))
+    assert alike(base, started("xnli[20]"))
+    assert not alike(base, started("xnli", seed=1))
+    other = started("udpos")
+    name = next(k for k in base if "lora_A" in k or "adapter_down.0.weight" in k)
+    assert not torch.allclose(base[name], other[name], rtol=0, atol=1e-3)
 
 
 def test_another_backbone_is_another_address(world: Path, backbone: Backbone, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xadapt.disk import digest, explained, read_json, write_json
+from xadapt.disk import explained, read_json, write_json
+from xadapt.identity import digest
 
 _KEY = re.compile(r"[0-9a-f]{16,64}")
 

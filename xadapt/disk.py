@@ -58,33 +58,6 @@ def _refusal(path: Path, doing: str, error: OSError) -> UserError:
     return UserError(got, do="see whether the disk is there and sound, or choose another folder", path=path)
 
 
-def canonical(value: object) -> str:
-    """JSON with one text for one meaning: keys sorted, ``1.0`` written as ``1``, no spaces.
-
-    Raises:
-        TypeError: something that JSON has no word for, or a key that is no string.
-        ValueError: NaN or infinity.
-    """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        if wrong := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"keys of determinants must be strings, got {wrong[0]!r}")
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-def digest(value: object) -> str:
-    """The SHA-256 of ``canonical(value)``, in hexadecimal; raises as it does."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -3,7 +3,7 @@
     ROOT/cache/<address>/     one .npy a column of ``kinds.flat``, and manifest.json
     ROOT/locks/<address>.lock held by the process that encodes
 
-The address is a hash of all that determines the items: the data's revision, the task's row, the
+The address is a hash of all that determines the items: the data's revision, what the task asks, the
 tokenizer, lengths, and the code of readers and kinds. Whatever is not whole is made again;
 nothing else ever refers to it, so the folder can be removed at any time.
 """
@@ -16,7 +16,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -25,14 +24,15 @@ from typing import Any, NamedTuple
 from xadapt.backbone import Backbone
 from xadapt.data.examples import Example, Sought
 from xadapt.data.lazy import Deferred
-from xadapt.disk import TEMPORARY, digest, file_digest, json_text, read_json, sync, temporary
+from xadapt.disk import TEMPORARY, file_digest, json_text, read_json, sync, temporary
+from xadapt.identity import digest
 from xadapt.kinds import kind_of
 from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
 from xadapt.kinds.kind import Item
 from xadapt.kinds.pools import encoded_once
 from xadapt.results import Watch
 from xadapt.store import Store, address_of
-from xadapt.tasks import Task
+from xadapt.tasks import Task, asked
 from xadapt.workers import in_order, processes
 
 MANY = 20_000  # examples from which on their items are kept on disk
@@ -41,10 +41,6 @@ PART = 2048  # examples encoded at once
 SCHEMA = 1
 MANIFEST = "manifest.json"
 _ABANDONED = 86_400.0  # seconds after which nobody can still be writing a temporary folder
-# What a row says of other things than its items; all else of it is part of the address.
-_NOT_ENCODED = frozenset(
-    {"role", "summary", "languages", "train", "metrics", "max_length", "epochs", "batch_size", "files", "hub"}
-) | {"licence", "citation", "url"}
 
 
 class Wanted(NamedTuple):
@@ -115,13 +111,14 @@ class Encoder:
 
     def address(self, wanted: Wanted) -> str:
         """Where the items are kept."""
+        kind = type(kind_of(wanted.task)).__name__  # which metrics there are decides only on the kind
         return address_of(
             {
                 "schema": SCHEMA,
                 "code": _code(),
                 "libraries": {name: version(name) for name in ("tokenizers", "transformers")},
                 "tokenizer": self.backbone.tokenizer_digest,
-                "task": {k: v for k, v in asdict(_bare(wanted.task)).items() if k not in _NOT_ENCODED},
+                "task": asked(wanted.task) | {"metrics": kind},
                 "data": wanted.data,
                 "max_length": wanted.max_length,
                 "training": wanted.training,
@@ -209,11 +206,6 @@ class Found(NamedTuple):
 
     examples: int
     items: FlatItems
-
-
-def _bare(task: Task) -> Task:
-    """The row without what ``asdict`` can't copy."""
-    return replace(task, files={}, hub=None)
 
 
 def _parts(examples: Sequence[Example]) -> Iterator[tuple[int, list[Example]]]:

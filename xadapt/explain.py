@@ -17,7 +17,7 @@ from xadapt.tree import Facts
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
     """Facts of everything with weights in the evaluation's stack, by place; sizes of what is not trained yet
     are those that it will have, of its head included."""
-    steps = {step.stack: step for step in plan.modules if step.seed == evaluation.seed}
+    steps = {step.address: step for step in plan.modules}
     addresses = plan.addresses[evaluation.seed]
     facts: dict[Stack, Facts] = {}
     assert evaluation.stack is not None
@@ -39,7 +39,7 @@ def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Fa
             size = sum(f.stat().st_size for f in saved.path.iterdir())
             facts[node.place] = Facts("reused", saved.manifest["parameters"], size, note=address)
         else:
-            count = _count(plan, steps[node.place])
+            count = _count(plan, steps[address])
             facts[node.place] = Facts("trains", count, 4 * count, note=address)
     return facts
 

@@ -121,7 +121,8 @@ def make_plan(
             on = filled if target.train is not None else filled.below
             for seed in places:
                 steps, addresses = planner.steps(stack, seed)
-                modules |= {step.address: step for step in steps}
+                for step in steps:
+                    modules.setdefault(step.address, step)  # the first that asks for it gives it its name
                 places[seed] |= addresses
                 mounted = description(on, addresses, seed)
                 head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None

@@ -66,7 +66,7 @@ class Data:
         key = (task.name, data.name, tuple(languages), split, max_length, size, limit, drawn)
         if key not in self._encoded:
             revisions = {lang: self.source.revision(data.name, lang, split) for lang in languages}
-            which = {"task": data.name, "split": split, "revisions": revisions}
+            which = {"split": split, "revisions": revisions}
             self._encoded[key] = self._encoder(
                 Wanted(
                     task,
@@ -94,6 +94,8 @@ class Data:
                     f"{data.name}[{size}]: there are {len(chosen)} training examples",
                     do=f"ask for {len(chosen)} at most, or leave the size out",
                 )
-            order = generator(seed, "subset", data.name).permutation(len(chosen))[:size]
+            # By the data, not by its name: what two names stand for may be one set.
+            revisions = [self.source.revision(data.name, lang, split) for lang in languages]
+            order = generator(seed, "subset", *revisions).permutation(len(chosen))[:size]
             chosen = Taken(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
         return completed(chosen[:limit], examples)

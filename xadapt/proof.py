@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from xadapt.disk import digest, file_digest, read_json
+from xadapt.disk import file_digest, read_json
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.methods import Full, Method
 
 SCHEMA: Final = 1

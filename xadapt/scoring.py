@@ -18,11 +18,12 @@ from xadapt.prepared import Both, Data
 from xadapt.results import Baseline, Cell, Predicted, Watch
 from xadapt.shelf import Shelf
 from xadapt.store import Store, address_of
-from xadapt.tasks import Task
+from xadapt.tasks import Task, asked
 
 # Raised when the same inputs would give other scores than before.
-# 2: Tatoeba is asked from English; F1 of answers without words. 3: whole stacks. 4: folded stacks
-SCORING_VERSION = 4
+# 2: Tatoeba is asked from English; F1 of answers without words. 3: whole stacks. 4: folded stacks.
+# 5: addresses know how data are read and which metrics are asked for
+SCORING_VERSION = 5
 
 
 class Scoring:
@@ -139,7 +140,6 @@ class Scoring:
         # What is fitted on dev changes with the dev data.
         fitted = kind_of(task).tuned
         on = {"tuned_on": self.source.revision(data, lang, "dev")} if fitted else {}
-        on |= {"data": data} if data != task.name else {}
         return address_of(
             on
             | {
@@ -148,8 +148,8 @@ class Scoring:
                 "module": evaluation.module,
                 "backbone": self.backbone.fingerprint,
                 "dtype": str(self.backbone.dtype).removeprefix("torch."),
-                "task": task.name,
-                "labels": list(task.labels),
+                # The name too: MLQA is scored in its own way.
+                "task": {"name": task.name, **asked(task)},
                 "lang": lang,
                 "split": evaluation.split,
                 "revision": self.source.revision(data, lang, evaluation.split),
@@ -189,7 +189,7 @@ class Scoring:
         return address_of(
             {
                 "baselines": SCORING_VERSION,
-                "task": task.name,
+                "task": {"name": task.name, **asked(task)},
                 "lang": lang,
                 "split": split,
                 "revision": self.source.revision(task.name, lang, split),

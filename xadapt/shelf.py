@@ -57,7 +57,7 @@ class Shelf:
         """A fresh module on top of what it stands on; with it the fusion directly below, if there is one."""
         below = self.elements(step.need.below, step.seed)
         fresh = Part(step.shown, step.method, None)
-        return mount(self.backbone, [*below, fresh], seed=(step.address,), fold=self.fold)
+        return mount(self.backbone, [*below, fresh], seed=step.drawn_from, fold=self.fold)
 
     def head(self, kind: Kind, mounted: Mounted) -> nn.Module:
         """A fresh head; one that names words has the encoder's own, and starts as the checkpoint's."""

@@ -1,7 +1,7 @@
 """The modules that a stack needs: what each is trained on, on top of what, and where the store keeps it.
 
-A module's address is a hash of all that determines its weights, so it is the same wherever and whenever
-a study is planned.
+A module's address is a hash of all that determines its weights and of nothing else, so it is the same
+wherever and whenever a study is planned, and tasks that train the same share it: XQuAD's module is SQuAD's.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from xadapt.backbone import BF16_WIDTH, Backbone
 from xadapt.data.examples import Source
 from xadapt.data.settling import Settler
 from xadapt.errors import UserError
+from xadapt.identity import canonical
 from xadapt.methods import Method, parse_method
 from xadapt.needs import Need, acting, needs, nodes
 from xadapt.parts import Combined, Stack, Term
 from xadapt.proof import peek
 from xadapt.store import Store, address_of
-from xadapt.tasks import Catalogue, Task, task_named
+from xadapt.tasks import Catalogue, Task, asked, task_named
 from xadapt.train import Settings
 
 # Raised when the same inputs would give other weights than before.
-TRAINING_VERSION = 3  # 2: whole stacks below a module. 3: what lies below is folded
+# 2: whole stacks below a module. 3: what lies below is folded. 4: addresses know how data are read and which
+# metric selects, not what the task is called; first weights do not depend on the address
+TRAINING_VERSION = 4
 
 # Peak learning rates by method: for XLM-R's own widths (full: the paper's, PAPER.md section 1),
 # and for encoders narrower than BF16_WIDTH, where they were tried on the pocket world.
@@ -120,6 +123,21 @@ class ModuleStep:
         return self.need.stack
 
     @property
+    def drawn_from(self) -> tuple[object, ...]:
+        """What names the draw of the module's first weights: the seed, the method's name and, for each task,
+        what it asks on which data (known by its English dev set, which is the same for every size and
+        language that is selected).
+
+        Neither what the module stands on nor a setting: so ``xnli`` and ``mnli > xnli`` of one seed start
+        with the same weights, with any learning rate, and what differs between them at the end is the
+        difference that was asked about. Modules of other tasks start with others, so two modules of one
+        stack share no directions by chance; only where one stack trains the same task twice, as in
+        ``xnli > xnli``, do both start alike.
+        """
+        rows = [[row["kind"], row["labels"], row["dev"]] for row in self.determinants["lessons"]]
+        return (self.seed, self.method.name, canonical(rows))
+
+    @property
     def shown(self) -> str:
         """The same as the user wrote it."""
         return str(self.need.shown)
@@ -200,7 +218,7 @@ class Planner:
             "backbone": self.backbone.fingerprint,
             "dtype": str(self.backbone.dtype).removeprefix("torch."),
             "below": description(need.below, addresses, seed),
-            "lessons": [self._determines(lesson) for lesson in lessons],
+            "lessons": [self._determines(lesson, named=len(lessons) > 1) for lesson in lessons],
             "mixing": mixing,
             "method": str(chosen),
             "settings": asdict(settings),
@@ -231,15 +249,13 @@ class Planner:
         length = min(self.overrides.max_length or task.max_length, self.backbone.max_length)
         return Lesson(task, data, languages, term.size, length)
 
-    def _determines(self, lesson: Lesson) -> dict[str, Any]:
+    def _determines(self, lesson: Lesson, *, named: bool) -> dict[str, Any]:
+        """``named``: of several tasks, each has its head and its order of data by its name."""
         task, data = lesson.task, lesson.data
         return {
-            "task": task.name,
-            "kind": task.kind,
-            "labels": list(task.labels),
-            "stride": task.stride,
-            "unanswerable": task.unanswerable,
-            "data": data.name,
+            **({"task": task.name} if named else {}),
+            **asked(task),
+            "metrics": task.metrics[0],  # selects the weights that are kept; the others are for scores
             "train": {lang: self.source.revision(data.name, lang, "train") for lang in lesson.languages},
             "dev": self.source.revision(data.name, "en", "dev"),
             "size": lesson.size,

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xadapt.disk import TEMPORARY, digest, explained, read_json, write_json
+from xadapt.disk import TEMPORARY, explained, read_json, write_json
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.stack import Term
 
 ADDRESS = re.compile(r"[0-9a-f]{20}")

@@ -115,8 +115,7 @@ class _Run:
         lessons = []
         for lesson in step.lessons:
             kind = kind_of(lesson.task)
-            several = [lesson.task.name] if len(step.lessons) > 1 else []
-            with seeded("head", step.address, *several):
+            with seeded("head", step.seed, lesson.task.kind, *lesson.task.labels):
                 head = self.shelf.head(kind, mounted)
             length = lesson.max_length
             _, items = self.data.encoded(

@@ -21,9 +21,10 @@ from xadapt.data.parts import joined, revision_of
 from xadapt.data.readers import READERS
 from xadapt.data.reading import Reading, hold_out
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
 from xadapt.tasks.languages import LANGUAGES, iso3_of
-from xadapt.tasks.task import File, Task
+from xadapt.tasks.task import File, Task, reading_of
 
 BELOW = "intermediate:"
 SPLITS = ("train", "dev", "test")
@@ -97,7 +98,8 @@ class Folder:
         return self._load(row, language, split)
 
     def revision(self, task: str, language: str, split: str) -> str:
-        """A short SHA-256 of the file's bytes, and which part of it where one is held out.
+        """A short SHA-256 of the file's bytes and of how they are read; behind it, which part of the file
+        where one is held out.
 
         Raises:
             UserError: no such file.
@@ -176,12 +178,13 @@ class Folder:
         found = self._required(row, language, split)
         stamp = _stamp(found.paths)
         if stamp not in self._digests:
-            digest = hashlib.sha256()
+            content = hashlib.sha256()
             for path in found.paths:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            self._digests[stamp] = digest.hexdigest()[:16]
-        shared = f"-{language}" if found.file.shared else ""
-        return self._digests[stamp] + shared + {"all": "", "kept": "-kept", "held": "-held"}[found.part]
+                content.update(hashlib.sha256(path.read_bytes()).digest())
+            self._digests[stamp] = content.hexdigest()
+        how = {"bytes": self._digests[stamp], "split": found.reads_as, **reading_of(row, file=found.file)}
+        how |= {"language": language} if found.file.shared else {}
+        return digest(how)[:16] + {"all": "", "kept": "-kept", "held": "-held"}[found.part]
 
     def _outcome(self, row: Task, language: str, split: str) -> tuple[bool, Mapping[str, int]]:
         found = self._required(row, language, split)

@@ -17,9 +17,10 @@ from xadapt.data.hub_rows import REPORT, config_of, examples_of
 from xadapt.data.parts import joined, revision_of
 from xadapt.data.reading import hold_out
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.reach import hub_answers
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
-from xadapt.tasks.task import Hub, Task
+from xadapt.tasks.task import Hub, Task, reading_of
 
 
 class HubSource:
@@ -52,7 +53,8 @@ class HubSource:
         return self._load(row, language, split)
 
     def revision(self, task: str, language: str, split: str) -> str:
-        """``id@commit/configuration/split``; asks the hub only where the row is pinned to no commit.
+        """``id@commit/configuration/split``, with a hash of how its rows are read; asks the hub only where
+        the row is pinned to no commit.
 
         Raises:
             UserError: the hub has no such split, or has to be asked and can't be reached.
@@ -96,7 +98,8 @@ class HubSource:
             self._commits[key] = _commit(hub)
         suffix = {"train": "-kept", "dev": "-held"}[split] if held else ""
         where = config_of(hub, language) or "default"
-        return f"{hub.id}@{self._commits[key]}/{where}/{hub.splits[part]}{suffix}"
+        how = digest({"split": part, **reading_of(row, hub=hub)})[:8]
+        return f"{hub.id}@{self._commits[key]}/{where}/{hub.splits[part]}{suffix}/{how}"
 
 
 def _languages(row: Task, split: str) -> tuple[str, ...]:

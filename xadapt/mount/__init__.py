@@ -64,7 +64,8 @@ def mount(
     Args:
         backbone: stays as it is.
         parts: none gives the bare backbone. The last may be fresh, and a fusion right below it.
-        seed: names the draw of a fresh module's first weights.
+        seed: names the draw of a fresh module's first weights, and of a fresh fusion's; what stands below has
+            no part in it.
         fold: how what is trained runs. False: each module for itself, as its library does it.
             ``"cat"``: all LoRA modules as one of their ranks together, fusions of bottlenecks in
             their cheap form: nothing is copied. True: LoRA modules inside a copy of the linears'
@@ -77,10 +78,11 @@ def mount(
     _check(parts)
     if not parts:
         return Mounted(backbone, backbone.skeleton(), {}, {})
-    with seeded("module", *seed):
+    with seeded():  # what libraries draw for weights that are filled in then
         stack = _Stack(backbone, parts, fold)
         for element in parts:
-            stack.add(element)
+            with seeded("module" if isinstance(element, Part) else "fusion", *seed):
+                stack.add(element)
         stack.settle()
     return stack.mounted(parts)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from xadapt.backbone import Backbone
-from xadapt.disk import digest, explained, file_digest
+from xadapt.disk import explained, file_digest
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount
 from xadapt.mount.weights import fill

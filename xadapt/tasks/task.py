@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from xadapt.identity import fields_of
 
 KindName = Literal["classify", "choose", "tag", "extract", "retrieve", "mlm"]
 Role = Literal["intermediate", "target"]
@@ -136,3 +138,28 @@ class Task:
     licence: str = ""
     citation: str = ""
     url: str = ""
+
+
+# Fields of a row that no example, weight or score depends on ...
+_ABOUT = frozenset({"name", "role", "summary", "size", "no_hub", "licence", "citation", "url"})
+# ... where examples lie: their revision says which were found, and how they are read ...
+_WHERE = frozenset({"languages", "added", "train", "trains_in", "files", "hub", "translated", "parts"})
+# ... and settings, which can be set otherwise and are told apart where they are used.
+_SETTINGS = frozenset({"max_length", "epochs", "batch_size"})
+
+
+def asked(task: Task) -> dict[str, Any]:
+    """What a task asks of the model, in plain values: the row's part of what determines a module or a score.
+    Two tasks that ask the same on the same data are the same to the store, whatever they are called."""
+    return fields_of(task, _ABOUT | _WHERE | _SETTINGS)
+
+
+def reading_of(task: Task, file: File | None = None, hub: Hub | None = None) -> dict[str, Any]:
+    """How examples are read by a row, in plain values: all that decides, beside the bytes, which examples
+    there are. The place itself (a path, a repository and its commit) is left to whoever has been there."""
+    how: dict[str, Any] = {"row": fields_of(task, _ABOUT | _WHERE | _SETTINGS | {"metrics", "stride"})}
+    if file is not None:
+        how["file"] = fields_of(file, {"path", "beside", "but", "pooled"})
+    if hub is not None:
+        how["hub"] = fields_of(hub, {"id", "config", "splits", "revision", "absent", "languages"})
+    return how
