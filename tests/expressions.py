@@ -30,7 +30,9 @@ names = (
     .filter(lambda n: n not in (*KEYWORDS, *METHODS))
 )
 sizes = st.none() | st.integers(1, 10**9)
-languages = st.lists(st.sampled_from(["de", "en", "ru", "sw", "zh"]), unique=True, max_size=3).map(tuple)
+languages = st.lists(
+    st.sampled_from(["de", "en", "ru", "zh", "zh-Hant", "es-419"]), unique=True, max_size=3
+).map(tuple)
 weights = st.floats(0.01, 1e6) | st.integers(1, 1000)
 OPTIONS: dict[str, st.SearchStrategy] = {
     "cap": st.integers(1, 10**9),

@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import save_tiny
+from tiny import save_tiny, tiny_backbone
 
 from xadapt.cli import main
 from xadapt.data.examples import Classified
+from xadapt.data.folder import Folder
 from xadapt.data.own_tasks import read_tasks
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
+from xadapt.methods import LoRA
 from xadapt.official.scoring import FolderScores, score_folder
+from xadapt.plan import Plan, make_plan
+from xadapt.steps import Imported
 from xadapt.tasks import CATALOGUE, File
 
 STANCE = """
@@ -127,6 +131,53 @@ def test_it_is_shown_and_run_like_any_other(
     assert "stance: accuracy on test" in said
 
 
+LANGUAGES = """
+[[task]]
+name = "mood"
+kind = "classify"
+role = "intermediate"
+languages = ["en"]
+trains_in = ["en", "nah", "zh-Hant"]
+train = "mood"
+metrics = ["accuracy"]
+labels = ["for", "against"]
+files.train = [{ path = "{lang}.tsv", reader = "pairs" }]
+"""
+
+
+def plan_of(expression: str, tasks: Path, imported: dict[str, Imported] | None = None) -> Plan:
+    rows = read_tasks(tasks)
+    return make_plan(
+        [expression],
+        backbone=tiny_backbone(),
+        source=Folder(tasks.parent, catalogue=rows),
+        method=LoRA(),
+        catalogue=rows,
+        imported=imported,
+    )
+
+
+def test_its_languages_can_be_chosen_whatever_they_are(own: Path) -> None:
+    own.write_text(STANCE + LANGUAGES, encoding="utf-8")
+    for lang in ("en", "nah", "zh-Hant"):
+        (own.parent / f"{lang}.tsv").write_text("a\tb\tfor\nc\td\tagainst\n" * 20, encoding="utf-8")
+    lower, _ = plan_of("mood[10, nah+zh-Hant] > stance", own).modules
+    assert lower.shown == "mood[10, nah+zh-Hant]"
+    assert lower.lessons[0].languages == ("nah", "zh-Hant")
+    with pytest.raises(UserError, match="'nahh' is not a language; did you mean 'nah'"):
+        plan_of("mood[nahh] > stance", own)
+
+
+def test_a_name_of_a_task_and_of_an_imported_module_is_refused(own: Path) -> None:
+    own.write_text(STANCE + LANGUAGES, encoding="utf-8")
+    (own.parent / "en.tsv").write_text("a\tb\tfor\nc\td\tagainst\n" * 20, encoding="utf-8")
+    module = Imported("0" * 20, CATALOGUE["xnli"], LoRA())
+    for name, expression in {"stance": "stance", "mood": "mood > stance"}.items():
+        with pytest.raises(UserError, match=f"'{name}' is both a task and an imported module"):
+            plan_of(expression, own, {name: module})
+    assert plan_of("stance", own, {"mood": module}).modules, "another's name does no harm"
+
+
 def test_its_predictions_are_made_and_scored_like_any_other(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +251,8 @@ def test_predictions_with_an_open_label_set_and_a_code_with_a_hyphen(tmp_path: P
         ('train = "stance"', 'train = "panx"', "it trains on panx, which has another kind or other labels"),
         ('name = "stance"', 'name = "mnli"', "there is a task of this name already"),
         ('name = "stance"', 'name = "joint"', "name = 'joint', expected a word"),
+        ('name = "stance"', 'name = "full"', "name = 'full', expected a word"),
+        ('name = "stance"', 'name = "lora"', "name = 'lora', expected a word"),
         ('name = "stance"', 'name = "my task"', "name = 'my task', expected a word"),
         (
             'role = "target"',

@@ -122,6 +122,13 @@ def test_every_kind_runs_in_every_language_and_a_second_run_trains_nothing(
     backbone.verify()
 
 
+@pytest.mark.parametrize("seed", [-1, 10**9, 10**5000, True, 1.0], ids=["-1", "1e9", "1e5000", "True", "1.0"])
+def test_a_seed_is_refused_before_anything_is_planned(world: Path, backbone: Backbone, seed: int) -> None:
+    with pytest.raises(UserError, match="a whole number from 0 to 999999999") as caught:
+        plan(world, backbone, "xnli", seeds=[0, seed])
+    assert len(str(caught.value)) < 200
+
+
 def test_scores_do_not_come_from_the_cache_alone(world: Path, backbone: Backbone, tmp_path: Path) -> None:
     """Modules read back from disk give the scores that they gave when they were trained."""
     made = plan(world, backbone, "mnli > xnli", "xquad", "udpos")

@@ -30,7 +30,7 @@ from xadapt.syntax import pointed
 LARGEST_SIZE: Final = 10**9
 LAST_LAYER: Final = 999
 _TASK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-LANGUAGE: Final = re.compile(r"[a-z][a-z0-9_]{1,9}")
+LANGUAGE: Final = re.compile(r"[a-z][a-z0-9_]{1,9}(-[A-Za-z0-9]+)*")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from xadapt.tasks.languages import LANGUAGES
 
 __all__ = ["Evaluation", "Imported", "ModuleStep", "Overrides", "Plan", "make_plan"]
 
+LARGEST_SEED = 10**9 - 1
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -99,17 +101,21 @@ def make_plan(
     if not expressions:
         raise UserError("no expression", expected="one or more, such as 'xnli' or 'mnli > xnli'")
     overrides = overrides or Overrides()
+    for seed in seeds:
+        _check_seed(seed)
     planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {})
     problems: list[UserError] = []
     modules: dict[str, ModuleStep] = {}
     places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
     evaluations: list[Evaluation] = []
     stacks: dict[Stack, None] = {}
+    spoken = (code for row in catalogue.values() for code in (*row.languages, *row.added, *row.trains_in))
+    codes = dict.fromkeys((*LANGUAGES, *spoken))
     untrained = {task.name for task in catalogue.values() if task.train is None}
     for text in expressions:
         with _collecting(problems):
             names = (*catalogue, *planner.imported)
-            stacks[parse(text, names, untrained=untrained, languages=LANGUAGES)] = None
+            stacks[parse(text, names, untrained=untrained, languages=codes)] = None
     for stack in stacks:
         with _collecting(problems):
             target = planner.task(stack.target.task)
@@ -155,6 +161,12 @@ def _collecting(problems: list[UserError]) -> Iterator[None]:
     except UserError as error:
         if str(error) not in map(str, problems):
             problems.append(error)
+
+
+def _check_seed(seed: int) -> None:
+    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+        got = seed if type(seed) is not int or abs(seed) <= LARGEST_SEED else f"of {seed.bit_length()} bits"
+        raise UserError(f"the seed {got} is none", expected=f"a whole number from 0 to {LARGEST_SEED}")
 
 
 def _languages(

@@ -215,15 +215,19 @@ class _Parser:
         token = self.tokens.peek
         if token.kind != "name":
             raise self.tokens.unexpected("a language, such as de")
-        self.tokens.take()
-        if token.text in before:
-            raise self.wrong((token.at, f"{token.text!r} is given twice"))
-        known = token.text in self.languages if self.languages is not None else LANGUAGE.fullmatch(token.text)
+        code = self.tokens.take().text
+        while self.tokens.accept("-"):  # as in zh-Hant or es-419
+            if self.tokens.peek.kind not in ("name", "number"):
+                raise self.tokens.unexpected("the rest of a language's code, as in zh-Hant")
+            code += f"-{self.tokens.take().text}"
+        if code in before:
+            raise self.wrong((token.at, f"{code!r} is given twice"))
+        known = code in self.languages if self.languages is not None else LANGUAGE.fullmatch(code)
         if not known:
-            close = nearest(token.text.lower(), tuple(self.languages or ()))
+            close = nearest(code.lower(), tuple(self.languages or ()))
             expected = f"one of {' '.join(self.languages)}" if self.languages else "a code such as de"
-            raise self.wrong((token.at, f"{token.text!r} is not a language{close}"), expected=expected)
-        return token.text
+            raise self.wrong((token.at, f"{code!r} is not a language{close}"), expected=expected)
+        return code
 
     # -- combinations ---------------------------------------------------------------------------
 

@@ -160,8 +160,23 @@ class Planner:
 
     def task(self, name: str) -> Task:
         """The row of a task, or of what an imported module was imported for; labels settled."""
-        found = self.imported.get(name)
+        found = self.given(name)
         return found.task if found else self.settler.settled(task_named(name, self.catalogue))
+
+    def given(self, name: str) -> Imported | None:
+        """The imported module of this name, if it is one's.
+
+        Raises:
+            UserError: it is a task's as well, so that nobody knows which is meant.
+        """
+        if name in self.imported and name in self.catalogue:
+            raise UserError(
+                f"{name!r} is both a task and an imported module ({self.imported[name].address})",
+                expected="one thing of that name",
+                do=f"rename the task in your file of tasks, or 'xadapt modules rm {name}' and import the "
+                "module again under another --name",
+            )
+        return self.imported.get(name)
 
     def steps(self, stack: Stack, seed: int) -> tuple[list[ModuleStep], dict[Stack, str]]:
         """What must be trained for ``stack``, in order, and the address of the module at each place.
@@ -176,8 +191,8 @@ class Planner:
             acting(node, self.backbone.layers)
         for need in needs(filled, self.method):
             top = need.stack.top
-            if isinstance(top, Term) and top.task in self.imported:
-                addresses[need.stack] = self._given(need, top)
+            if isinstance(top, Term) and (given := self.given(top.task)):
+                addresses[need.stack] = self._given(need, top, given)
             elif not (isinstance(top, Term) and self.task(top.task).train is None):
                 step = self._step(need, top, seed, addresses)
                 found.append(step)
@@ -189,13 +204,12 @@ class Planner:
         names = {name: given.method for name, given in self.imported.items()}
         return stack.with_methods_of(names) if names else stack
 
-    def _given(self, need: Need, top: Term) -> str:
+    def _given(self, need: Need, top: Term, given: Imported) -> str:
         if need.below is not None:
             raise UserError(
                 f"{top.task} was imported as a module of the bare backbone, '{need.shown}' puts it on others",
                 do="put it first in the stack, or first in a combination",
             )
-        given = self.imported[top.task]
         if top.size or top.languages or (top.method and str(top.method) != str(given.method)):
             raise UserError(f"{top} is an imported module ({given.method})", do=f"write {top.task} alone")
         return given.address

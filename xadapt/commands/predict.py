@@ -50,8 +50,6 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     """Train what is missing, predict, write; returns the files, none on a dry run."""
     languages = None if options.langs == "all" else words(options.langs, "--langs")
     above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
-    if options.seed < 0:
-        raise UserError(f"--seed {options.seed}", expected="a whole number from 0")
 
     from xadapt import study
     from xadapt.official.submission import check_place, write_predictions

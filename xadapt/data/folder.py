@@ -310,9 +310,10 @@ class Folder:
 def _codes(row: Task, split: str) -> tuple[str, ...]:
     """The languages that ``split`` may be in: beyond the row's own, training data may be translated."""
     listed = (*row.languages, *row.added)
-    if row.role == "target" or split == "test":
+    if split == "test" or (row.role == "target" and split == "dev"):
         return listed
-    return (*listed, *(code for code in LANGUAGES if code not in listed))
+    further = row.trains_in if row.role == "target" else (*row.trains_in, *LANGUAGES)
+    return tuple(dict.fromkeys((*listed, *further)))
 
 
 def _known(split: str) -> str:

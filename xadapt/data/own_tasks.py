@@ -26,10 +26,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
+from xadapt.combine import KEYWORDS
 from xadapt.data.hub_rows import FIELDS
 from xadapt.data.readers import READERS
 from xadapt.data.reading import text_of
 from xadapt.errors import UserError, nearest
+from xadapt.methods import METHODS
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue
 from xadapt.tasks.task import File, Hub, KindName, Role, Task
 
@@ -38,10 +40,8 @@ KINDS, ROLES = get_args(KindName), get_args(Role)
 NEEDED = ("name", "kind", "role", "languages", "metrics")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
-# Words of the grammar of expressions, which no task can be called.
-RESERVED = frozenset(
-    ("joint", "fuse", "mean", "linear", "ties", "dare_ties", "dare_linear", "svd", "cat", "drop", "all")
-)
+# Words of expressions and options, which no task can be called.
+RESERVED = frozenset((*KEYWORDS, *METHODS, "all"))
 
 Check = Callable[[Any], str | None]  # what was expected instead; None where the value is right
 
