@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from xadapt.data.hub_rows import FIELDS
-from xadapt.data.readers import READERS
+from xadapt.data.readers import KIND_READ, READERS
 from xadapt.errors import UserError
 from xadapt.tasks.catalogue import CATALOGUE, XTREME, XTREME_R, task_named
 from xadapt.tasks.languages import LANGUAGES, grouped, iso3_of, name_of, resource_of
@@ -107,6 +107,7 @@ def test_every_file_has_a_reader_that_takes_its_options(task: Task) -> None:
     for file in files_of(task):
         if file.reader != "unusable":
             accepted = inspect.signature(READERS[file.reader]).parameters
+            assert KIND_READ[file.reader] == task.kind
             assert set(file.options) <= set(accepted) - {"paths", "task", "split", "language"}
             assert file.shared == ("language" in accepted)
         fields = {field for _, field, _, _ in string.Formatter().parse(file.path) if field}

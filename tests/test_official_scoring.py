@@ -129,6 +129,17 @@ def test_all_malformed_files_are_told_of_at_once(world: Path) -> None:
     assert "tatoeba/test-de.tsv:3: got '3'" in said
 
 
+def test_a_folder_or_a_dangling_link_where_a_file_should_be(world: Path) -> None:
+    (world / "system/xnli/test-de.tsv").unlink()
+    (world / "system/xnli/test-de.tsv").mkdir()
+    (world / "system/xquad/test-en.json").unlink()
+    (world / "system/xquad/test-en.json").symlink_to("nowhere")
+    with pytest.raises(UserError) as caught:
+        score_folder(world / "system", Folder(world / "xtreme"))
+    assert "xnli/test-de.tsv: this is a folder" in str(caught.value)
+    assert "xquad/test-en.json: a link that leads nowhere" in str(caught.value)
+
+
 def test_the_right_folder_is_asked_for(world: Path) -> None:
     gold = Folder(world / "xtreme")
     with pytest.raises(UserError, match="no folder"):

@@ -250,6 +250,11 @@ def test_predictions_with_an_open_label_set_and_a_code_with_a_hyphen(tmp_path: P
         ('train = "stance"', 'train = "stanse"', "train = 'stanse' is no task; did you mean 'stance'?"),
         ('train = "stance"', 'train = "panx"', "it trains on panx, which has another kind or other labels"),
         ('name = "stance"', 'name = "mnli"', "there is a task of this name already"),
+        (
+            'kind = "classify"',
+            'kind = "tag"',
+            "files.train[0]: reader pairs is for the kind classify, this task is of kind tag: tagged, super",
+        ),
         ('name = "stance"', 'name = "joint"', "name = 'joint', expected a word"),
         ('name = "stance"', 'name = "full"', "name = 'full', expected a word"),
         ('name = "stance"', 'name = "lora"', "name = 'lora', expected a word"),
@@ -277,6 +282,8 @@ def test_all_at_once(own: Path) -> None:
 
 def test_a_file_that_is_no_list_of_tasks(own: Path) -> None:
     assert ":2: broken TOML" in said(own, "[[task]]\nname = \n")
+    assert "nested too deeply" in said(own, "a = " + "[" * 20_000 + "]" * 20_000)
+    assert "broken TOML" in said(own, "a = " + "9" * 5000)
     assert "got 'tasks' at the top" in said(own, "[tasks]\n")
     assert "got 'task' at the top" in said(own, "[task]\nname = 'x'\n")
     with pytest.raises(UserError, match="no such file"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,8 @@ from folders import XNLI, Write, question, refused, squad, writer
 
 from xadapt.data.examples import Chosen, Classified, Extracted, Tagged
 from xadapt.data.folder import Folder
+from xadapt.data.lazy import LARGE
+from xadapt.data.reading import bytes_of
 from xadapt.errors import UserError
 
 
@@ -60,6 +63,46 @@ class TestPairs:
     def test_what_does_not_fit(self, folder: Folder, write: Write, content: str | bytes, said: str) -> None:
         path = write("xnli/dev-de.tsv", content)
         assert f"{path}{said}" in refused(folder, "xnli", "de", "dev")
+
+
+class TestOddTexts:
+    """A blank text, or a NUL in one, is no reason to refuse a file: it is counted, in every format."""
+
+    def test_in_pairs(self, folder: Folder, write: Write) -> None:
+        write("xnli/dev-de.tsv", "\tb\tneutral\na\t \tneutral\na\0\tb\tneutral\na\tb\tneutral\n")
+        assert len(folder.load("xnli", "de", "dev")) == 4
+        assert folder.notes("xnli", "de", "dev") == {"blank": 2, "NUL": 1}
+
+    def test_in_pairs_that_are_too_many_for_a_list(self, folder: Folder, write: Write) -> None:
+        write("xnli/dev-de.tsv", "\tb\tneutral\na\0\tb\tneutral\n" + "a\tb\tneutral\n" * LARGE)
+        assert not isinstance(folder.load("xnli", "de", "dev"), list)
+        assert folder.notes("xnli", "de", "dev") == {"blank": 1, "NUL": 1}
+
+    def test_in_questions(self, folder: Folder, write: Write) -> None:
+        write("xquad/xquad.en.json", squad(question(question=" "), question("x", question="a\0?")))
+        assert folder.notes("xquad", "en", "test") == {"blank": 1, "NUL": 1}
+
+    def test_in_choices(self, folder: Folder, write: Write) -> None:
+        row = '{"ctx": "%s", "endings": ["b", "%s"], "label": 0}'
+        rows = [row % given for given in (("a", "c"), ("", "c"), ("a", ""), ("a", r"\u0000"))]
+        write("../intermediate/hellaswag/hellaswag_val.jsonl", "\n".join(rows))
+        assert folder.notes("hellaswag", "en", "dev") == {"blank": 2, "NUL": 1}
+
+
+class TestWhatIsNoFile:
+    def test_a_folder_a_dangling_link_and_a_pipe(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        os.mkfifo(tmp_path / "pipe")
+        for name, said in {
+            "folder": "this is a folder",
+            "link": "a link that leads nowhere",
+            "pipe": "this is a pipe or a device",
+            "absent": "no such file",
+            "a" * 5000: "cannot be read: File name too long",
+        }.items():
+            with pytest.raises(UserError, match=said):
+                bytes_of(tmp_path / name)
 
 
 class TestTable:
@@ -181,6 +224,12 @@ class TestSquad:
             ('{"data": {}}', "the file.data is of type dict\n  expected: list"),
             ('{"data": []}', "no questions"),
             ("[]", "the file is of type list\n  expected: an object"),
+            ('{"data": ' + "[" * 100_000 + "]" * 100_000 + "}", ":1: broken JSON: nested too deeply"),
+            ('{"data": ' + "9" * 5000 + "}", ":1: broken JSON: a number of thousands of digits"),
+            (
+                squad(question()).replace("Where?", r"Where\ud800?"),
+                r":1: broken JSON: the escape \ud800 is half a character",
+            ),
             (b"\xff", ":1: not UTF-8"),
         ],
     )
@@ -189,6 +238,10 @@ class TestSquad:
             self.load(folder, write, content)
         assert said in str(caught.value)
         assert "xquad.en.json" in str(caught.value)
+
+    def test_a_character_in_two_escapes_is_one(self, folder: Folder, write: Write) -> None:
+        (example,) = self.load(folder, write, squad(question()).replace("Where?", r"\ud83c\udf4e?"))
+        assert example.question == "\N{RED APPLE}?"
 
     def test_a_v2_file_under_a_v1_name_is_recognised(self, folder: Folder, write: Write) -> None:
         with pytest.raises(UserError, match="task squad_v2"):

@@ -17,6 +17,7 @@ from xadapt.results import Watch
 from xadapt.store import Store
 from xadapt.tasks import Task
 
+FAULTS = ("dropped", "repaired", "blank", "NUL")  # of the notes, what a run says of its data
 Both = tuple[Sequence[Example], Sequence[Item]]
 
 
@@ -35,7 +36,7 @@ class Data:
         if not examples:
             raise UserError(f"{self.source.name} has no {split} examples of {task.name} in {lang}")
         counts = notes_of(self.source, task.name, lang, split)
-        faults = [f"{count:,} {name}" for name, count in counts.items() if name in ("dropped", "repaired")]
+        faults = [f"{count:,} {name}" for name, count in counts.items() if name in FAULTS]
         if faults and (task.name, lang, split) not in self._noted:
             self._noted.add((task.name, lang, split))
             self.watch.note(f"{task.name} {split} in {lang}: {', '.join(faults)}")

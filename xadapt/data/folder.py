@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from xadapt.data.examples import Example
+from xadapt.data.lazy import Lazy
 from xadapt.data.parts import joined, revision_of
 from xadapt.data.readers import READERS
-from xadapt.data.reading import Reading, hold_out
+from xadapt.data.reading import Reading, bytes_of, hold_out, oddities
 from xadapt.errors import UserError
 from xadapt.identity import digest
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
@@ -180,7 +181,7 @@ class Folder:
         if stamp not in self._digests:
             content = hashlib.sha256()
             for path in found.paths:
-                content.update(hashlib.sha256(path.read_bytes()).digest())
+                content.update(hashlib.sha256(bytes_of(path)).digest())
             self._digests[stamp] = content.hexdigest()
         how = {"bytes": self._digests[stamp], "split": found.reads_as, **reading_of(row, file=found.file)}
         how |= {"language": language} if found.file.shared else {}
@@ -199,7 +200,10 @@ class Folder:
         if found.file.shared:
             options["language"] = found.language
         reading = READERS[found.file.reader](found.paths, row, found.reads_as, **options)
-        self._outcomes[stamp, row.name, found.reads_as, found.language] = (reading.labelled, reading.notes)
+        # What stays in its file has been looked at row by row.
+        odd = {} if isinstance(reading.examples, Lazy) else oddities(reading.examples)
+        notes = {**odd, **reading.notes}
+        self._outcomes[stamp, row.name, found.reads_as, found.language] = (reading.labelled, notes)
         return reading
 
     def _required(self, row: Task, language: str, split: str) -> _Found:

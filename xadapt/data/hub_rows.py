@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
-from xadapt.data.lazy import LARGE, RUN, TableRows
-from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of
+from xadapt.data.lazy import LARGE, RUN, Lazy, TableRows
+from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of, oddities
 from xadapt.errors import UserError
 from xadapt.tasks.languages import iso3_of, name_of
 from xadapt.tasks.task import Hub, Task
@@ -92,6 +92,8 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
             expected="rows",
             do=REPORT,
         )
+    if not isinstance(result, Lazy):
+        notes.update(oddities(result))
     return result
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xadapt.data.reading import BOM, decoded, empty
+from xadapt.data.reading import BOM, decoded, empty, opened
 from xadapt.errors import UserError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that is a character only in pairs
 
 
 def field(
@@ -48,7 +51,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         UserError: broken JSON, not UTF-8, or nothing at all.
     """
     found = False
-    with path.open("rb") as file:
+    with opened(path) as file:
         for number, raw in enumerate(file, 1):
             line = decoded(raw.removeprefix(BOM) if number == 1 else raw, path, number)
             if line.strip():
@@ -58,13 +61,36 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         raise empty(path)
 
 
-def parsed(text: str, path: Path, line: int) -> Any:
+def parsed(
+    text: str,
+    path: Path,
+    line: int,
+    *,
+    do: str = "download the file again; an interrupted download breaks off in the middle",
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+    """The value of a JSON text that begins in ``line`` of a file.
+
+    Args:
+        do: what is asked of the user where it is broken.
+        pairs: makes an object of its names and values; None for a dict.
+
+    Raises:
+        UserError: broken JSON, nested deeper than Python reads, a number of thousands of digits, or half a
+            surrogate pair, which is no character.
+    """
     try:
-        return json.loads(text)
+        value = json.loads(text, object_pairs_hook=pairs)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"broken JSON: {error.msg} at column {error.colno}",
-            do="download the file again; an interrupted download breaks off in the middle",
-            path=path,
-            line=line + error.lineno - 1,
-        ) from None
+        what, at = f"broken JSON: {error.msg} at column {error.colno}", line + error.lineno - 1
+    except RecursionError:
+        what, at = "broken JSON: nested too deeply to be read", line
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        what, at = f"broken JSON: the escape \\u{half:04x} is half a character", line
+    except ValueError:
+        what, at = "broken JSON: a number of thousands of digits", line
+    raise UserError(what, do=do, path=path, line=at)

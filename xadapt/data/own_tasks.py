@@ -28,7 +28,7 @@ from typing import Any, get_args
 
 from xadapt.combine import KEYWORDS
 from xadapt.data.hub_rows import FIELDS
-from xadapt.data.readers import READERS
+from xadapt.data.readers import KIND_READ, READERS
 from xadapt.data.reading import text_of
 from xadapt.errors import UserError, nearest
 from xadapt.methods import METHODS
@@ -56,10 +56,11 @@ def read_tasks(path: Path, catalogue: Catalogue = CATALOGUE) -> Catalogue:
         raise UserError("no such file", expected="a TOML file with [[task]] tables", path=path)
     try:
         content = tomllib.loads(text_of(path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number may have more digits than Python reads
         found = re.search(r"line (\d+)", str(error))
+        deep = isinstance(error, RecursionError)
         raise UserError(
-            f"broken TOML: {error}",
+            "broken TOML: nested too deeply to be read" if deep else f"broken TOML: {error}",
             do="see https://toml.io",
             path=path,
             line=int(found[1]) if found else None,
@@ -170,13 +171,13 @@ def _wrong_task(table: Mapping[str, Any]) -> list[str]:
             problems.append(f"files.{split}: expected a list of files for {', '.join(SPLITS)}")
             continue
         for i, entry in enumerate(entries):
-            problems += [f"files.{split}[{i}]: {problem}" for problem in _wrong_file(entry)]
+            problems += [f"files.{split}[{i}]: {problem}" for problem in _wrong_file(entry, kind)]
     if "hub" in table:
         problems += [f"hub: {problem}" for problem in _wrong_hub(table["hub"], kind)]
     return problems
 
 
-def _wrong_file(entry: Any) -> list[str]:
+def _wrong_file(entry: Any, kind: str) -> list[str]:
     if not isinstance(entry, dict):
         return ["expected a table such as { path = ..., reader = ... }"]
     checks: dict[str, Check] = {
@@ -191,6 +192,9 @@ def _wrong_file(entry: Any) -> list[str]:
     problems = _wrong_keys(entry, checks, ("path", "reader"))
     if problems:
         return problems
+    if (made := KIND_READ[entry["reader"]]) != kind:
+        fitting = ", ".join(name for name, reads in KIND_READ.items() if reads == kind)
+        return [f"reader {entry['reader']} is for the kind {made}, this task is of kind {kind}: {fitting}"]
     parameters = list(inspect.signature(READERS[entry["reader"]]).parameters.values())[3:]
     takes = [p.name for p in parameters if p.name != "language"]
     given = entry.get("options", {})

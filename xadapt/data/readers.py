@@ -19,7 +19,7 @@ from xadapt.data.pools import bucc, entity_pairs, lareqa, mentions
 from xadapt.data.reading import Reading, lines_of, missing_label
 from xadapt.data.rows import pairs, table, unknown_label
 from xadapt.errors import UserError
-from xadapt.tasks.task import Task
+from xadapt.tasks.task import KindName, Task
 
 
 def tagged(paths: Sequence[Path], task: Task, split: str) -> Reading:
@@ -103,27 +103,20 @@ def running(paths: Sequence[Path], task: Task, split: str) -> Reading:
     return Reading(examples, labelled=True)
 
 
+_BY_KIND: Mapping[KindName, tuple[Callable[..., Reading], ...]] = {
+    "classify": (pairs, table, nli_lines),
+    "choose": (hellaswag, commonsense, cosmos, social, copa),
+    "tag": (tagged, supertags, auto),
+    "extract": (squad,),
+    "retrieve": (parallel, bucc, lareqa, entity_pairs, mentions),
+    "mlm": (running,),
+}
 READERS: Mapping[str, Callable[..., Reading]] = MappingProxyType(
-    {
-        "pairs": pairs,
-        "table": table,
-        "tagged": tagged,
-        "parallel": parallel,
-        "running": running,
-        "squad": squad,
-        "nli_lines": nli_lines,
-        "hellaswag": hellaswag,
-        "commonsense": commonsense,
-        "cosmos": cosmos,
-        "social": social,
-        "copa": copa,
-        "supertags": supertags,
-        "auto": auto,
-        "bucc": bucc,
-        "lareqa": lareqa,
-        "entity_pairs": entity_pairs,
-        "mentions": mentions,
-    }
+    {reader.__name__: reader for readers in _BY_KIND.values() for reader in readers}
+)
+# The kind of task that a reader's examples are for.
+KIND_READ: Mapping[str, KindName] = MappingProxyType(
+    {reader.__name__: kind for kind, readers in _BY_KIND.items() for reader in readers}
 )
 
 

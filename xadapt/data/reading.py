@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
-from xadapt.data.examples import Answer, Example
+from xadapt.data.examples import (
+    Answer,
+    Chosen,
+    Classified,
+    Example,
+    Extracted,
+    Paired,
+    Sought,
+    Tagged,
+    Text,
+)
 from xadapt.errors import UserError
 
 BOM = b"\xef\xbb\xbf"
@@ -26,9 +38,45 @@ class Reading:
     notes: dict[str, int] = field(default_factory=dict)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, to be read as bytes: the one place where readers open files.
+
+    Raises:
+        UserError: a folder, a device or a link that leads nowhere; no right to it, or the disk fails.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise UserError(
+                "this is a folder" if stat.S_ISDIR(mode) else "this is a pipe or a device",
+                expected="a file",
+                do="put the file in its place, or remove it to do without",
+                path=path,
+            )
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        what = "a link that leads nowhere" if path.is_symlink() else "no such file"
+        raise UserError(what, do="put the file there, or remove the link", path=path) from error
+    except OSError as error:
+        raise UserError(
+            f"cannot be read: {error.strerror or error}",
+            expected="a file that you have the right to read",
+            do="see to its rights and whether the disk is sound, or choose another file",
+            path=path,
+        ) from error
+
+
+def bytes_of(path: Path) -> bytes:
+    """All that is in the file. Raises ``UserError`` as ``opened`` does."""
+    with opened(path) as file:
+        return file.read()
+
+
 def text_of(path: Path) -> str:
     """The file's text without byte-order mark. Raises ``UserError`` where it is empty or not UTF-8."""
-    text = decoded(path.read_bytes().removeprefix(BOM), path, 1)
+    text = decoded(bytes_of(path).removeprefix(BOM), path, 1)
     if not text.strip():
         raise empty(path)
     return text
@@ -71,6 +119,34 @@ def lines_of(path: Path) -> list[str]:
     while not lines[-1].strip():
         lines.pop()
     return lines
+
+
+def oddities(examples: Sequence[Example]) -> dict[str, int]:
+    """How many examples have a text with nothing in it (``blank``) and how many one with a NUL (``NUL``);
+    what is 0 is left out. They are kept: a blank premise is still a premise."""
+    blank = nul = 0
+    for example in examples:
+        texts = texts_of(example)
+        blank += not all(text.strip() for text in texts)
+        nul += any("\0" in text for text in texts)
+    return {name: count for name, count in (("blank", blank), ("NUL", nul)) if count}
+
+
+def texts_of(example: Example) -> tuple[str, ...]:
+    """The texts that an example must have. Of the context and the question of a choice one is enough."""
+    match example:
+        case Classified():
+            return (example.text,) if example.pair is None else (example.text, example.pair)
+        case Chosen():
+            return (example.context + example.question, *example.options)
+        case Tagged():
+            return example.words
+        case Extracted():
+            return (example.question, example.context)
+        case Paired():
+            return (example.source, example.target)
+        case Sought() | Text():
+            return (example.text,)
 
 
 def all_alike(labels: Sequence[T], split: str) -> bool:

@@ -12,11 +12,9 @@ from typing import NamedTuple
 
 from xadapt.data.examples import Classified
 from xadapt.data.lazy import FileRows, Places, settled
-from xadapt.data.reading import PLACEHOLDER_ROWS, Reading, missing_label
+from xadapt.data.reading import BOM, PLACEHOLDER_ROWS, Reading, missing_label, opened
 from xadapt.errors import UserError
 from xadapt.tasks.task import Task
-
-BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
@@ -35,7 +33,7 @@ def streamed(path: Path) -> Iterator[Line]:
         UserError: the file is empty, or not UTF-8.
     """
     start, blanks, some = 0, list[Line](), False
-    with path.open("rb") as file:
+    with opened(path) as file:
         for number, raw in enumerate(file, 1):
             skipped = len(BOM) if number == 1 and raw.startswith(BOM) else 0
             body = raw[skipped:].removesuffix(b"\n").removesuffix(b"\r")
@@ -77,6 +75,7 @@ class Columns:
         names: a label in the file -> ours, where they differ.
         unwrap: texts with quotes were wrapped by ``csv.writer``.
         labelled: False leaves the labels out.
+        blank, nul: rows with a text that has nothing in it, and rows with a NUL.
         seen: the labels of all lines.
     """
 
@@ -87,6 +86,7 @@ class Columns:
     unwrap: bool = False
     labelled: bool = True
     blank: int = 0
+    nul: int = 0
     seen: set[str] = field(default_factory=set)
     places: Places = field(default_factory=Places)
 
@@ -112,14 +112,16 @@ class Columns:
             if label not in task.labels:
                 raise unknown_label(path, line.number, label, task.labels, "label")
             self.seen.add(label)
-        self.blank += not columns[self.text].strip() or (self.pair is not None and columns[self.pair] == "")
+        pair = None if self.pair is None else columns[self.pair]
+        self.blank += not columns[self.text].strip() or (pair is not None and not pair.strip())
+        self.nul += "\0" in columns[self.text] or (pair is not None and "\0" in pair)
         self.places.add(line.start, line.size)
 
     def reading(self, path: Path, split: str, notes: Mapping[str, int]) -> Reading:
         """The examples; without their labels where those of a test file are placeholders."""
         alike = len(self.places) >= PLACEHOLDER_ROWS and len(self.seen) == 1
         self.labelled = self.label is not None and not (split == "test" and alike)
-        found = {"blank": self.blank, **notes}
+        found = {"blank": self.blank, "NUL": self.nul, **notes}
         rows = FileRows(path, self.places, Classified, self)
         return Reading(settled(rows), self.labelled, {name: n for name, n in found.items() if n})
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from xadapt.data.examples import Chosen, Example, Sought, Tagged
-from xadapt.data.reading import lines_of, text_of
+from xadapt.data.json_fields import parsed
+from xadapt.data.reading import bytes_of, lines_of, text_of
 from xadapt.errors import UserError
 from xadapt.tasks.task import Task
 
@@ -218,7 +219,7 @@ def _write_pairs(examples: Sequence[Example], predictions: Sequence[Any]) -> str
 def _read_pairs(path: Path, task: Task, examples: Sequence[Example]) -> Read:
     queries, pool = dict.fromkeys(_ids(examples, "query")), dict.fromkeys(_ids(examples, "candidate"))
     # No pair above the threshold is no fault: the file is empty then.
-    lines = _lines(path) if path.read_bytes().strip() else []
+    lines = _lines(path) if bytes_of(path).strip() else []
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         query, _, candidate = line.strip().partition("\t")
@@ -289,7 +290,7 @@ def _ids(examples: Sequence[Example], side: str) -> list[str]:
 
 def _lines(path: Path) -> list[str]:
     """The lines without empty ones at the end. Raises ``UserError`` for an empty file, or no UTF-8."""
-    if not path.read_bytes().strip():
+    if not bytes_of(path).strip():
         raise UserError("empty file", expected="predictions", do="predict again, or remove it", path=path)
     return lines_of(path)
 
@@ -335,13 +336,7 @@ def _object(path: Path) -> dict[str, Any]:
 def _json(
     text: str, path: Path, line: int, keep: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=keep)
-    except (json.JSONDecodeError, RecursionError) as error:
-        at = error.lineno - 1 if isinstance(error, json.JSONDecodeError) else 0
-        raise UserError(
-            f"broken JSON: {error}", do="predict again; the file is not whole", path=path, line=line + at
-        ) from None
+    return parsed(text, path, line, do="predict again; the file is not whole", pairs=keep)
 
 
 def _json_text(rows: dict[str, Any], count: int) -> str:
