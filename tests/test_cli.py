@@ -59,6 +59,19 @@ def test_a_run_prints_its_plan_its_scores_and_what_was_trained(
     assert not any(m["trained"] for m in b["modules"])
 
 
+def test_what_is_held_out_of_training_is_not_scored_and_the_plan_says_so(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (world / "xtreme/xnli/dev-en.tsv").unlink()
+    main(["run", "xnli", *COMMON, "--json", "results.json"])
+    said = capsys.readouterr().out
+    assert "dev: de" in said
+    assert "xnli has no dev set in en: the end of its training data chooses checkpoints" in said
+    assert {c["lang"] for c in json.loads((world / "results.json").read_text())["cells"]} == {"de"}
+    (world / "xtreme/xnli/dev-de.tsv").unlink()
+    assert "the end of the training data serves as one" in fails(capsys, "run", "xnli", *COMMON)
+
+
 def test_a_run_gives_means_over_groups_of_languages(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """German and Swahili are written in Latin script, as English is, which counts in no group."""
     swapped = PAIRS.replace("entailment", "-").replace("neutral", "entailment").replace("-", "neutral")

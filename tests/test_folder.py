@@ -55,7 +55,9 @@ class TestWhichFileServesWhat:
             [str(i) for i in range(45, 50)],
         )
         assert folder.revision("pawsx", "en", "train") != folder.revision("pawsx", "en", "dev")
+        assert folder.held_out("pawsx", "en")
         write("pawsx/dev-en.tsv", "a\tb\t1\n")
+        assert not folder.held_out("pawsx", "en")
         assert len(folder.load("pawsx", "en", "train")) == 50
         assert len(folder.load("pawsx", "en", "dev")) == 1
 

@@ -258,6 +258,14 @@ def test_every_row_is_pinned_to_a_commit() -> None:
                 assert hub is None or re.fullmatch("[0-9a-f]{40}", hub.revision), row.name
 
 
+def test_what_is_held_out_is_known_without_asking() -> None:
+    source = HubSource()
+    assert source.held_out("tydiqa", "en") == ("dev" not in task_named("tydiqa").hub.splits)  # type: ignore[union-attr]
+    assert source.held_out("mnli", "de")
+    assert not source.held_out("mnli", "en")
+    assert not source.held_out("xnli", "xx")
+
+
 def test_languages_and_splits_are_known_without_asking() -> None:
     source = HubSource()
     assert source.test_split("xnli") == "test"

@@ -51,6 +51,9 @@ class Few:
     def revision(self, name: str, language: str, split: str) -> str:
         return f"{name}-{language}-{split}-{self.dev_revision if split == 'dev' else 1}"
 
+    def held_out(self, name: str, language: str) -> bool:
+        return False
+
     def test_split(self, name: str) -> str:
         return "test"
 

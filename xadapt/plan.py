@@ -180,7 +180,15 @@ def _languages(
             do=f"write '{task.name} > xnli', say; 'xadapt tasks' lists the targets",
         )
     split = split or source.test_split(task.name)
-    available = source.languages(task.name, split)
+    held = held_out(task, source, split)
+    available = tuple(lang for lang in source.languages(task.name, split) if lang not in held)
+    if held and not available:
+        raise UserError(
+            f"{source.name} has no dev set of {task.name}: in {', '.join(held)} the end of the training data "
+            "serves as one, and chooses checkpoints only",
+            expected="a file to score on: a dev or a test set with labels",
+            do="put one there, or name another folder with --data",
+        )
     if not available:
         raise UserError(
             f"{source.name} has no {split} data for {task.name}",
@@ -196,6 +204,13 @@ def _languages(
             do="change --langs",
         )
     return split, chosen
+
+
+def held_out(task: Task, source: Source, split: str) -> tuple[str, ...]:
+    """The languages whose dev set is held out of the training data: they are not scored."""
+    if split != "dev":
+        return ()
+    return tuple(lang for lang in source.languages(task.name, split) if source.held_out(task.name, lang))
 
 
 def _layers_read(

@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.table import Table
 
 from xadapt.errors import UserError
-from xadapt.plan import Plan
+from xadapt.plan import Plan, held_out
 from xadapt.results import Advance, Cell, Results
 from xadapt.store import Store
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
@@ -94,6 +94,10 @@ def plan_table(plan: Plan, store: Store) -> Table:
     for (expr, seed, split, languages), count in layers.items():
         at = f" at {count} layers" if count > 1 else ""
         table.add_row("evaluate", escape(expr), str(seed), f"{split}: {' '.join(languages)}{at}")
+    for task, split in {e.task.name: (e.task, e.split) for e in plan.evaluations}.values():
+        if held := held_out(task, plan.source, split):
+            why = f"has no dev set in {' '.join(held)}: the end of its training data chooses checkpoints"
+            table.add_row("not scored", "", "", f"{task.name} {why}")
     return table
 
 

@@ -121,6 +121,11 @@ class Source(Protocol):
         """What identifies the content: equal revisions give equal examples. Cheap to ask."""
         ...
 
+    def held_out(self, task: str, language: str) -> bool:
+        """Whether ``dev`` in this language is the end of its training data, which has no dev set beside it:
+        it chooses checkpoints, and is no score to compare with those of real dev sets."""
+        ...
+
     def test_split(self, task: str) -> str:
         """The split to report: ``test`` where this source has its labels, else ``dev``."""
         ...

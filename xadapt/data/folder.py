@@ -110,6 +110,12 @@ class Folder:
             return revision_of(self._revision(part, language, split) for part in row.parts)
         return self._revision(row, language, split)
 
+    def held_out(self, task: str, language: str) -> bool:
+        """Whether ``dev`` is the end of the training file, for want of a file of its own; of a task in parts,
+        whether that of any part is."""
+        found = (self._find(row, language, "dev") for row in self._rows(task))
+        return any(one is not None and one.part == "held" for one in found)
+
     def test_split(self, task: str) -> str:
         """``test`` where every file that would serve it has its labels, else ``dev``.
 

@@ -64,6 +64,13 @@ class HubSource:
             return revision_of(self._revision(part, language, split) for part in row.parts)
         return self._revision(row, language, split)
 
+    def held_out(self, task: str, language: str) -> bool:
+        """Whether ``dev`` is the end of the training set, for want of a split of its own; of a task in parts,
+        whether that of any part is."""
+        row = task_named(task, self.catalogue)
+        parts = (part for part in row.parts or (row,) if language in _languages(part, "dev"))
+        return any(_placed(part, language, "dev")[2] for part in parts)
+
     def test_split(self, task: str) -> str:
         """``test`` where the hub has its labels, else ``dev``."""
         row = task_named(task, self.catalogue)

@@ -92,6 +92,10 @@ class Pocket:
         self._check(task, language, split)
         return hashlib.sha256(f"{self._generator}/{task}/{language}/{split}".encode()).hexdigest()[:16]
 
+    def held_out(self, task: str, language: str) -> bool:
+        """Never: every dev set is generated."""
+        return False
+
     def test_split(self, task: str) -> str:
         """``test``; intermediate tasks have ``dev`` only."""
         shape = SHAPES.get(task)

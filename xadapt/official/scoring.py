@@ -101,7 +101,7 @@ def score_folder(
         ignored += others
         try:
             here = split or split_of(folder) or gold.test_split(row.name)
-            known = gold.languages(row.name, here)
+            known = [lang for lang in gold.languages(row.name, here) if not _made_up(gold, row, lang, here)]
             settled = settler.settled(row)
         except UserError as error:  # test files without labels; no training data with an open set
             refused += [Refused(row.name, lang, error.got) for lang in files]
@@ -155,6 +155,11 @@ def _score(path: Path, row: Task, lang: str, split: str, gold: Source) -> Scored
     read = format_of(row).read(path, row, examples)
     scores = kind_of(row).score(examples, read.predictions, language=lang)
     return Scored(row.name, lang, split, asked(examples), scores, read.notes)
+
+
+def _made_up(gold: Source, row: Task, lang: str, split: str) -> bool:
+    """Whether the split is no file of its own, so that nobody else's predictions can be for it."""
+    return split == "dev" and gold.held_out(row.name, lang)
 
 
 def _targets(catalogue: Catalogue) -> list[Task]:
