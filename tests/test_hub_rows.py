@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import pytest
 from hub_server import ask, card, parquet, served
 
-from xadapt.tasks import CATALOGUE
+from xadapt.data.examples import Text
+from xadapt.data.hub_rows import examples_of
+from xadapt.data.reading import hold_out
+from xadapt.errors import UserError
+from xadapt.tasks import CATALOGUE, task_named
 
 STRING, INTEGER = datasets.Value("string"), datasets.Value("int32")
 NLI = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])
@@ -45,6 +50,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
         {"context": "c", "question": "q", "answerA": "x", "answerB": "y", "answerC": "z", "label": label}
         for label in ("1", "3")
     ]
+    cosmos = {
+        "id": ["a", "b"],
+        "context": ["c"] * 2,
+        "question": ["q"] * 2,
+        **{f"answer{i}": [word] * 2 for i, word in enumerate("wxyz")},
+        "label": [3, 0],
+    }
     wiki = {"id": ["1", "2"], "url": ["u"] * 2, "title": ["t"] * 2, "text": ["Eins.\n\nZwei.", "Drei."]}
     repositories = {
         "facebook/anli": {
@@ -76,9 +88,14 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
             "ht/test-0.parquet": copa(where, INTEGER, ["cause"] * 20, [0] * 20),
         },
         "lighteval/siqa": {"train.jsonl": "".join(json.dumps(row) + "\n" for row in social).encode()},
+        "Samsoup/cosmos_qa": {
+            "README.md": card({"default": ["train"]}),
+            "default/train-0.parquet": parquet(cosmos, None, where),
+        },
         "wikimedia/wikipedia": {
             "README.md": card({"20231101.de": ["train"]}),
-            "20231101.de/train-0.parquet": parquet(wiki, None, where),
+            "20231101.de/train-00000-of-00002.parquet": parquet(wiki, None, where),
+            "20231101.de/train-00001-of-00002.parquet": b"never asked for",
         },
     }
     with served(repositories) as endpoint:
@@ -96,6 +113,7 @@ CALLS = {
     "another question": ["load", "xcopa", "et", "test"],
     "placeholders": ["load", "xcopa", "ht", "test"],
     "columns": ["load", "siqa", "en", "train"],
+    "four columns": ["load", "cosmos_qa", "en", "train"],
     "text": ["load", "mlm", "de", "train"],
 }
 
@@ -149,5 +167,62 @@ def test_options_in_columns_of_their_own(answers: dict[str, Any]) -> None:
     ]
 
 
-def test_running_text_by_paragraphs(answers: dict[str, Any]) -> None:
+def test_answers_in_columns_of_their_own_and_their_index(answers: dict[str, Any]) -> None:
+    assert [(e["options"], e["label"]) for e in answers["four columns"]] == [
+        (["w", "x", "y", "z"], 3),
+        (["w", "x", "y", "z"], 0),
+    ]
+
+
+def test_running_text_by_paragraphs_from_the_first_file_alone(answers: dict[str, Any]) -> None:
+    """The second file in the stand-in is no Parquet: whoever read it would fail."""
     assert [e["text"] for e in answers["text"]] == ["Eins.", "Zwei.", "Drei."]
+
+
+class Watched:
+    """A table that counts the rows that are taken from it."""
+
+    column_names: ClassVar = ["text"]
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts, self.touched = texts, 0
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, key: slice) -> dict[str, list[str]]:
+        self.touched += len(self.texts[key])
+        return {"text": self.texts[key]}
+
+    def select(self, rows: range) -> Watched:
+        self.texts = [self.texts[i] for i in rows]
+        return self
+
+    def select_columns(self, names: list[str]) -> Watched:
+        assert names == ["text"]
+        return self
+
+
+def test_of_running_text_only_the_first_rows_are_looked_at_and_none_is_kept() -> None:
+    row = task_named("mlm")
+    assert row.hub is not None
+    table = Watched([f"a{i}\n\nb{i}\n \nc{i}" for i in range(30_000)])
+    examples = examples_of(row, replace(row.hub, rows=10_000), table, "en", "train", {})
+    assert len(examples) == 30_000
+    assert table.touched == 10_000, "one pass, to count"
+    assert not isinstance(examples, list)
+    assert [e.text for e in examples[29_998:]] == ["b9999", "c9999"]
+    assert [e.text for e in examples[5:8]] == ["c1", "a2", "b2"]
+    assert examples[4] == Text("4", "b1")
+    assert table.touched < 10_010
+    kept, dev = hold_out(examples)
+    assert (len(kept), len(dev)) == (29_000, 1_000)
+
+
+def test_a_little_running_text_is_a_list_with_empty_documents_left_out() -> None:
+    row = task_named("mlm")
+    assert row.hub is not None
+    examples = examples_of(row, row.hub, Watched(["", "a\n", "\n", "b\nc"]), "en", "train", {})
+    assert examples == [Text("0", "a"), Text("1", "b"), Text("2", "c")]
+    with pytest.raises(UserError, match="has no rows"):
+        examples_of(row, row.hub, Watched(["", "\n"]), "en", "train", {})

@@ -229,7 +229,16 @@ class TestHub:
         row = task_named("xnli")
         data = self.table([*(i % 3 for i in range(12)), -1, *(i % 3 for i in range(12)), -1])
         names = hub_rows._names(row.hub, data, "here")  # type: ignore[arg-type]
-        rows, dropped = hub_rows._many_classified(row.hub, data, row, names, "train", "here", drop=True)  # type: ignore[arg-type]
+        rows, dropped = hub_rows._many_classified(
+            row.hub,  # type: ignore[arg-type]
+            data,
+            row,
+            names,
+            "train",
+            "here",
+            {},
+            drop=True,
+        )
         assert dropped == 2
         assert [(e.id, e.pair) for e in rows if isinstance(e, Classified)][11:14] == [
             ("11", "b11"),

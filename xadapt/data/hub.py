@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from xadapt.data.examples import Example
-from xadapt.data.hub_rows import REPORT, config_of, examples_of
+from xadapt.data.hub_rows import REPORT, config_of, examples_of, file_of
 from xadapt.data.parts import joined, revision_of
 from xadapt.data.reading import hold_out
 from xadapt.errors import UserError
@@ -89,7 +89,7 @@ class HubSource:
         hub, part, held = _placed(row, language, split)
         if self._online is None:
             self._online = hub_answers()
-        data = _download(hub, config_of(hub, language), hub.splits[part], self._online)
+        data = _download(hub, language, hub.splits[part], self._online)
         notes: dict[str, int] = {}
         examples = examples_of(row, hub, data, language, split, notes)
         self._notes[row.name, language, split] = notes
@@ -149,8 +149,8 @@ def _placed(row: Task, language: str, split: str) -> tuple[Hub, str, bool]:
     return hub, part, part == "train" and "dev" not in hub.splits
 
 
-def _download(hub: Hub, config: str | None, split: str, online: bool) -> Any:
-    """The dataset; from the local cache alone where not ``online``.
+def _download(hub: Hub, language: str, split: str, online: bool) -> Any:
+    """The dataset, or the one file of it that the row names; from the local cache alone where not ``online``.
 
     Raises:
         UserError: for whatever keeps it from coming.
@@ -158,9 +158,12 @@ def _download(hub: Hub, config: str | None, split: str, online: bool) -> Any:
     import datasets
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+    config, file = config_of(hub, language), file_of(hub, language)
     what = f"{hub.id}{'' if config is None else f' ({config})'}, split {split}"
     try:
         with nullcontext() if online else _cache_only():
+            if file is not None:
+                return datasets.Dataset.from_parquet(_one_file(hub, file, online))
             data = datasets.load_dataset(hub.id, config, split=split, revision=hub.revision)
     except (
         datasets.exceptions.DatasetNotFoundError,
@@ -190,6 +193,23 @@ def _download(hub: Hub, config: str | None, split: str, online: bool) -> Any:
             do="connect once, so that it can be downloaded; or pass a folder (--data DIR)",
         )
     return data
+
+
+def _one_file(hub: Hub, pattern: str, online: bool) -> str:
+    """Where the first file that matches lies, downloaded if need be. Raises what `huggingface_hub` does, and
+    ``FileNotFoundError`` where none matches."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        hub.id,
+        repo_type="dataset",
+        revision=hub.revision,
+        allow_patterns=pattern,
+        local_files_only=not online,
+    )
+    if not (found := sorted(Path(folder).glob(pattern))):
+        raise FileNotFoundError(f"no file {pattern}")
+    return str(found[0])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
-from xadapt.data.lazy import LARGE, RUN, Lazy, TableRows
+from xadapt.data.lazy import LARGE, RUN, Lazy, Paragraphs, TableRows, settled
 from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of, oddities
 from xadapt.errors import UserError
 from xadapt.tasks.languages import iso3_of, name_of
@@ -32,6 +33,11 @@ FIELDS: Mapping[str, frozenset[str]] = {
 def config_of(hub: Hub, language: str) -> str | None:
     """The configuration that holds the language; None for the default one."""
     return None if hub.config is None else _filled(hub.config, hub, language)
+
+
+def file_of(hub: Hub, language: str) -> str | None:
+    """The one file that is read, as a pattern of the shell; None for all of the split."""
+    return None if hub.file is None else _filled(hub.file, hub, language)
 
 
 def _filled(template: str, hub: Hub, language: str) -> str:
@@ -60,13 +66,15 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
             expected=", ".join(hub.columns.values()),
             do=REPORT,
         )
+    if hub.rows is not None:
+        data = data.select(range(min(hub.rows, len(data))))
     flat = not (hub.prefix or hub.wording) and not any(
         "." in path or " " in path for path in hub.columns.values()
     )
     if row.kind == "classify" and flat and len(data) >= LARGE:
         drop = bool(hub.unlabelled) and split != "test"
         names = _names(hub, data, where)
-        many, dropped = _many_classified(hub, data, row, names, split, where, drop=drop)
+        many, dropped = _many_classified(hub, data, row, names, split, where, notes, drop=drop)
         if dropped:
             notes["dropped"] = notes.get("dropped", 0) + dropped
         return many
@@ -83,9 +91,12 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
         "tag": _tag,
         "extract": _extract,
         "retrieve": _retrieve,
-        "mlm": _read_text,
     }
-    result = read[row.kind](rows, row, names, split, where, notes)
+    result: Sequence[Example]
+    if row.kind == "mlm":
+        result = _running(data, hub.columns["text"])
+    else:
+        result = read[row.kind](rows, row, names, split, where, notes)
     if not result:
         raise UserError(
             f"{where} has no rows" + (f" whose id starts with {prefix!r}" if hub.prefix else ""),
@@ -190,7 +201,7 @@ def _classify(
 
 
 def _many_classified(
-    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str, *, drop: bool = False
+    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str, notes: Notes, *, drop: bool = False
 ) -> tuple[Sequence[Example], int]:
     """What ``_classify`` gives, checked in one pass over the table and left there.
 
@@ -200,6 +211,7 @@ def _many_classified(
     text, pair, label = hub.columns["text"], hub.columns.get("pair"), hub.columns["label"]
     data = data.select_columns([text, label] if pair is None else [text, pair, label])
     seen: dict[object, str | None] = {}  # their labels -> ours
+    odd = Counter[str]()
     left_out: list[int] = []
     for first in range(0, len(data), RUN):
         columns = data[first : first + RUN]
@@ -220,6 +232,9 @@ def _many_classified(
                 raise UserError(
                     f"{where}, row {number}: no {column}", expected="a text in every row", do=REPORT
                 )
+        texts = zip(*(columns[column] for column in (text, pair) if column), strict=True)
+        odd.update(oddities([Classified("", held[0], held[-1], None) for held in texts]))
+    notes.update(odd)
     if left_out:
         data = data.select(np.setdiff1d(np.arange(len(data)), left_out))
     ours = set(seen.values()) - ({None} if drop else set())
@@ -305,9 +320,12 @@ def _retrieve(
     return [Paired(str(i), r["source"].strip(), r["target"].strip()) for i, r in enumerate(rows)]
 
 
-def _read_text(
-    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
-) -> list[Example]:
-    """A document's paragraphs, one example each; blank lines part them."""
-    lines = (line.strip() for fields in rows for line in str(fields["text"]).split("\n"))
-    return [Text(str(i), line) for i, line in enumerate(filter(None, lines))]
+def _running(data: Any, path: str) -> Sequence[Text]:
+    """The paragraphs of documents, which stay in the table where they are many."""
+    top, _, _ = path.partition(".")
+    return settled(
+        Paragraphs(
+            data.select_columns([top]),
+            lambda columns: (str(_value({top: held}, path)) for held in columns[top]),
+        )
+    )

@@ -19,10 +19,12 @@ from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
+from xadapt.data.examples import Text
 from xadapt.errors import UserError
 
 LARGE = 20_000  # examples from which on a source gives a lazy sequence
 RUN = 4096  # examples read at once
+DOCUMENTS = 256  # documents read at once
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -169,6 +171,43 @@ class TableRows(Lazy[T_co]):
             names = list(columns)
             for number, values in enumerate(zip(*columns.values(), strict=True), begin):
                 yield self.parse(number, dict(zip(names, values, strict=True)))
+
+
+class Paragraphs(Lazy[Text]):
+    """The paragraphs of documents in a memory-mapped table: each line with something in it is an example.
+    One pass counts them, 8 bytes a document; a text is read again when it is asked for.
+
+    Args:
+        data: the table; a slice of it is a dict of columns, each a list.
+        texts: from such a dict to its documents, in order.
+    """
+
+    def __init__(self, data: Table, texts: Callable[[dict[str, list[Any]]], Iterable[str]]) -> None:
+        self.data, self.texts, self.of = data, texts, Text
+        counts = (len(_lines(text)) for text in self._documents(0, len(data)))
+        self._ends = np.cumsum(np.fromiter(counts, dtype=np.int64, count=len(data)))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def read(self, first: int, last: int) -> Iterator[Text]:
+        if first >= last:
+            return
+        begin, final = np.searchsorted(self._ends, [first, last - 1], side="right").tolist()
+        number = int(self._ends[begin - 1]) if begin else 0
+        for text in self._documents(begin, final + 1):
+            for line in _lines(text):
+                if first <= number < last:
+                    yield Text(str(number), line)
+                number += 1
+
+    def _documents(self, first: int, last: int) -> Iterator[str]:
+        for begin in range(first, last, DOCUMENTS):
+            yield from self.texts(self.data[begin : min(begin + DOCUMENTS, last)])
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.split("\n")) if line]
 
 
 class Parse(Protocol[T_co]):

@@ -234,8 +234,12 @@ def _wrong_hub(table: Mapping[str, Any], kind: str) -> list[str]:
         "wording": words,
         "unlabelled": _flag,
         "languages": _languages,
+        "file": _text,
+        "rows": _above(0),
     }
     problems = _wrong_keys(table, checks, ("id", "splits", "columns", "revision"))
+    if kind == "mlm" and "prefix" in table:
+        problems.append("prefix selects rows by their id, and running text has none")
     if not problems and (lost := sorted(FIELDS[kind] - set(table["columns"]))):
         problems.append(f"columns names none for {', '.join(lost)}")
     return problems

@@ -62,6 +62,9 @@ class Hub:
         unlabelled: whether single rows of train and dev may lack a label: they are dropped (SNLI's,
             on which its annotators did not agree).
         languages: what it has, where that is not the task's own list.
+        file: the one file in Parquet that is read of a split too large to download, ``{lang}`` as above and
+            ``*`` for anything; ``splits`` has that split alone.
+        rows: so many rows are read, from the front of the split; None for all.
     """
 
     id: str
@@ -76,6 +79,8 @@ class Hub:
     wording: Mapping[str, str] = field(default_factory=dict)
     unlabelled: bool = False
     languages: tuple[str, ...] = ()
+    file: str | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
