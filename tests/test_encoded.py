@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
+import shutil
+import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +17,19 @@ import pytest
 from test_flat import same
 from tiny import save_tiny
 
-from xadapt import prepared, study
+from xadapt import cache, prepared, study
 from xadapt.backbone import Backbone
 from xadapt.data.examples import Classified, Example
 from xadapt.data.folder import Folder
 from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
-from xadapt.kinds.flat import FlatItems
+from xadapt.kinds.flat import FlatItems, Writer
 from xadapt.methods import parse_method
 from xadapt.plan import Overrides, make_plan
 from xadapt.results import Results, Unwatched
 from xadapt.store import Store
 from xadapt.tasks import task_named
+from xadapt.upkeep import gc
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -224,3 +229,120 @@ def test_of_two_that_need_the_same_items_the_second_waits(made: Made, tmp_path: 
         assert made.watch.notes == ["waiting for another run that encodes some"]
     other.join()
     assert len(found[0]) == 30
+
+
+# -- what gc removes ----------------------------------------------------------------------------
+
+
+def test_gc_removes_items_that_other_code_made_once_nobody_used_them_for_a_day(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    address = made.encoder.address(made.wanted())
+    made()
+    manifest = tmp_path / "cache" / address / "manifest.json"
+    os.utime(manifest, (0, 0))
+    assert gc(store).leftovers == ()  # this code finds it
+    monkeypatch.setattr(cache, "code_version", lambda: "another")
+    with store.lock(address):
+        assert gc(store).leftovers == ()
+    made.encoder.find(address)  # the code that made it runs beside this one, and uses it
+    assert gc(store).leftovers == ()
+    os.utime(manifest, (0, 0))
+    would = gc(store, dry_run=True)
+    assert would.leftovers == (manifest.parent,)
+    assert would.bytes > 1000
+    assert gc(store) == would
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_gc_removes_what_a_killed_run_left_half_written(made: Made, tmp_path: Path) -> None:
+    address = made.encoder.address(made.wanted())
+    half = tmp_path / "cache" / f".tmp-{address}-1-abcd"
+    half.mkdir(parents=True)
+    with Store(tmp_path).lock(address):
+        assert gc(Store(tmp_path)).leftovers == ()
+    assert gc(Store(tmp_path)).leftovers == (half,)
+    assert not half.exists()
+
+
+# -- a full disk --------------------------------------------------------------------------------
+
+
+def test_items_are_not_kept_where_that_leaves_no_room_for_modules(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=cache.ROOM - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert len(made()) == 30
+    assert "some is not kept on disk: " in made.watch.notes[0]
+    assert "less than 1,024 MB of the disk are free" in made.watch.notes[0]
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_nothing_stays_of_items_that_the_disk_has_no_room_for(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Writer.close
+
+    def full(self: Writer) -> None:  # what is still in a file's buffer is written when it is closed
+        close(self)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Writer, "close", full)
+    assert len(made()) == 30
+    assert "No space left" in made.watch.notes[0]
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_trained_module_without_room_keeps_its_checkpoint_and_says_what_to_do(
+    world: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        if "/modules/" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(study, "train", functools.partial(study.train, checkpoint_seconds=0.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(
+            UserError, match=r"(?s)mnli\[40\] is trained, and there is no room .*MB free"
+        ) as said:
+            run(world, backbone, tmp_path)
+    (checkpoint,) = (tmp_path / "work").iterdir()
+    assert f"training goes on from the checkpoint in {checkpoint}" in str(said.value)
+    run(world, backbone, tmp_path)
+    assert len(Store(tmp_path).modules()) == 3
+    assert not Store(tmp_path).leftovers()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB, where the machine lets us mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except OSError:
+        pytest.skip("no mount here")
+    if done.returncode:
+        pytest.skip(f"no right to mount: {done.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_on_a_small_disk_a_cache_that_fills_it_gives_way_to_modules(
+    world: Path, backbone: Backbone, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_from(10, monkeypatch)
+    filled = small_disk / "cache" / ("0" * 20)
+    filled.mkdir(parents=True)
+    (filled / "tokens.npy").write_bytes(b"x" * 1_900_000)
+    run(world, backbone, small_disk)
+    store = Store(small_disk)
+    assert [check.problem for check in store.verify()] == [None] * 3
+    assert list((small_disk / "cache").iterdir()) == []

@@ -33,6 +33,8 @@ LEVELS = {
     "backbone": 7,
     "mount": 8,
     "disk": 9,
+    "cache": 10,
+    "locks": 10,
     "cells": 10,
     "card": 10,
     "proof": 10,

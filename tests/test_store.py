@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_common import calm, determinants, manifest, put, weights
 
-from xadapt import disk
 from xadapt.errors import UserError
+from xadapt.identity import digest
 from xadapt.proof import SCHEMA
 from xadapt.store import Saved, Store, address_of
 
@@ -207,7 +207,7 @@ def test_a_linked_folder_is_refused(store: Store, module: Saved, tmp_path: Path)
 def rewritten(saved: Saved, **changes: Any) -> None:
     """A manifest of someone who knows how to seal it."""
     body = {k: v for k, v in saved.manifest.items() if k != "sha256"} | changes
-    (saved.path / "manifest.json").write_text(json.dumps(body | {"sha256": disk.digest(body)}))
+    (saved.path / "manifest.json").write_text(json.dumps(body | {"sha256": digest(body)}))
 
 
 def test_another_schema_is_refused(store: Store, module: Saved) -> None:

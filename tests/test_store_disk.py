@@ -13,6 +13,7 @@ from store_common import determinants, put, weights
 from xadapt import disk
 from xadapt.errors import UserError
 from xadapt.store import Saved, Store, address_of, load_checkpoint, save_checkpoint
+from xadapt.upkeep import gc
 
 
 @pytest.fixture
@@ -81,6 +82,51 @@ def test_a_full_disk_is_said_and_leaves_nothing(
         everything_that_writes(store)[which]()
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
     assert store.leftovers() == [] or which == 3
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_on_a_full_disk_encoded_items_give_way_to_modules_and_scores(
+    store: Store, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    free, used = (store.cache.root / (digit * 20) for digit in "ab")
+    half = store.cache.root / f".tmp-{'c' * 20}-1-abcd"
+    for path in (free, used, half):
+        path.mkdir(parents=True)
+        (path / "tokens.npy").touch()
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        if free.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with store.lock(used.name):
+        everything_that_writes(store)[which]()
+    assert [path.name for path in store.cache.root.iterdir()] == [used.name]
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "/".join(["x" * 100] * 50)], ids=["a name", "folders"])
+def test_a_path_that_is_too_long_is_said_in_short(tmp_path: Path, path: str) -> None:
+    store = Store(tmp_path / path)
+    address = address_of(determinants(1))
+    reading = [
+        lambda: store.has(address),
+        lambda: store.load(address),
+        lambda: store.read_cell(address),
+        lambda: store.locks.held(address),
+        lambda: store.studies.keep("run", ["xnli"], []),
+        store.modules,
+        store.verify,
+        store.leftovers,
+        lambda: gc(store),
+    ]
+    for act in [*reading, *everything_that_writes(store)]:
+        with pytest.raises(
+            UserError, match=r"File name too long.*\n  expected: .*\n  do: choose a shorter"
+        ) as said:
+            act()
+        assert len(str(said.value)) < 500
 
 
 def test_a_full_disk_found_by_safetensors_is_said(tmp_path: Path) -> None:

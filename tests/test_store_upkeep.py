@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,30 @@ def test_cp_refuses_what_is_unsound_at_either_end(store: Store, tmp_path: Path) 
         copy(store, top.address, Store(store.root / ".." / "store"))
     with pytest.raises(UserError, match="no module"):
         copy(store, "0" * 20, other)
+
+
+def test_cp_to_a_full_disk_copies_and_records_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = put(store, 1)
+    top = above(store, low)
+    other = Store(tmp_path / "other")
+    fsync = os.fsync
+
+    def full(handle: int) -> None:  # there is room for the first module only
+        if other.has(low.address):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="No space left"):
+            copy(store, top.address, other)
+    assert other.studies.all() == []
+    assert addresses(other) == set()
+    assert other.leftovers() == []
+    copy(store, top.address, other)
+    assert [study.modules for study in other.studies.all()] == [tuple(sorted({low.address, top.address}))]
 
 
 def test_what_is_no_module_is_not_taken_in(store: Store, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 
+class NoRoomError(UserError):
+    """The disk is full."""
+
+
 @contextmanager
 def explained(path: Path, doing: str = "write") -> Iterator[None]:
     """Turn what the disk refuses within the block into a UserError about ``path``."""
@@ -50,11 +54,19 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
 def _refusal(path: Path, doing: str, error: OSError) -> UserError:
     got = f"cannot {doing}: {error.strerror or error}"
     if error.errno in _NO_SPACE:
-        return UserError(got, do="free some space there, or choose another folder, and run again", path=path)
+        return NoRoomError(
+            got, do="free some space there, or choose another folder, and run again", path=path
+        )
     if error.errno in _NO_RIGHT:
         return UserError(got, do="give yourself the right to it, or choose another folder", path=path)
     if error.errno in _NO_FOLDER:
         return UserError(got, expected="a folder", do="choose another folder", path=path)
+    if error.errno == errno.ENAMETOOLONG:
+        shown = str(path) if len(str(path)) <= 200 else f"{str(path)[:100]}...{str(path)[-60:]}"
+        got = f"{got}, {len(os.fsencode(path)):,} bytes"
+        return UserError(
+            got, expected="a path of less than 4,096 bytes, 255 a name", do="choose a shorter one", path=shown
+        )
     return UserError(got, do="see whether the disk is there and sound, or choose another folder", path=path)
 
 

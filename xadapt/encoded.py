@@ -4,27 +4,25 @@
     ROOT/locks/<address>.lock held by the process that encodes
 
 The address is a hash of all that determines the items: the data's revision, what the task asks, the
-tokenizer, lengths, and the code of readers and kinds. Whatever is not whole is made again;
+tokenizer, lengths, and the code of readers and kinds. Items are kept only where that leaves room on the
+disk for modules. Whatever is not whole is made again;
 nothing else ever refers to it, so the folder can be removed at any time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from importlib.metadata import version
+from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from xadapt.backbone import Backbone
+from xadapt.cache import MANIFEST, code_version
 from xadapt.data.examples import Example, Sought
 from xadapt.data.lazy import Deferred
-from xadapt.disk import TEMPORARY, file_digest, json_text, read_json, sync, temporary
+from xadapt.disk import file_digest, json_text, read_json, sync, temporary
 from xadapt.identity import digest
 from xadapt.kinds import kind_of
 from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
@@ -38,9 +36,6 @@ from xadapt.workers import in_order, processes
 MANY = 20_000  # examples from which on their items are kept on disk
 SEVERAL = 50_000  # examples from which on starting processes pays
 PART = 2048  # examples encoded at once
-SCHEMA = 1
-MANIFEST = "manifest.json"
-_ABANDONED = 86_400.0  # seconds after which nobody can still be writing a temporary folder
 
 
 class Wanted(NamedTuple):
@@ -76,7 +71,7 @@ class Encoder:
     ) -> None:
         self.backbone, self.store, self.watch = backbone, store, watch
         self.many, self.workers = many, workers
-        self.root = store.root / "cache"
+        self.cache, self.root = store.cache, store.cache.root
         # Task and length -> the texts of its pool, as every language's evaluation reads them.
         self._pools: dict[tuple[str, int], dict[Example, tuple[Sequence[int], ...]]] = {}
 
@@ -114,9 +109,7 @@ class Encoder:
         kind = type(kind_of(wanted.task)).__name__  # which metrics there are decides only on the kind
         return address_of(
             {
-                "schema": SCHEMA,
-                "code": _code(),
-                "libraries": {name: version(name) for name in ("tokenizers", "transformers")},
+                "version": code_version(),
                 "tokenizer": self.backbone.tokenizer_digest,
                 "task": asked(wanted.task) | {"metrics": kind},
                 "data": wanted.data,
@@ -136,6 +129,7 @@ class Encoder:
             for name, sha256 in content["files"].items():
                 if file_digest(place / name) != sha256:
                     return None
+            self.cache.used(address)
             return Found(content["examples"], mapped(place, content["forms"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -171,17 +165,20 @@ class Encoder:
             workers = processes() if len(examples) >= SEVERAL else 1
         place = self.root / address
         part = temporary(self.root, address)
-        writer = Writer(part)
         try:
-            _sweep(self.root)
-            with self.watch.stage(f"encode {wanted.shown}", len(examples)) as advance:
-                done = 0
-                for block in in_order(work, _parts(examples), workers):
-                    writer.add(block)
-                    advance(min(PART, len(examples) - done))
-                    done += PART
-            counts, forms = writer.finish()
+            for path in self.cache.abandoned():
+                shutil.rmtree(path, ignore_errors=True)
+            with closing(Writer(part)) as writer:
+                with self.watch.stage(f"encode {wanted.shown}", len(examples)) as advance:
+                    done = 0
+                    for block in in_order(work, _parts(examples), workers):
+                        self.cache.check_room()
+                        writer.add(block)
+                        advance(min(PART, len(examples) - done))
+                        done += PART
+                counts, forms = writer.finish()
             content = {
+                "version": code_version(),
                 "examples": len(examples),
                 "counts": counts,
                 "forms": forms,
@@ -197,7 +194,6 @@ class Encoder:
             part.rename(place)
             sync(self.root)
         finally:
-            writer.close()
             shutil.rmtree(part, ignore_errors=True)
 
 
@@ -215,21 +211,3 @@ def _parts(examples: Sequence[Example]) -> Iterator[tuple[int, list[Example]]]:
     while some := list(islice(rest, PART)):
         yield first, some
         first += len(some)
-
-
-def _code() -> str:
-    """A digest of the code that reads and encodes: a version that nobody can forget to raise."""
-    package = Path(__file__).parent
-    found = hashlib.sha256()
-    for folder in ("data", "kinds"):
-        for path in sorted((package / folder).glob("*.py")):
-            found.update(path.read_bytes())
-    return found.hexdigest()[:16]
-
-
-def _sweep(root: Path) -> None:
-    """Remove what runs that were killed while encoding have left, once it is old enough."""
-    for path in root.glob(f"{TEMPORARY}*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(path, ignore_errors=True)

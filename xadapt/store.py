@@ -6,7 +6,8 @@
     ROOT/locks/<address>.lock   held by the process that trains the module
     ROOT/cells/                 scores: see xadapt.cells
     ROOT/studies/, ROOT/names/  why modules are kept: see xadapt.studies
-    ROOT/cache/                 encoded data: see xadapt.encoded; may be removed at any time
+    ROOT/cache/                 encoded data: see xadapt.cache; may be removed at any time, and is
+                                where a module needs the room
 
 How a module proves itself when it is loaded: see xadapt.proof.
 """
@@ -16,16 +17,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from xadapt.cache import Cache
 from xadapt.card import ModuleInfo, card, describe
 from xadapt.cells import Cells
 from xadapt.disk import (
     TEMPORARY,
+    NoRoomError,
     explained,
     json_text,
     load_checkpoint,
@@ -36,6 +39,7 @@ from xadapt.disk import (
     write_tensors,
 )
 from xadapt.errors import UserError
+from xadapt.locks import Locks
 from xadapt.proof import (
     CARD,
     CONFIG,
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of", "load_checkpoint", "save_checkpoint"]
 
+T = TypeVar("T")
 _ABANDONED = 3600.0  # seconds after which nobody can still be writing a temporary folder
 
 
@@ -94,6 +99,8 @@ class Store:
         self.root = Path(root)
         self._modules = self.root / "modules"
         self._cells = Cells(self.root / "cells")
+        self.locks = Locks(self.root / "locks")
+        self.cache = Cache(self.root / "cache", self.locks.held)
         self.studies = Studies(self.root)
 
     # -- modules ----------------------------------------------------------------------------
@@ -142,7 +149,8 @@ class Store:
             raise ValueError(f"the store fills in these keys of a manifest itself: {', '.join(taken)}")
         if not weights or weights_file not in WEIGHTS:
             raise ValueError(f"a module has weights, in one of {WEIGHTS}")
-        with self._new(place) as part:
+
+        def fill(part: Path) -> None:
             write_tensors(part / weights_file, weights)
             write_tensors(part / HEAD, head)
             if config is not None:
@@ -150,6 +158,8 @@ class Store:
             full = sealed(address, manifest, part)
             (part / CARD).write_text(card(full), encoding="utf-8")
             (part / MANIFEST).write_text(json_text(full, indent=2), encoding="utf-8")
+
+        self._new(place, fill)
         return self.load(address)
 
     def take_in(self, folder: Path) -> Saved:
@@ -161,9 +171,12 @@ class Store:
         address = str((peek(folder) or {}).get("address", folder.name))
         with explained(folder, "read"):
             prove(folder, _checked(address))
-        with self._new(self.path(address)) as part:
+
+        def fill(part: Path) -> None:
             copy_module(folder, part)
             prove(part, address)
+
+        self._new(self.path(address), fill)
         return self.load(address)
 
     def load(self, address: str) -> Saved:
@@ -195,48 +208,11 @@ class Store:
                     shutil.rmtree(away)
         return True
 
-    @contextmanager
-    def lock(self, address: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    def lock(self, address: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """Hold the module for training. Of two processes the second waits for the first, and
-        should then ask ``has`` again. A process that dies lets go.
-
-        Args:
-            on_wait: called once, if another process has it.
-
-        Raises:
-            UserError: the disk refuses.
+        should then ask ``has`` again. Raises as ``Locks.hold``, and a UserError for what is no address.
         """
-        from filelock import FileLock, Timeout
-
-        path = self.root / "locks" / f"{_checked(address)}.lock"
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if on_wait:
-                    on_wait()
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def locked(self, address: str) -> bool:
-        """Whether a process holds the module's lock at this moment."""
-        from filelock import FileLock, Timeout
-
-        path = self.root / "locks" / f"{_checked(address)}.lock"
-        if not path.exists():
-            return False
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
+        return self.locks.hold(_checked(address), on_wait)
 
     # -- what a training run keeps, and scores -----------------------------------------------
 
@@ -247,8 +223,12 @@ class Store:
             UserError: the disk refuses.
         """
         path = self.root / "work" / _checked(address)
-        with explained(path):
-            path.mkdir(parents=True, exist_ok=True)
+
+        def make() -> None:
+            with explained(path):
+                path.mkdir(parents=True, exist_ok=True)
+
+        self.making_room(make)
         return path
 
     def done(self, address: str) -> None:
@@ -261,7 +241,16 @@ class Store:
 
     def write_cell(self, key: str, cell: Mapping[str, Any]) -> None:
         """Keep scores under ``key``, whole or not at all; raises as ``Cells.write``."""
-        self._cells.write(key, cell)
+        self.making_room(lambda: self._cells.write(key, cell))
+
+    def making_room(self, write: Callable[[], T]) -> T:
+        """What ``write`` gives; on a full disk the cache gives way, and ``write`` is tried once more."""
+        try:
+            return write()
+        except NoRoomError:
+            if not self.cache.give_way():
+                raise
+            return write()
 
     # -- what is there ----------------------------------------------------------------------
 
@@ -308,21 +297,24 @@ class Store:
 
     # -- how --------------------------------------------------------------------------------
 
-    @contextmanager
-    def _new(self, place: Path) -> Iterator[Path]:
-        """An empty folder to be filled, which then is at ``place``, whole; or, on an error, nowhere."""
-        with explained(place):
-            self._sweep()
-            part = temporary(self._modules, place.name)
-            try:
-                yield part
-                for file in part.iterdir():
-                    sync(file)
-                sync(part)
-                self._place(part, place)
-                sync(self._modules)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+    def _new(self, place: Path, fill: Callable[[Path], None]) -> None:
+        """Have an empty folder filled, which then is at ``place``, whole; or, on an error, nowhere."""
+
+        def write() -> None:
+            with explained(place):
+                self._sweep()
+                part = temporary(self._modules, place.name)
+                try:
+                    fill(part)
+                    for file in part.iterdir():
+                        sync(file)
+                    sync(part)
+                    self._place(part, place)
+                    sync(self._modules)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+
+        self.making_room(write)
 
     def _prove(self, path: Path) -> dict[str, Any]:
         """The manifest of the module at ``path``, proven; UserError, OSError."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from typing import Any, Literal
 from xadapt.disk import TEMPORARY, explained, read_json, write_json
 from xadapt.errors import UserError
 from xadapt.identity import digest
+from xadapt.locks import Locks
 from xadapt.stack import Term
 
 ADDRESS = re.compile(r"[0-9a-f]{20}")
@@ -53,25 +54,15 @@ class Studies:
     def __init__(self, root: Path) -> None:
         self._studies = root / "studies"
         self._names = root / "names"
-        self._lock = root / "locks" / "studies.lock"
+        self._locks = Locks(root / "locks")
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Nobody else records, names or sweeps within the block. Not to be nested.
 
         Raises:
             UserError: the disk refuses.
         """
-        from filelock import FileLock
-
-        with explained(self._lock):
-            self._lock.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._lock)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._locks.hold("studies")
 
     # -- records ----------------------------------------------------------------------------
 
@@ -81,8 +72,13 @@ class Studies:
         expressions: Sequence[str],
         modules: Sequence[str],
         facts: Mapping[str, Any] | None = None,
+        *,
+        held: bool = False,
     ) -> str:
         """Record a study before its modules are looked for; again is harmless. Returns its key.
+
+        Args:
+            held: the caller is within ``held``.
 
         Raises:
             UserError: the disk refuses.
@@ -95,9 +91,11 @@ class Studies:
         }
         key = digest(study)[:16]
         path = self._studies / f"{key}.json"
-        if not path.exists():
+        with explained(path):
+            there = path.exists()
+        if not there:
             created = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-            with self.held():
+            with nullcontext() if held else self.held():
                 write_json(path, {"study": study, "created": created})
         return key
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from xadapt.data.examples import notes_of
+from xadapt.disk import NoRoomError
+from xadapt.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.mixture import Schedule, schedule, shares
 from xadapt.plan import Plan
@@ -147,17 +151,34 @@ class _Run:
                 seen = at
 
             result = train(
-                mounted, lessons, step.settings, seed=step.seed, order=order, checkpoint=checkpoint, tick=tick
+                mounted,
+                lessons,
+                step.settings,
+                seed=step.seed,
+                order=order,
+                checkpoint=checkpoint,
+                tick=tick,
+                saving=self._save_checkpoint,
             )
-        self.store.write(
-            step.address,
-            weights=result.weights,
-            head=result.head,
-            config=mounted.config,
-            manifest=self._manifest(step, result, lessons, order) | _fusion(mounted.fusion),
-            weights_file=weights_file_of(step.method),
-        )
+        try:
+            self.store.write(
+                step.address,
+                weights=result.weights,
+                head=result.head,
+                config=mounted.config,
+                manifest=self._manifest(step, result, lessons, order) | _fusion(mounted.fusion),
+                weights_file=weights_file_of(step.method),
+            )
+        except NoRoomError as error:
+            raise _no_room(error, step, result, checkpoint) from error
         self.store.done(step.address)
+
+    def _save_checkpoint(self, save: Callable[[], None]) -> None:
+        """A checkpoint needs several times the room of its module: without that room, training goes on."""
+        try:
+            self.store.making_room(save)
+        except NoRoomError as error:
+            self.watch.note(f"no checkpoint is kept: {error.got}")
 
     def _manifest(
         self, step: ModuleStep, result: Trained, lessons: list[Prepared], order: Schedule
@@ -236,6 +257,19 @@ def _order(step: ModuleStep, lessons: list[Prepared]) -> Schedule:
     cap, temperature = int(step.mixing["cap"]), float(step.mixing["temperature"])
     steps = step.settings.steps(sum(min(size, cap) for size in sizes))
     return schedule(steps, shares(sizes, cap, temperature), step.seed)
+
+
+def _no_room(error: NoRoomError, step: ModuleStep, result: Trained, checkpoint: Path) -> UserError:
+    """What to say of a trained module that the disk has no room for; its last checkpoint stays."""
+    size = sum(t.nbytes for t in (*result.weights.values(), *result.head.values()))
+    kept = checkpoint.is_file()
+    again = f"training goes on from the checkpoint in {checkpoint.parent}" if kept else "it is trained again"
+    return UserError(
+        f"{step.shown} is trained, and there is no room to keep it: {error.got}",
+        expected=f"{size / 1e6:,.1f} MB free",
+        do=f"free some space there and run again: {again}",
+        path=error.path,
+    )
 
 
 def _fusion(config: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,7 @@ class Trained:
 
 
 Tick = Callable[[int, int, dict[str, float]], None]
+Saving = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     batch_tokens: int = BATCH_TOKENS,
     tick: Tick = lambda step, total, facts: None,
+    saving: Saving = lambda save: save(),
 ) -> Trained:
     """Train a fresh module and its heads until English dev stops getting better.
 
@@ -208,6 +211,7 @@ def train(
         checkpoint_seconds: seconds between two checkpoints; longer where one costs much.
         batch_tokens: tokens in one micro-batch; bounds memory.
         tick: called after each step with step, total and loss or dev score.
+        saving: called with what writes a checkpoint; for callers that can make room on a full disk.
 
     Raises:
         UserError: nothing to train on, more than one process, a loss that is not finite.
@@ -253,7 +257,7 @@ def train(
         due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
         if checkpoint is not None and time.monotonic() - last_write >= due:
             last_write = time.monotonic()
-            _save(checkpoint, work, state, best)
+            saving(partial(_save, checkpoint, work, state, best))
             write_cost = time.monotonic() - last_write
 
     return Trained(

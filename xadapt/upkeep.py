@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ class Swept:
 
     Attributes:
         modules: that no study, copy or name leads to.
-        leftovers: checkpoints and temporaries that nobody will come back for.
+        leftovers: checkpoints, temporaries and encoded items that nobody will come back for.
         bytes: of both, on disk.
     """
 
@@ -115,7 +116,8 @@ def gc(store: Store, *, dry_run: bool = False) -> Swept:
     """Remove the modules that no kept study refers to, and what stopped runs have left.
 
     Kept is what a record or a name leads to, with all that it stands on, and what a process holds
-    the lock of. Temporaries younger than an hour, which someone may be writing, stay.
+    the lock of. Temporaries younger than an hour, which someone may be writing, stay. Of encoded items
+    goes what no code can reach any more (see ``Cache.unreachable``).
 
     Raises:
         UserError: a record is damaged, or there are modules and not one record: then nothing is
@@ -131,12 +133,13 @@ def gc(store: Store, *, dry_run: bool = False) -> Swept:
             )
         roots = [*names.values(), *(address for study in studies for address in study.modules)]
         kept = set(closure(store, roots))
-        idle = tuple(m for m in modules if m.address not in kept and not store.locked(m.address))
+        idle = tuple(m for m in modules if m.address not in kept and not store.locks.held(m.address))
         left = tuple(
             path
             for path, _ in store.leftovers(abandoned=True)
-            if path.name not in kept and not (ADDRESS.fullmatch(path.name) and store.locked(path.name))
+            if path.name not in kept and not (ADDRESS.fullmatch(path.name) and store.locks.held(path.name))
         )
+        left += tuple(store.cache.unreachable())
         swept = Swept(idle, left, sum(m.bytes for m in idle) + sum(map(bytes_in, left)))
         if not dry_run:
             for module in reversed(idle):
@@ -149,7 +152,8 @@ def gc(store: Store, *, dry_run: bool = False) -> Swept:
 def copy(store: Store, address: str, target: Store) -> tuple[str, ...]:
     """Copy a module and all it stands on to another store, lowest first, proven at both ends.
 
-    What the target has already stays, and is proven too. The target keeps a record of the copy.
+    What the target has already stays, and is proven too. The target keeps a record of the copy once it is
+    whole; a copy that fails is taken away again. The target's ``gc`` waits meanwhile.
 
     Returns:
         the addresses, lowest first.
@@ -161,13 +165,22 @@ def copy(store: Store, address: str, target: Store) -> tuple[str, ...]:
         raise UserError("the store cannot be copied to itself", do="name another --to", path=store.root)
     manifest = store.load(address).manifest
     chain = closure(store, [address])
-    target.studies.keep("copy", [str(manifest.get("expression", ""))], chain)
-    for each in chain:
-        saved = store.load(each)
-        if target.has(each):
-            target.load(each)
-        else:
-            target.take_in(saved.path)
+    new: list[str] = []
+    with target.studies.held():
+        try:
+            for each in chain:
+                saved = store.load(each)
+                if target.has(each):
+                    target.load(each)
+                else:
+                    new.append(each)
+                    target.take_in(saved.path)
+            target.studies.keep("copy", [str(manifest.get("expression", ""))], chain, held=True)
+        except BaseException:
+            with suppress(UserError):  # the error to tell of is the first one
+                for each in reversed(new):
+                    target.remove(each)
+            raise
     return chain
 
 
