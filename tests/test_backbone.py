@@ -108,6 +108,72 @@ def test_weights_of_another_shape_or_with_some_missing_are_refused(tmp_path: Pat
             Backbone.from_pretrained(str(folder))
 
 
+def edited(folder: Path, **changes: object) -> str:
+    """The checkpoint with other values in its configuration."""
+    config = json.loads((save_tiny(folder) / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return str(folder)
+
+
+def test_a_configuration_of_fewer_layers_than_there_are_weights_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"48 weights of the encoder .*\n.*num_hidden_layers=1"):
+        Backbone.from_pretrained(edited(tmp_path, num_hidden_layers=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_hidden_layers": 0}, r"num_hidden_layers=0\n.*a whole number from 1"),
+        ({"hidden_size": "big"}, r"hidden_size='big'\n.*a whole number from 1"),
+        ({"hidden_size": "big", "vocab_size": [1]}, r"vocab_size=\[1\], hidden_size='big'"),
+        ({"num_attention_heads": 5}, "cannot be opened"),
+        ({"hidden_act": "none such"}, "cannot be opened"),
+        ({"pad_token_id": 10**6}, r"pad_token_id=1000000\n.*vocab_size=300"),
+        ({"pad_token_id": 10**30}, r"pad_token_id=1\d*\.*\d*\n"),
+        ({"pad_token_id": 129}, r"pad_token_id=129\n.*max_position_embeddings=130"),
+        ({"vocab_size": 200}, "cannot be opened"),
+        ({"dtype": "float99"}, r"dtype='float99'\n.*float32, float16"),
+        ({"torch_dtype": 16}, r"torch_dtype=16\n"),
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes"}},
+            "quantised weights",
+        ),
+    ],
+    ids=str,
+)
+def test_values_that_no_encoder_can_have_are_named(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        Backbone.from_pretrained(edited(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["[]", '["xlm-roberta"]', "{", "1", "\0"])
+def test_a_configuration_that_is_no_object(tmp_path: Path, text: str) -> None:
+    (save_tiny(tmp_path) / "config.json").write_text(text)
+    with pytest.raises(UserError, match="cannot be opened"):
+        Backbone.from_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", ""])
+def test_a_tokenizer_file_that_is_none(tmp_path: Path, text: str) -> None:
+    (save_tiny(tmp_path) / "tokenizer.json").write_text(text)
+    with pytest.raises(UserError, match="cannot be opened"):
+        Backbone.from_pretrained(str(tmp_path))
+
+
+def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"no tokenizer\.json\n.*\n.*save_pretrained"):
+        Backbone.from_pretrained(str(tmp_path))
+
+
+def test_a_tokenizer_of_more_tokens_than_embeddings(tmp_path: Path) -> None:
+    tiny_model(vocab_size=20).save_pretrained(save_tiny(tmp_path))
+    with pytest.raises(UserError, match=r"a tokenizer of \d+ tokens\n.*vocab_size=20"):
+        Backbone.from_pretrained(str(tmp_path))
+
+
 def test_devices_and_dtypes_that_are_not_there(tmp_path: Path) -> None:
     folder = str(save_tiny(tmp_path))
     with pytest.raises(UserError, match="device 'gpu'"):

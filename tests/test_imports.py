@@ -30,6 +30,7 @@ LEVELS = {
     "data": 6,
     "pocket": 6,
     "kinds": 7,
+    "checkpoint": 7,
     "backbone": 7,
     "mount": 8,
     "disk": 9,

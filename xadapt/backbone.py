@@ -5,35 +5,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-    XLMRobertaModel,
-)
-from transformers.utils import logging as hf_logging
+from transformers import PretrainedConfig, PreTrainedTokenizerFast, XLMRobertaModel
 
+from xadapt.checkpoint import POCKET, Checkpoint
 from xadapt.errors import UserError
 from xadapt.packing import pack_attention
-from xadapt.reach import hub_answers
 
-POCKET = Path(__file__).parent / "pocket" / "model"
-HUB_EXAMPLES = "FacebookAI/xlm-roberta-base"
-
-# The XL and XXL checkpoints have an HF class of their own (layer norm before the
-# block, not behind it) with the same attention inside.
-MODEL_TYPES = ("xlm-roberta", "xlm-roberta-xl")
+__all__ = ["BF16_WIDTH", "POCKET", "Backbone"]
 
 # Below this width a step is bound by calls, not by products, and bf16 gains nothing.
 BF16_WIDTH = 512
@@ -60,9 +42,9 @@ class Backbone:
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        checkpoint: tuple[str, bool] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        """``checkpoint`` is where the weights came from, for HF, and whether the hub is not to be asked."""
+        """``checkpoint`` is where the weights came from, if not from memory."""
         self.name = name
         self._checkpoint = checkpoint
         self._lm_head: dict[str, Tensor] | None = None
@@ -75,6 +57,9 @@ class Backbone:
         pack_attention(model)
         model.eval().requires_grad_(False)
         self.fingerprint = self._hash(model)
+        # Full fine-tuning starts from the unrounded weights: read again where they can be, else kept.
+        rounded = dtype != torch.float32
+        self._unrounded = copy.deepcopy(model) if rounded and checkpoint is None else None
         model.to(device=device, dtype=dtype)  # type: ignore[call-arg]  # a decorator hides its signature
         self.model = model
         self.device = torch.device(device)
@@ -107,46 +92,20 @@ class Backbone:
                 ``float32`` or ``bfloat16``.
 
         Raises:
-            UserError: no such folder, files missing in it, another architecture, no
-                such repository, the hub out of reach, weights only as a pickle.
+            UserError: no such folder, files missing in it or at odds with one another, another
+                architecture, no such repository, the hub out of reach, weights only as a pickle.
         """
-        place, local = _place(name)
-        # Without the hub, what an earlier run downloaded still serves.
-        cached = not local and not hub_answers()
-        config = _config(name, place, local, cached)
+        checkpoint = Checkpoint.named(name)
+        config = checkpoint.config()
         chosen_device = _device(device)
         chosen_dtype = _dtype(dtype, chosen_device, config)
-        try:
-            with _quiet():
-                tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True, local_files_only=cached)
-                model, report = AutoModel.from_pretrained(
-                    place,
-                    config=config,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    add_pooling_layer=False,
-                    output_loading_info=True,
-                    local_files_only=cached,
-                )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise _cannot_open(name, place, local, error, cached) from error
-        # HF draws what is missing at random and says so in a warning.
-        if missing := sorted(report["missing_keys"]):
-            raise _cannot_open(
-                name, place, local, KeyError(f"{len(missing)} weights missing, {missing[0]} first")
-            )
-        if not getattr(tokenizer, "is_fast", False):
-            raise UserError(
-                f"backbone {name!r} has no fast tokenizer (tokenizer.json)",
-                do="save one beside the weights: AutoTokenizer.from_pretrained(...).save_pretrained(folder)",
-            )
         return cls(
             name,
-            model,
-            tokenizer,
+            checkpoint.encoder(config),
+            checkpoint.tokenizer(config),
             device=chosen_device,
             dtype=chosen_dtype,
-            checkpoint=(place, cached),
+            checkpoint=checkpoint,
         )
 
     def lm_head(self) -> dict[str, Tensor] | None:
@@ -154,15 +113,7 @@ class Backbone:
         encoder's own: ``dense.*``, ``layer_norm.*``, ``bias``, float32; None where it has none. Read when it
         is first asked for."""
         if self._lm_head is None and self._checkpoint is not None:
-            place, cached = self._checkpoint
-            with _quiet():
-                whole, report = AutoModelForMaskedLM.from_pretrained(
-                    place,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                    local_files_only=cached,
-                )
+            whole, report = self._checkpoint.with_lm_head()
             named = {k: p.detach().clone() for k, p in whole.lm_head.named_parameters()}
             kept = {k: p for k, p in named.items() if not k.startswith("decoder.")}
             missing = {key.removeprefix("lm_head.") for key in report["missing_keys"]}
@@ -185,9 +136,31 @@ class Backbone:
         shared: dict[int, Any] = {id(t): t for t in (*self.model.parameters(), *self.model.buffers())}
         return copy.deepcopy(self.model, shared)
 
-    def unfrozen(self) -> XLMRobertaModel:
-        """A copy with float32 weights of its own, for full fine-tuning."""
-        return copy.deepcopy(self.model).float()
+    def unfrozen(self, *, exact: bool = True) -> XLMRobertaModel:
+        """A copy with float32 weights of its own, for full fine-tuning.
+
+        Args:
+            exact: with the checkpoint's own weights, also where the backbone runs in bf16. Not needed where
+                other weights are to take their place.
+
+        Raises:
+            UserError: the checkpoint has to be read again and is not what it was.
+        """
+        if self.dtype == torch.float32 or not exact:
+            return copy.deepcopy(self.model).float()
+        if self._unrounded is not None:
+            return copy.deepcopy(self._unrounded).to(self.device)  # type: ignore[arg-type]
+        assert self._checkpoint is not None
+        model = self._checkpoint.encoder(self._checkpoint.config())
+        pack_attention(model)
+        model.eval().requires_grad_(False)
+        if self._hash(model) != self.fingerprint:
+            raise UserError(
+                f"backbone {self.name!r} has changed since it was opened",
+                expected="the same weights: full fine-tuning starts from them, unrounded",
+                do="start again",
+            )
+        return model.to(self.device)  # type: ignore[arg-type]
 
     def verify(self) -> None:
         """Prove that the weights are those that were loaded.
@@ -208,69 +181,6 @@ class Backbone:
 
 def _bytes(tensor: Tensor) -> memoryview:
     return tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-def _place(name: str) -> tuple[str, bool]:
-    """Where HF should look, and whether that is a folder."""
-    if name == "pocket":
-        return str(POCKET), True
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return str(path), True
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
-        raise UserError(
-            f"backbone {name!r}: there is no such folder",
-            expected=f"'pocket', a hub id such as {HUB_EXAMPLES!r}, or a folder with config.json, "
-            "model.safetensors and tokenizer.json",
-            do="check the path",
-        )
-    if "/" not in name:
-        raise UserError(
-            f"unknown backbone {name!r}",
-            expected=f"'pocket', a hub id such as {HUB_EXAMPLES!r}, or a local folder in HF format",
-            do="write ./NAME for a folder here",
-        )
-    return name, False
-
-
-def _config(name: str, place: str, local: bool, cached: bool) -> PretrainedConfig:
-    if local and not (Path(place) / "config.json").is_file():
-        raise UserError(
-            f"backbone {name!r}: no config.json in {place}",
-            expected="a folder as AutoModel.save_pretrained and AutoTokenizer.save_pretrained write it",
-            do="save the model and its tokenizer there, or name the right folder",
-        )
-    try:
-        config = AutoConfig.from_pretrained(place, local_files_only=cached)
-    except (OSError, ValueError) as error:
-        raise _cannot_open(name, place, local, error, cached) from error
-    if config.model_type not in MODEL_TYPES:
-        raise UserError(
-            f"backbone {name!r} has the architecture {config.model_type!r}",
-            expected="xlm-roberta (or xlm-roberta-xl)",
-            do=f"take an XLM-R checkpoint, such as {HUB_EXAMPLES!r}",
-        )
-    return config
-
-
-def _cannot_open(name: str, place: str, local: bool, error: Exception, cached: bool = False) -> UserError:
-    first_line = str(error).strip("'\" \n").partition("\n")[0] or type(error).__name__
-    if local:
-        return UserError(
-            f"backbone {name!r} cannot be opened: {first_line}",
-            expected="config.json, model.safetensors and tokenizer.json of one XLM-R checkpoint "
-            "(no pickled weights)",
-            do=f"look into {place}; weights saved as .bin are written anew by "
-            "AutoModel.from_pretrained(...).save_pretrained(folder)",
-        )
-    if cached:
-        first_line = "the hub does not answer, and no earlier download is there"
-    return UserError(
-        f"backbone {name!r} cannot be had from the hub: {first_line}",
-        expected=f"a hub id that exists, such as {HUB_EXAMPLES!r}, and a hub that answers",
-        do="check the spelling and the connection (HF_ENDPOINT and HF_TOKEN are honoured), "
-        "or download the checkpoint elsewhere and name its folder",
-    )
 
 
 def _device(wish: str) -> torch.device:
@@ -309,14 +219,3 @@ def _has_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     checks = (getattr(torch.cpu, n, None) for n in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return device.type == "cpu" and any(check() for check in checks if check is not None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """HF's loading notes are about heads that are left out on purpose."""
-    level = hf_logging.get_verbosity()
-    hf_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(level)
