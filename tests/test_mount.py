@@ -105,6 +105,13 @@ def test_lora_stands_on_a_fully_fine_tuned_copy(backbone: Backbone) -> None:
     backbone.verify()
 
 
+def test_a_full_copy_starts_from_the_full_copy_below_it(backbone: Backbone) -> None:
+    low, high = (Part(f"full {n}", Full(), trained(backbone, Full(), n)) for n in (1, 2))
+    begun = mount(backbone, [low, high, Part("new", Full(), None)])
+    assert all(torch.equal(t, high.weights[k]) for k, t in begun.weights().items())  # type: ignore[index]
+    torch.testing.assert_close(run(begun), run(mount(backbone, [high])))
+
+
 def test_the_first_weights_are_a_function_of_the_seed_alone(backbone: Backbone) -> None:
     def draw(seed: int) -> dict[str, Tensor]:
         return mount(backbone, [Part("a", LoRA(r=4), None)], seed=(seed,)).weights()

@@ -24,7 +24,6 @@ from xadapt.mount import (
     linear_shapes,
     mount,
 )
-from xadapt.mount.delta import folded_drift
 from xadapt.mount.effect import effect_of
 from xadapt.mount.factors import layer_of
 from xadapt.mount.interpret import fusion_weights, similarity
@@ -180,19 +179,6 @@ def test_a_merge_of_full_rank_does_not_cost_two_more_products(backbone: Backbone
     ties = Merged("t", "ties", tuple((1.0, module(backbone, LoRA(r=4), n)) for n in (1, 2)))
     assert not any(".terms." in name for name, _ in mount(backbone, [ties]).model.named_modules())
     backbone.verify()
-
-
-def test_the_drift_of_folding_into_bfloat16_is_reported(backbone: Backbone) -> None:
-    part = module(backbone, LoRA(r=4), 1)
-    effect = effect_of(part, linear_shapes(backbone))
-    exact = folded_drift(backbone.model, effect, torch.float32)
-    rough = folded_drift(backbone.model, effect)
-    assert exact.keys() == rough.keys() == effect.keys()
-    assert max(exact.values()) < 1e-5
-    assert 1e-4 < max(rough.values()) < 0.1
-    smaller = {k: w * 0.01 if "lora_B" in k else w for k, w in (part.weights or {}).items()}
-    faint = folded_drift(backbone.model, effect_of(Part("s", part.method, smaller), linear_shapes(backbone)))
-    assert min(faint.values()) > 10 * max(rough.values())
 
 
 @pytest.mark.parametrize("method", [Full(), *METHODS], ids=str)

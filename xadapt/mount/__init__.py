@@ -67,9 +67,11 @@ def mount(
         seed: names the draw of a fresh module's first weights, and of a fresh fusion's; what stands below has
             no part in it.
         fold: how what is trained runs. False: each module for itself, as its library does it.
-            ``"cat"``: all LoRA modules as one of their ranks together, fusions of bottlenecks in
-            their cheap form: nothing is copied. True: LoRA modules inside a copy of the linears'
-            weights, which costs that memory and no time. Outputs are the same.
+            ``"cat"``: all LoRA modules as one of their ranks together, merges of full rank as one
+            matrix beside the weight (inside a copy of it, in float32), fusions of bottlenecks in
+            their cheap form. True: LoRA modules inside a copy of the linears' weights, which costs
+            that memory and no time. Outputs are the same; only True in bf16 rounds a part of the
+            updates away, as ``Mounted.drift`` says.
 
     Raises:
         UserError: methods that cannot stand on one another, weights that do not fit,
@@ -127,9 +129,12 @@ class _Stack:
         self.backbone, self.fold = backbone, fold
         self.shapes = linear_shapes(backbone)
         self.probe = _probe(backbone)
-        # A full module replaces all weights: of several, only the last one counts.
-        self.copies = [p for p in parts if isinstance(p, Part) and isinstance(p.method, Full)]
-        self.model = backbone.unfrozen() if self.copies else backbone.skeleton()
+        # A full module replaces all weights: of several trained ones only the last counts. A fresh one
+        # starts from the one below it, or from the backbone.
+        copies = [p for p in parts if isinstance(p, Part) and isinstance(p.method, Full)]
+        trained = [part for part in copies if not fresh(part)]
+        self.replaced = trained[:-1]
+        self.model = backbone.unfrozen(exact=not trained) if copies else backbone.skeleton()
         self.bottlenecks: Bottlenecks | None = None
         if any(method_of(p) is Bottleneck for p in parts):
             self.bottlenecks = Bottlenecks(self.model)
@@ -141,6 +146,7 @@ class _Stack:
         self.held: list[tuple[str, dict[str, nn.Parameter]]] = []
         self.mixtures: list[tuple[str, Tensor]] = []
         self.waiting: list[tuple[str, Effect]] = []
+        self.drift: dict[str, float] = {}
 
     def add(self, element: Element) -> None:
         """One element on top of those before it."""
@@ -148,7 +154,7 @@ class _Stack:
         self.config = {}
         method = method_of(element)
         if isinstance(element, Part) and method is Full:
-            if element is not self.copies[-1]:
+            if any(element is each for each in self.replaced):
                 return
             parameters, self.config = full.attach(self.model, element.label, element.weights)
         elif method is Bottleneck and self.bottlenecks is not None:
@@ -192,22 +198,33 @@ class _Stack:
         if self.fold:
             self.waiting.append((element.label, effect))
         else:
-            delta.install(self.model, effect)
+            delta.install(self.model, effect, self.backbone.dtype)
             self._prove(element.label)
 
     def settle(self) -> None:
         """Put on what was waiting to become one."""
         if not self.waiting:
             return
-        whole = total([(1.0, effect) for _, effect in self.waiting])
+        effects = [effect for _, effect in self.waiting]
         if self.fold == "cat":
-            delta.install(self.model, whole)
+            # Thin updates stay out of a dense one: the module that was trained above a merge of full rank
+            # had the merge beside it, and would be rounded with it.
+            for thin in (False, True):
+                some = [{n: f for n, f in effect.items() if f.thin is thin} for effect in effects]
+                delta.install(self.model, total((1.0, effect) for effect in some), self.backbone.dtype)
         else:
-            delta.fold(self.model, whole)
+            whole = total((1.0, effect) for effect in effects)
+            self.drift = delta.fold(self.model, whole, self.backbone.dtype)
         self._prove(" > ".join(label for label, _ in self.waiting))
 
     def _prove(self, label: str) -> None:
         after = _effect(self.backbone, self.model, self.probe)
+        if not bool(after.isfinite().all()):
+            raise UserError(
+                f"module {label!r} gives outputs of NaN or infinity",
+                expected="finite numbers",
+                do="train it again, with a lower learning rate",
+            )
         if torch.equal(self.before, after):
             raise changes_nothing(label)
         self.before = after
@@ -230,6 +247,7 @@ class _Stack:
             lowest=min(min(layers_of(part, self.backbone.layers)) for part in parts),
             held=self.held,
             mixtures=self.mixtures,
+            drift=self.drift,
             fused=[p.label for p in parts if isinstance(undropped(p), Fused) and method_of(p) is Bottleneck],
         )
 

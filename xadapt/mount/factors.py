@@ -41,6 +41,12 @@ class Factors:
         """R; of a merge it may exceed that of the matrix."""
         return self.down.shape[0]
 
+    @property
+    def thin(self) -> bool:
+        """Whether two products by the factors cost less than one by the matrix."""
+        out, width = self.up.shape[0], self.down.shape[1]
+        return self.rank * (out + width) < out * width
+
     def dense(self) -> Tensor:
         """(out, in)"""
         return self.up @ self.down

@@ -31,6 +31,8 @@ class Mounted:
             for the bare backbone.
         mixtures: label and coefficients (layers, modules) of each mixture of LoRA modules, lowest first.
         fused: labels of the fusions of bottlenecks, lowest first.
+        drift: by linear, the share of its update that folding lost to rounding: about 0 in float32, in bf16
+            often 0.05 to 0.25. Empty where nothing is folded.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Mounted:
         held: Sequence[tuple[str, dict[str, nn.Parameter]]] = (),
         mixtures: Sequence[tuple[str, Tensor]] = (),
         fused: Sequence[str] = (),
+        drift: Mapping[str, float] | None = None,
     ) -> None:
         self.model = model
         self.trainable = trainable
@@ -53,6 +56,7 @@ class Mounted:
         self.lowest = backbone.layers if lowest is None else lowest
         self.mixtures = tuple(mixtures)
         self.fused = tuple(fused)
+        self.drift = dict(drift or {})
         self.device = backbone.device
         self.dtype = backbone.dtype
         self._held = list(held)
