@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from transformers import XLMRobertaForSequenceClassification
 
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
+from xadapt.randomness import seeded
 from xadapt.share.adapters_out import export_adapters
 from xadapt.share.heads import FORMS
 from xadapt.share.peft_out import export_peft
@@ -53,7 +55,8 @@ def shaken(model: nn.Module, words: Sequence[str]) -> nn.Module:
 def peft_model(backbone: Backbone, kind: str = "classify", **options: Any) -> Any:
     form = FORMS[kind]
     labels = task_named(KINDS[kind]).labels
-    base = form.auto.from_pretrained(backbone.name, **({"num_labels": len(labels)} if labels else {}))
+    with seeded("peft", kind):  # a head of HF's own first weights
+        base = form.auto.from_pretrained(backbone.name, **({"num_labels": len(labels)} if labels else {}))
     given = {
         "r": 4,
         "target_modules": ENCODER,
@@ -239,6 +242,102 @@ def test_weights_that_are_missing_altered_or_pickled_are_refused(
     assert store.modules() == []
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    store: Store, backbone: Backbone, tmp_path: Path, value: float
+) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone).save_pretrained(folder)
+    path = folder / "adapter_model.safetensors"
+    weights = load_file(path)
+    for name in (next(k for k in weights if "lora_B" in k), next(k for k in weights if "out_proj" in k)):
+        broken = weights[name].clone()
+        broken.view(-1)[-1] = value
+        save_file(weights | {name: broken}, path)
+        with pytest.raises(UserError, match=rf"{re.escape(name)} holds NaN or infinity"):
+            taken(store, backbone, folder)
+    assert store.modules() == []
+    assert store.studies.names() == {}
+
+
+def test_weights_whose_outputs_are_not_finite_are_refused(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone).save_pretrained(folder)
+    path = folder / "adapter_model.safetensors"
+    save_file({k: t * 1e30 if "lora_" in k else t for k, t in load_file(path).items()}, path)
+    with pytest.raises(UserError, match="outputs of NaN or infinity"):
+        taken(store, backbone, folder)
+
+
+def test_weights_of_whole_numbers_are_refused(store: Store, backbone: Backbone, tmp_path: Path) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone).save_pretrained(folder)
+    path = folder / "adapter_model.safetensors"
+    weights = load_file(path)
+    name = next(k for k in weights if "lora_A" in k)
+    save_file(weights | {name: weights[name].int()}, path)
+    with pytest.raises(UserError, match=rf"{re.escape(name)} is of the type int32\n.*float32"):
+        taken(store, backbone, folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"lora_alpha": float("nan")}, r"lora_alpha=nan\n.*a number"),
+        ({"lora_alpha": "16"}, r"lora_alpha='16'\n"),
+        ({"lora_alpha": None}, r"lora_alpha=None\n"),
+        ({"lora_alpha": 1e300}, r"lora_alpha=1e\+300\n"),
+        ({"r": 0}, r"r=0\n.*a whole number from 1"),
+        ({"r": "4", "use_dora": "no"}, r"r='4', use_dora='no'\n"),
+        ({"rank_pattern": [1]}, r"rank_pattern=\[1\]\n.*an object"),
+        ({"rank_pattern": {"query": 0}}, r"rank_pattern="),
+        ({"alpha_pattern": {"query": "x"}}, r"alpha_pattern="),
+        ({"alpha_pattern": {"(": 2}}, "PEFT cannot read the patterns"),
+        ({"target_modules": {"query": 1}}, r"target_modules="),
+        ({"target_modules": "("}, "PEFT cannot read the patterns"),
+        ({"modules_to_save": {"classifier": 1}}, r"modules_to_save="),
+        ({"layers_to_transform": "1"}, r"layers_to_transform='1'"),
+        ({"base_model_name_or_path": ["x"]}, r"base_model_name_or_path="),
+        ({"r": 8}, r"weights of rank 4\n.*rank 8"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out=True"),
+        (
+            {"target_modules": ["query"]},
+            r"the weights have LoRA on \S+, but target_modules=.*does not name it",
+        ),
+        (
+            {"target_modules": [*LINEARS], "layers_to_transform": [1]},
+            r"the weights have LoRA on \S+, but .*layers_to_transform=\[1\]",
+        ),
+        ({"exclude_modules": ["query"]}, r"the weights have LoRA on \S+query, but .*exclude_modules"),
+    ],
+    ids=str,
+)
+def test_a_configuration_that_is_malformed_or_contradicts_the_weights_is_refused(
+    store: Store, backbone: Backbone, tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone).save_pretrained(folder)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=says) as refused:
+        taken(store, backbone, folder)
+    assert str(folder) in str(refused.value)
+    assert store.modules() == []
+
+
+def test_a_configuration_that_names_more_linears_than_have_weights_is_refused(
+    store: Store, backbone: Backbone, tmp_path: Path
+) -> None:
+    folder = tmp_path / "peft"
+    peft_model(backbone, target_modules=["query"]).save_pretrained(folder)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"target_modules": ["query", "key"]}))
+    with pytest.raises(UserError, match=r"the weights have no LoRA on \S+key, but .* names it"):
+        taken(store, backbone, folder)
+
+
 # -- from adapters ------------------------------------------------------------------------------
 
 ADD = {
@@ -338,3 +437,38 @@ def test_pickled_adapters_and_other_heads_are_refused(
     with pytest.raises(UserError, match="activation_function='relu'"):
         taken(store, backbone, tmp_path / "a")
     assert taken(store, backbone, tmp_path / "a", with_head=False).head == {}
+
+
+def test_malformed_adapters_are_refused(store: Store, backbone: Backbone, tmp_path: Path) -> None:
+    flex_model(backbone, SeqBnConfig()).save_adapter(
+        str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True
+    )
+
+    def refused(file: str, says: str, change: Any) -> None:
+        path = tmp_path / "a" / file
+        sound = path.read_bytes()
+        content = json.loads(sound)
+        change(content)
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=says):
+            taken(store, backbone, tmp_path / "a")
+        path.write_bytes(sound)
+
+    adapter, head = "adapter_config.json", "head_config.json"
+    refused(adapter, r"config=\[1\]", lambda c: c.update(config=[1]))
+    refused(adapter, "reduction_factor='16'", lambda c: c["config"].update(reduction_factor="16"))
+    refused(adapter, "reduction_factor=nan", lambda c: c["config"].update(reduction_factor=float("nan")))
+    refused(adapter, "leave_out=", lambda c: c["config"].update(leave_out=["x"]))
+    refused(adapter, "model_name=", lambda c: c.update(model_name={}))
+    refused(head, "config=", lambda c: c.update(config="classification"))
+    refused(head, "label2id=", lambda c: c["config"].update(label2id=["a"]))
+    refused(head, "label2id=", lambda c: c["config"].update(label2id={"a": None}))
+    for file in ("adapter.safetensors", "model_head.safetensors"):
+        path = tmp_path / "a" / file
+        weights = load_file(path)
+        name = min(weights)
+        save_file(weights | {name: torch.full_like(weights[name], float("nan"))}, path)
+        with pytest.raises(UserError, match=rf"{re.escape(name)} holds NaN"):
+            taken(store, backbone, tmp_path / "a")
+        save_file(weights, path)
+    assert store.modules() == []

@@ -12,10 +12,12 @@ import torch
 from hub_common import Repositories, serving
 from huggingface_hub import constants, file_download
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from share_common import assert_equal, logits, tiny_folder, trained
 from transformers import AutoModel
 
 from xadapt.backbone import Backbone
+from xadapt.disk import file_digest
 from xadapt.errors import UserError
 from xadapt.identity import digest
 from xadapt.methods import LoRA
@@ -92,6 +94,16 @@ def _other_schema(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"sha256": digest(manifest)}))
 
 
+def _not_a_number(folder: Path) -> None:
+    """Sealed as if a version that did not look had written it."""
+    path = folder / "head.safetensors"
+    save_file({k: torch.full_like(t, float("nan")) for k, t in load_file(path).items()}, path)
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    manifest.pop("sha256")
+    manifest["files"][path.name] = {"sha256": file_digest(path), "bytes": path.stat().st_size}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"sha256": digest(manifest)}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -103,6 +115,7 @@ def _other_schema(folder: Path) -> None:
         (lambda f: (f / "adapter_model.bin").write_bytes(b""), "unpickle"),
         (lambda f: (f / "manifest.json").unlink(), "no module is there"),
         (_other_schema, "schema version 99"),
+        (_not_a_number, "head.safetensors: the tensor .* holds NaN or infinity"),
     ],
 )
 def test_a_spoilt_folder_is_refused(module: Module, tmp_path: Path, spoil: Any, says: str) -> None:

@@ -105,6 +105,41 @@ def write_tensors(
     path.chmod(mode)
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights in a safetensors file.
+
+    Raises:
+        UserError: a tensor of whole numbers, or with values that are not finite; it is named.
+        OSError, SafetensorError: the file cannot be read, or is not whole.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    check_tensors(tensors, path)
+    return tensors
+
+
+def check_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse what no weight can be, by the tensor's name; ``path`` is where they are, or are to be."""
+    import torch
+
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+            raise UserError(
+                f"the tensor {name} is of the type {str(tensor.dtype).removeprefix('torch.')}",
+                expected="float32, bfloat16, float16 or float64",
+                do="save the module anew, without quantising it",
+                path=path,
+            )
+        if not bool(tensor.isfinite().all()):
+            raise UserError(
+                f"the tensor {name} holds NaN or infinity",
+                expected="finite numbers only",
+                do="train the module again, with a lower learning rate",
+                path=path,
+            )
+
+
 def sync(path: Path) -> None:
     """Force a file, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -29,10 +29,12 @@ from xadapt.cells import Cells
 from xadapt.disk import (
     TEMPORARY,
     NoRoomError,
+    check_tensors,
     explained,
     json_text,
     load_checkpoint,
     read_json,
+    read_tensors,
     save_checkpoint,
     sync,
     temporary,
@@ -139,7 +141,7 @@ class Store:
             config: for ``adapter_config.json``; None for no such file.
 
         Raises:
-            UserError: the disk refuses; nothing half-written is left.
+            UserError: the disk refuses, or a weight is not finite; nothing half-written is left.
             ValueError, TypeError: a manifest or weights that no module can have.
         """
         place = self.path(address)
@@ -149,6 +151,8 @@ class Store:
             raise ValueError(f"the store fills in these keys of a manifest itself: {', '.join(taken)}")
         if not weights or weights_file not in WEIGHTS:
             raise ValueError(f"a module has weights, in one of {WEIGHTS}")
+        check_tensors(weights, place / weights_file)
+        check_tensors(head, place / HEAD)
 
         def fill(part: Path) -> None:
             write_tensors(part / weights_file, weights)
@@ -354,12 +358,12 @@ class Store:
 
 
 def read_module(path: Path, manifest: dict[str, Any]) -> Saved:
-    """What lies in a folder that was proven to be ``manifest``'s; OSError, SafetensorError."""
-    from safetensors.torch import load_file
-
+    """What lies in a folder that was proven to be ``manifest``'s; raises as ``read_tensors``."""
     name = next(name for name in WEIGHTS if name in manifest["files"])
     config = read_json(path / CONFIG) if CONFIG in manifest["files"] else None
-    return Saved(manifest["address"], path, manifest, load_file(path / name), load_file(path / HEAD), config)
+    return Saved(
+        manifest["address"], path, manifest, read_tensors(path / name), read_tensors(path / HEAD), config
+    )
 
 
 def _age(path: Path) -> float:

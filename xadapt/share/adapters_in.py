@@ -16,8 +16,19 @@ from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.methods import Bottleneck
 from xadapt.mount.bottleneck import STORED
-from xadapt.share.folder import read_config, read_weights
-from xadapt.share.theirs import Theirs
+from xadapt.share.folder import (
+    INDEX,
+    NUMBER,
+    TEXT,
+    Theirs,
+    check_values,
+    dict_of,
+    either,
+    list_of,
+    read_config,
+    read_weights,
+)
+from xadapt.syntax import Rule
 
 _NAMED = ("seq_bn", "pfeiffer")  # configurations that older folders give by name
 # What may differ from ``seq_bn``: what starts or trains a module, and what is understood below.
@@ -27,6 +38,11 @@ _DETAILS = {
     "phm_layer": r"phm_.*|shared_phm_rule|shared_W_phm|factorized_phm_.*|learn_phm|hypercomplex_.*",
     "inv_adapter": r"inv_adapter_.*",
 }
+_OBJECT = Rule("an object", lambda v: isinstance(v, dict))
+_RULES = {"name": TEXT, "config": either(_OBJECT, TEXT), "model_name": TEXT}
+_OPTION_RULES = {"reduction_factor": either(NUMBER, _OBJECT), "leave_out": list_of(INDEX)}
+_IDS = dict_of(either(INDEX, Rule("digits", lambda v: isinstance(v, str) and v.isdecimal())))
+_HEAD_RULES = {"name": TEXT, "config": _OBJECT, "label2id": _IDS}
 _LAYER = re.compile(
     r"encoder\.layer\.(\d+)\.output\.adapters\.(.+?)\.(adapter_down\.0|adapter_up)\.(weight|bias)"
 )
@@ -41,6 +57,7 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
     """
     path = folder / "adapter_config.json"
     full = read_config(path)
+    check_values(full, _RULES, path)
     name = str(full.get("name", ""))
     config = full.get("config")
     if isinstance(config, str):
@@ -49,6 +66,7 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
         config = SeqBnConfig().to_dict()
     if not isinstance(config, Mapping):
         raise UserError("not a configuration of the library adapters", path=path)
+    check_values(config, _OPTION_RULES, path)
     _check(config, path)
     weights = read_weights(folder, "adapter.safetensors", "pytorch_adapter.bin")
     reduction = config.get("reduction_factor", 16)
@@ -132,8 +150,10 @@ def _head(folder: Path, name: str) -> tuple[dict[str, Tensor], str | None, tuple
     if not path.is_file():
         return {}, None, None
     full = read_config(path)
+    check_values(full, _HEAD_RULES, path)
     weights = read_weights(folder, "model_head.safetensors", "pytorch_model_head.bin")
     config = full.get("config") or {}
+    check_values(config, {"label2id": _IDS}, path)
     ids = config.get("label2id") or full.get("label2id") or {}
     labels = tuple(sorted(ids, key=lambda label: int(ids[label]))) if ids else None
     if labels == tuple(f"LABEL_{i}" for i in range(len(labels or ()))):

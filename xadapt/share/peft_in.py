@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
+from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from torch import Tensor
 
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
-from xadapt.share.folder import read_config, read_weights
-from xadapt.share.theirs import Theirs
-from xadapt.share.updates import LINEARS, Place, Update, as_lora
+from xadapt.share.folder import (
+    INDEX,
+    NUMBER,
+    SWITCH,
+    TEXT,
+    Theirs,
+    check_values,
+    dict_of,
+    either,
+    list_of,
+    read_config,
+    read_weights,
+)
+from xadapt.share.updates import LARGEST_RANK, LINEARS, Place, Update, as_lora
+from xadapt.syntax import whole
 
 _NAMES = "|".join(map(re.escape, LINEARS))
 _KEY = re.compile(
@@ -31,6 +46,24 @@ _UNDERSTOOD = {
     "modules_to_save", "init_lora_weights", "fan_in_fan_out", "runtime_config", "eva_config",
     "ensure_weight_tying",
 }  # fmt: skip
+_RANK = whole(1, LARGEST_RANK)
+_RULES = {
+    "r": _RANK,
+    "lora_alpha": NUMBER,
+    "rank_pattern": dict_of(_RANK),
+    "alpha_pattern": dict_of(NUMBER),
+    "use_rslora": SWITCH,
+    "use_dora": SWITCH,
+    "fan_in_fan_out": SWITCH,
+    "target_modules": either(TEXT, list_of(TEXT)),
+    "exclude_modules": either(TEXT, list_of(TEXT)),
+    "layers_to_transform": either(INDEX, list_of(INDEX)),
+    "layers_pattern": either(TEXT, list_of(TEXT)),
+    "modules_to_save": list_of(TEXT),
+    "base_model_name_or_path": TEXT,
+}
+# Which linears have LoRA.
+_WHERE = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
 # Ways to start that leave the backbone as it is; others take something out of its weights.
 _STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 
@@ -43,11 +76,13 @@ def read_peft(folder: Path, backbone: Backbone) -> Theirs:
 
     Raises:
         UserError: a pickle, no LoRA, a variant that cannot be represented (it is named), weights
-            on what is no linear of this encoder, weights missing.
+            on what is no linear of this encoder, weights missing, a configuration that says something
+            else than the weights.
     """
     config_file = folder / "adapter_config.json"
     config = read_config(config_file)
     _refuse(config, config_file)
+    check_values(config, _RULES, config_file, needed=("r", "lora_alpha"))
     weights = read_weights(folder, "adapter_model.safetensors", "adapter_model.bin")
     shapes = linear_shapes(backbone)
     parts: dict[Place, dict[str, Tensor]] = {}
@@ -57,8 +92,13 @@ def read_peft(folder: Path, backbone: Backbone) -> Theirs:
     for key, tensor in weights.items():
         if match := _KEY.fullmatch(key):
             place = Place(int(match["layer"]), match["linear"])
+            if modules.setdefault(place, match["module"]) != match["module"]:
+                raise UserError(
+                    f"LoRA on {place.path} twice, as {modules[place]} and as {match['module']}",
+                    expected="one name for one linear",
+                    path=folder,
+                )
             parts.setdefault(place, {})[match["part"].removesuffix(".weight")] = tensor
-            modules[place] = match["module"]
         elif "lora_" not in key and set(key.split(".")) & saved:
             head[key.removeprefix("base_model.model.")] = tensor
         else:
@@ -77,10 +117,13 @@ def read_peft(folder: Path, backbone: Backbone) -> Theirs:
                 do="name the backbone that the module was trained on",
                 path=folder,
             )
-        update = _update(found, place, shapes[place], modules[place], config, folder)
+        with _patterns(config_file):
+            update = _update(found, place, shapes[place], modules[place], config, folder)
         if config.get("use_dora"):
             update = _undone(update, found["lora_magnitude_vector"], _weight(backbone, place))
         updates[place] = [update]
+    with _patterns(config_file):
+        _check_places(config, modules, shapes, config_file)
     method, own = as_lora(updates, shapes)
     return Theirs("peft", method, own, head, None, config.get("base_model_name_or_path"))
 
@@ -121,6 +164,8 @@ def _refuse(config: Mapping[str, Any], path: Path) -> None:
         wrong.append(
             f"init_lora_weights={config['init_lora_weights']!r}, which changes the backbone's weights"
         )
+    if config.get("fan_in_fan_out") is True:
+        wrong.append("fan_in_fan_out=True, for weights stored as (in, out); XLM-R's are (out, in)")
     if wrong:
         raise UserError(
             f"a LoRA variant that cannot be represented: {'; '.join(wrong)}",
@@ -128,6 +173,50 @@ def _refuse(config: Mapping[str, Any], path: Path) -> None:
             do="train without it, or have PEFT convert it (path_initial_model_for_weight_conversion)",
             path=path,
         )
+
+
+@contextmanager
+def _patterns(path: Path) -> Iterator[None]:
+    """What PEFT says of the configuration's patterns, as a ``UserError``."""
+    try:
+        yield
+    except (re.error, ValueError) as error:
+        raise UserError(
+            f"PEFT cannot read the patterns in it: {error}",
+            expected="patterns of linears and layers as PEFT writes them",
+            do="write the configuration anew with PEFT",
+            path=path,
+        ) from error
+
+
+def _check_places(
+    config: Mapping[str, Any],
+    modules: Mapping[Place, str],
+    shapes: Mapping[Place, tuple[int, int]],
+    path: Path,
+) -> None:
+    """Refuse weights on other linears than those that the configuration names, by PEFT's own rule."""
+    given = {key: config[key] for key in _WHERE if config.get(key) is not None}
+    if given.get("target_modules") in (None, "all-linear"):  # it names none
+        return
+    peft_config = LoraConfig(**given)
+    prefix = "roberta." if any(name.startswith("roberta.") for name in modules.values()) else ""
+    named = {place for place in shapes if check_target_module_exists(peft_config, prefix + place.path)}
+    said = ", ".join(
+        f"{key}={reprlib.repr(value)}" for key, value in given.items() if key != "modules_to_save"
+    )
+    for odd, has, names in (
+        (sorted(modules.keys() - named), "have LoRA", "does not name it"),
+        (sorted(named - modules.keys()), "have no LoRA", "names it"),
+    ):
+        if odd:
+            raise UserError(
+                f"the weights {has} on {odd[0].path}, but {said} {names}",
+                expected="LoRA on the linears that the configuration names, and on no others",
+                do="put back the configuration that the weights were saved with, or name the backbone that "
+                "the module was trained on",
+                path=path,
+            )
 
 
 def _update(
@@ -148,11 +237,24 @@ def _update(
     alpha = alphas.get(get_pattern_key(list(alphas), module), config["lora_alpha"])
     down, up = found["lora_A"].float(), found["lora_B"].float()
     out, width = shape
+    if down.ndim == up.ndim == 2 and down.shape[0] == up.shape[1] != rank:
+        raise UserError(
+            f"{module}: weights of rank {down.shape[0]}",
+            expected=f"rank {rank}, as r and rank_pattern of adapter_config.json say",
+            do="put back the configuration that the weights were saved with",
+            path=folder,
+        )
     if tuple(down.shape) != (rank, width) or tuple(up.shape) != (out, rank):
         raise UserError(
             f"{module}: lora_A {tuple(down.shape)} and lora_B {tuple(up.shape)}",
             expected=f"({rank}, {width}) and ({out}, {rank})",
             do="name the backbone that the module was trained on",
+            path=folder,
+        )
+    if config.get("use_dora") and found["lora_magnitude_vector"].numel() != out:
+        raise UserError(
+            f"{module}: lora_magnitude_vector {tuple(found['lora_magnitude_vector'].shape)}",
+            expected=f"({out},)",
             path=folder,
         )
     return Update(down, up, alpha / (rank**0.5 if config.get("use_rslora") else rank))

@@ -18,10 +18,9 @@ from xadapt.mount import Part, mount
 from xadapt.mount.weights import fill
 from xadapt.proof import address_of, weights_file_of
 from xadapt.share.adapters_in import read_adapters
-from xadapt.share.folder import read_config
+from xadapt.share.folder import Theirs, read_config
 from xadapt.share.heads import FORMS, from_flex, from_hf, ordered
 from xadapt.share.peft_in import read_peft
-from xadapt.share.theirs import Theirs
 from xadapt.store import Saved, Store
 from xadapt.studies import check_name
 from xadapt.tasks import CATALOGUE, Task, task_named
