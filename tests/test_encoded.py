@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from tiny import save_tiny
 
 from xadapt import cache, prepared, study
 from xadapt.backbone import Backbone
-from xadapt.data.examples import Classified, Example
+from xadapt.data.examples import Classified, Example, Sought
 from xadapt.data.folder import Folder
+from xadapt.data.lazy import Joined
 from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
 from xadapt.kinds.flat import FlatItems, Writer
@@ -29,6 +31,7 @@ from xadapt.plan import Overrides, make_plan
 from xadapt.results import Results, Unwatched
 from xadapt.store import Store
 from xadapt.tasks import task_named
+from xadapt.train import Prepared
 from xadapt.upkeep import gc
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -111,6 +114,71 @@ def test_modules_and_scores_are_the_same_to_the_last_bit(
     assert "train" not in {split for _, _, split in source.loaded}
     assert all(check.problem is None for check in Store(tmp_path / "kept").verify())
     assert not Store(tmp_path / "kept").leftovers()
+
+
+class TwoParts(Folder):
+    """Its English dev set is two sets joined, the first five times as large as what a look takes."""
+
+    def load(self, task: str, language: str, split: str) -> Sequence[Example]:
+        if (language, split) != ("en", "dev"):
+            return super().load(task, language, split)
+        sizes = {"first": 2500, "second": 500}
+        return Joined(
+            (name, [Classified(str(i), name, "eats", LABELS[i % 3]) for i in range(size)])
+            for name, size in sizes.items()
+        )
+
+
+def test_every_module_of_some_data_is_selected_on_the_same_sample_of_all_of_dev(
+    world: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[list[Classified]] = []
+
+    class ReachedError(Exception):
+        pass
+
+    def train(mounted: object, lessons: Sequence[Prepared], *_: object, **__: object) -> None:
+        looked_at.append([e for e in lessons[0].dev[0] if isinstance(e, Classified)])
+        raise ReachedError
+
+    monkeypatch.setattr(study, "train", train)
+    for method, seed, expression in (("lora", 0, "xnli"), ("bottleneck", 7, "xnli[20]")):
+        plan = make_plan(
+            [expression],
+            backbone=backbone,
+            source=TwoParts(world / "xtreme"),
+            method=parse_method(method),
+            seeds=[seed],
+        )
+        with pytest.raises(ReachedError):
+            study.run(plan, Store(tmp_path))
+    one, other = looked_at
+    assert one == other
+    assert Counter(e.text for e in one) == {"first": 417, "second": 83}
+    assert max(int(e.id.split("-")[1]) for e in one) > 2400
+
+
+def test_a_sample_of_a_pool_has_queries_and_what_answers_them(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    class Pool(Folder):
+        def load(self, task: str, language: str, split: str) -> Sequence[Example]:
+            queries = [Sought(f"q{i}", "query", "who ?", "", (f"c{i}",)) for i in range(50)]
+            return [*queries, *(Sought(f"c{i}", "candidate", f"the man {i}", "", None) for i in range(90))]
+
+        def revision(self, task: str, language: str, split: str) -> str:
+            return "1"
+
+        def notes(self, task: str, language: str, split: str) -> dict[str, int]:
+            return {}
+
+    task = task_named("lareqa")
+    data = prepared.Data(Pool(world / "xtreme"), backbone, Store(tmp_path), Unwatched())
+    examples, items = data.encoded(task, task, languages=["en"], split="dev", max_length=32, sample=10)
+    ids = [e.id for e in examples]
+    assert len(items) == len(ids) == 20
+    assert ids[10:] == [f"c{i[1:]}" for i in ids[:10]]
+    assert ids[:10] != [f"q{i}" for i in range(10)]
 
 
 class Notes(Unwatched):

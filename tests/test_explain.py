@@ -268,7 +268,7 @@ def test_similarity_of_bottlenecks_is_that_of_their_effects(
         languages=["en"],
         split="dev",
         max_length=evaluation.max_length,
-        limit=LOOKED_AT,
+        sample=LOOKED_AT,
     )
     batch = pack([s for item in items for s in item.sequences])
     cosines = effect_similarity(backbone, [*fused.operands, top], batch)

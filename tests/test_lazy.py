@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from xadapt.data import hub_rows, lazy
 from xadapt.data.examples import Classified, Example
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import Deferred, FileRows, Joined, Lazy, TableRows, Taken
+from xadapt.data.parts import sampled
 from xadapt.data.readers import READERS
 from xadapt.data.reading import hold_out
 from xadapt.errors import UserError
@@ -175,6 +177,43 @@ def test_several_sequences_are_one_and_ids_stay_unique(folder: Folder, write: Wr
     assert one[-1] == Classified("last-1", "c", "d", "neutral")
     assert len({e.id for e in whole}) == 304
     assert typed(one, Classified) is one
+
+
+def parts_of(**sizes: int) -> Joined[Classified]:
+    return Joined(
+        (name, [Classified(str(i), name, None, "neutral") for i in range(size)])
+        for name, size in sizes.items()
+    )
+
+
+def test_a_sample_is_drawn_from_all_over_every_part_by_its_share() -> None:
+    whole = parts_of(r1=1000, r2=1000, r3=1200, snli=9842, mnli=9815)
+    sample = sampled(whole, 500)
+    assert Counter(e.text for e in sample) == {"r1": 22, "r2": 22, "r3": 26, "snli": 215, "mnli": 215}
+    assert len({e.id for e in sample}) == 500
+    places = [int(e.id.split("-")[1]) for e in sample if e.text == "mnli"]
+    assert places == sorted(places)
+    assert max(places) > 8800, "not a part's head"
+
+
+def test_a_sample_is_always_the_same_and_never_more_than_there_is() -> None:
+    assert sampled(parts_of(a=30, b=70), 20) == sampled(parts_of(a=30, b=70), 20)
+    few = parts_of(a=2, b=3)
+    assert sampled(few, 5) == sampled(few, 9) == list(few)
+    assert len(sampled(parts_of(a=5, b=5, c=5), 2)) == 2
+    assert [len(sampled(list(range(100)), n)) for n in (1, 50, 99)] == [1, 50, 99]
+
+
+@pytest.mark.usefixtures("from_ten_on")
+def test_only_what_is_sampled_is_read(folder: Folder, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("xnli/dev-de.tsv", ROWS)
+    rows = folder.load("xnli", "de", "dev")
+    assert isinstance(rows, FileRows)
+    parsed = []
+    parse = rows.parse
+    monkeypatch.setattr(rows, "parse", lambda number, line: parsed.append(number) or parse(number, line))
+    assert len(sampled(Joined([("a", rows), ("b", rows)]), 10)) == 10
+    assert len(parsed) == 10
 
 
 def test_deferred_examples_are_loaded_once_and_only_if_they_are_asked_for() -> None:

@@ -148,7 +148,7 @@ def _looked_at(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -
         languages=[lang],
         split=split,
         max_length=evaluation.max_length,
-        limit=LOOKED_AT,
+        sample=LOOKED_AT,
     )
     (run, *_) = budgeted([len(item) for item in items], 16_384)
     batch = pack([s for i in run for s in items[i].sequences]).to(plan.backbone.device)

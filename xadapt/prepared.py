@@ -8,6 +8,7 @@ from typing import Any
 from xadapt.backbone import Backbone
 from xadapt.data.examples import Example, Source, notes_of
 from xadapt.data.lazy import Joined, Lazy, Taken
+from xadapt.data.parts import sampled
 from xadapt.encoded import Encoder, Wanted
 from xadapt.errors import UserError
 from xadapt.kinds.kind import Item
@@ -51,7 +52,7 @@ class Data:
         split: str,
         max_length: int,
         size: int | None = None,
-        limit: int | None = None,
+        sample: int | None = None,
         seed: int = 0,
     ) -> Both:
         """Examples and their items.
@@ -61,19 +62,19 @@ class Data:
             data: whose examples they are.
             languages: in this order, one after the other.
             size: take so many of them, of all languages together, shuffled by ``seed``.
-            limit: take the first so many.
+            sample: take so many from all over them (``data.parts.sampled``), whatever the ``seed``.
         """
         drawn = seed if size else None
-        key = (task.name, data.name, tuple(languages), split, max_length, size, limit, drawn)
+        key = (task.name, data.name, tuple(languages), split, max_length, size, sample, drawn)
         if key not in self._encoded:
             revisions = {lang: self.source.revision(data.name, lang, split) for lang in languages}
             which = {"split": split, "revisions": revisions}
             self._encoded[key] = self._encoder(
                 Wanted(
                     task,
-                    which | {"size": size, "limit": limit, "seed": drawn},
-                    lambda: self._chosen(data, languages, split, size, limit, seed),
-                    at_most=size if limit is None else limit,
+                    which | {"size": size, "sample": sample, "seed": drawn},
+                    lambda: self._chosen(data, languages, split, size, sample, seed),
+                    at_most=size if sample is None else sample,
                     max_length=max_length,
                     training=split == "train",
                     shown=f"{data.name} {split} in {', '.join(languages)}",
@@ -82,11 +83,17 @@ class Data:
         return self._encoded[key]
 
     def _chosen(
-        self, data: Task, languages: Sequence[str], split: str, size: int | None, limit: int | None, seed: int
+        self,
+        data: Task,
+        languages: Sequence[str],
+        split: str,
+        size: int | None,
+        sample: int | None,
+        seed: int,
     ) -> Sequence[Example]:
         parts = [self.examples(data, lang, split) for lang in languages]
         examples = parts[0] if len(parts) == 1 else Joined(zip(languages, parts, strict=True))
-        if size is None and limit is None:
+        if size is None and sample is None:
             return examples
         chosen = counted(examples)
         if size is not None:
@@ -99,4 +106,4 @@ class Data:
             revisions = [self.source.revision(data.name, lang, split) for lang in languages]
             order = generator(seed, "subset", *revisions).permutation(len(chosen))[:size]
             chosen = Taken(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
-        return completed(chosen[:limit], examples)
+        return completed(chosen if sample is None else sampled(chosen, sample), examples)

@@ -137,7 +137,7 @@ class _Run:
                 languages=["en"],
                 split="dev",
                 max_length=length,
-                limit=step.settings.dev_examples,
+                sample=step.settings.dev_examples,
             )
             lessons.append(Prepared(lesson.task.name, kind, head, items, dev, lesson.task.metrics[0]))
         order = _order(step, lessons)

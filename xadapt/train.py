@@ -50,7 +50,8 @@ class Settings:
         clip: the gradient's largest norm.
         looks: how often English dev is looked at in a full run.
         patience: looks without a better score before the run stops.
-        dev_examples: how many of the first English dev examples a look takes (jiant: 500).
+        dev_examples: how many English dev examples a look takes: the same sample of them every time (jiant
+            takes the first 500; data that are joined or written article by article are not alike throughout).
         max_length: tokens a sequence.
     """
 

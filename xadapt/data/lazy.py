@@ -90,11 +90,15 @@ class Joined(Lazy[T_co]):
 
     Args:
         parts: name and examples of each, all of one class; at least one has some.
+
+    Attributes:
+        sizes: how many examples each part has that has some.
     """
 
     def __init__(self, parts: Iterable[tuple[str, Sequence[T_co]]]) -> None:
         self._parts = [(name, examples) for name, examples in parts if len(examples)]
-        self._ends = list(accumulate(len(examples) for _, examples in self._parts))
+        self.sizes = [len(examples) for _, examples in self._parts]
+        self._ends = list(accumulate(self.sizes))
         examples = self._parts[0][1]
         self.of = examples.of if isinstance(examples, Lazy) else type(examples[0])
 
