@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from xadapt.data.examples import Classified
 from xadapt.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.methods import Bottleneck, Full, LoRA, Method
-from xadapt.mount import Part, mount
+from xadapt.mount import Element, Fused, Part, mount
+from xadapt.mount.mixture import NAME
 from xadapt.randomness import generator, seeded
 from xadapt.tasks import task_named
 from xadapt.train import Prepared, Settings, Trained, train
@@ -51,14 +53,19 @@ def run(
     dropout: float = 0.1,
     die_at: int | None = None,
     batch_tokens: int = 16_384,
+    below: Sequence[Element] = (),
+    head_of: Trained | None = None,
 ) -> Trained:
+    """``below``: what the module stands on. ``head_of``: whose head it starts with."""
     backbone = tiny_backbone(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     kind = kind_of(TASK)
     train_rows = examples(rows)
     items = kind.encode(train_rows, backbone.tokenizer, 32, training=True)
-    mounted = mount(backbone, [Part("a", method, None)], seed=(seed,))
+    mounted = mount(backbone, [*below, Part("a", method, None)], seed=(seed,))
     with seeded("head", seed):
         head = kind.head(backbone.config)
+    if head_of is not None:
+        head.load_state_dict(head_of.head)
 
     def tick(step: int, total: int, facts: dict[str, float]) -> None:
         if step == die_at:
@@ -107,6 +114,43 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path, method: 
     assert rest.resumed_at >= at - 1
     assert same(whole, rest)
     assert [h["step"] for h in whole.progress.history] == [h["step"] for h in rest.progress.history]
+
+
+def among_noise(right: Trained) -> Fused:
+    """A mixture, still to be trained, of a module and two others: the same values in another order."""
+
+    def shuffled(seed: int) -> dict[str, Tensor]:
+        draw = torch.Generator().manual_seed(seed)
+        return {
+            k: w.flatten()[torch.randperm(w.numel(), generator=draw)].view_as(w)
+            for k, w in right.weights.items()
+        }
+
+    weights = (shuffled(1), right.weights, shuffled(2))
+    operands = tuple(Part(f"operand {i}", LoRA(r=4), w) for i, w in enumerate(weights))
+    return Fused("fuse", operands, None)
+
+
+def test_a_mixture_finds_the_module_that_is_right_among_noise() -> None:
+    """At a LoRA's own rate of 3e-4, at which its coefficients would stay within 0.02 of 1/3."""
+    right = run(dropout=0.0, rows=192, settings=LEARNS)
+    few = Settings(lr=3e-4, epochs=12, batch_size=16, looks=1)
+    mixed = run(dropout=0.0, rows=192, settings=few, below=[among_noise(right)], head_of=right)
+    coefficients = mixed.weights[NAME]
+    noise, found, other = coefficients.mean(dim=0).tolist()
+    assert found > 0.5
+    assert max(noise, other) < 0.3
+    assert bool((coefficients.argmax(dim=1) == 1).all()), "in every layer"
+
+
+def test_a_mixture_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    below = [among_noise(run(settings=LEARNS))]
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(below=below, checkpoint=path, die_at=13)
+    rest = run(below=below, checkpoint=path)
+    assert rest.resumed_at >= 12
+    assert same(run(below=below), rest)
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:

@@ -25,7 +25,7 @@ from xadapt.errors import UserError
 from xadapt.evaluate import BATCH_TOKENS, evaluate
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mixture import Schedule, schedule
-from xadapt.mount import Mounted
+from xadapt.mount import Mounted, mixture
 from xadapt.packing import budgeted, pack
 from xadapt.randomness import generator, seeded
 from xadapt.store import load_checkpoint, save_checkpoint
@@ -40,13 +40,13 @@ class Settings:
     """What determines a training run beside its data, module and seed.
 
     Attributes:
-        lr: peak learning rate.
+        lr: peak learning rate; coefficients of a mixture have their own (``mount.mixture.RATE``).
         epochs: passes over the items.
         batch_size: items an optimiser step. Memory is bounded apart from it: a step is
             cut into packed micro-batches of ``batch_tokens``.
         max_steps: an upper limit on optimiser steps; None for no other than the epochs.
         warmup: share of the steps in which the rate rises from 0, before it falls to 0.
-        weight_decay: AdamW's, on matrices only.
+        weight_decay: AdamW's, on matrices only, and not on a mixture's coefficients.
         clip: the gradient's largest norm.
         looks: how often English dev is looked at in a full run.
         patience: looks without a better score before the run stops.
@@ -142,7 +142,7 @@ class Optimisation:
             lesson.head.to(mounted.device)
             prefix = f"head/{lesson.name}/" if len(lessons) > 1 else "head/"
             self.parameters |= {f"{prefix}{k}": p for k, p in lesson.head.named_parameters()}
-        self.optimizer = self.accelerator.prepare(_adamw(list(self.parameters.values()), settings))
+        self.optimizer = self.accelerator.prepare(_adamw(self.parameters, settings))
 
     def step(
         self,
@@ -162,7 +162,7 @@ class Optimisation:
         self.mounted.model.train()
         head.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * _schedule(step, total, self.settings.warmup)
+            group["lr"] = group["peak"] * _schedule(step, total, self.settings.warmup)
         chosen = kind.draw(chosen, self.seed, "draw", step)
         units = max(1, kind.units(chosen))
         mean = 0.0
@@ -295,11 +295,22 @@ def _schedule(step: int, total: int, warmup: float) -> float:
     return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
 
 
-def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.AdamW:
-    """Fused AdamW; decay on matrices, none on biases and norms."""
+def _adamw(parameters: Mapping[str, nn.Parameter], settings: Settings) -> torch.optim.AdamW:
+    """Fused AdamW; decay on matrices, none on biases and norms. Each group has its ``peak`` rate."""
+    coefficients = {f"module/{mixture.NAME}"}
+    others = [p for name, p in parameters.items() if name not in coefficients]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in others if p.ndim > 1],
+            "weight_decay": settings.weight_decay,
+            "peak": settings.lr,
+        },
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0, "peak": settings.lr},
+        {
+            "params": [p for name, p in parameters.items() if name in coefficients],
+            "weight_decay": 0.0,
+            "peak": mixture.RATE,
+        },
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, eps=1e-8, fused=True)
 
