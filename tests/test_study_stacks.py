@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from test_study import backbone, plan, scores, world  # noqa: F401  (fixtures)
 
-from xadapt import api
+from xadapt import api, study
 from xadapt.backbone import Backbone
+from xadapt.data.examples import Chosen, Classified, Example
 from xadapt.data.sources import open_source
 from xadapt.errors import UserError
+from xadapt.kinds import kind_of
 from xadapt.methods import parse_method
 from xadapt.module import Module
+from xadapt.mount import Mounted
 from xadapt.packing import pack
 from xadapt.plan import Overrides, make_plan
+from xadapt.randomness import seeded
 from xadapt.shelf import Shelf
 from xadapt.store import Store
 from xadapt.study import run
+from xadapt.tasks import task_named
+from xadapt.train import Prepared, Trained, train
 from xadapt.upkeep import stands_on
 
 FEW = Overrides(max_steps=3, batch_size=8)
@@ -138,6 +147,80 @@ def test_translated_training_data_in_the_pocket_world(tmp_path: Path) -> None:
     manifest = Store(tmp_path).load(found.modules[0].address).manifest
     assert manifest["data"]["languages"] == ["de", "sw"]
     assert manifest["data"]["examples"] == 64
+
+
+class Small:
+    """A source of two dozen examples of whatever is asked for."""
+
+    name, generated = "small", False
+
+    def languages(self, task: str, split: str) -> tuple[str, ...]:
+        return ("en",)
+
+    def load(self, task: str, language: str, split: str) -> Sequence[Example]:
+        row, words = task_named(task), ("apple", "park", "woman")
+        if row.kind == "choose":
+            return [Chosen(str(i), f"the {words[i % 3]}", "where ?", words, i % 3) for i in range(24)]
+        return [Classified(str(i), "the man", words[i % 3], row.labels[i % 3]) for i in range(24)]
+
+    def revision(self, task: str, language: str, split: str) -> str:
+        return task
+
+    def held_out(self, task: str, language: str) -> bool:
+        return False
+
+    def test_split(self, task: str) -> str:
+        return "dev"
+
+
+@pytest.mark.parametrize(
+    ("expression", "continued"),
+    [
+        ("siqa > xcopa", ("siqa", "")),
+        ("drop(siqa, 0-1) > xcopa", ("siqa", "")),
+        ("mnli > siqa > xcopa", ("mnli > siqa", "")),
+        ("joint(siqa, mnli) > xcopa", ("joint(siqa, mnli)", "siqa/")),
+        ("joint(siqa, hellaswag) > xcopa", None),
+        ("mean(siqa, hellaswag) > xcopa", None),
+        ("fuse(siqa, hellaswag) > xcopa", None),
+        ("siqa > mnli > xcopa", None),
+        ("mnli > xcopa", None),
+        ("mnli > xnli", None),
+    ],
+)
+def test_a_scorer_starts_as_that_of_the_module_directly_below(
+    backbone: Backbone,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    expression: str,
+    continued: tuple[str, str] | None,
+) -> None:
+    """No other head does: labels may agree in name and mean other things, as MNLI's and XNLI's genres do."""
+    started: dict[str, Mapping[str, torch.Tensor]] = {}
+
+    def noted(mounted: Mounted, lessons: Sequence[Prepared], *args: Any, **options: Any) -> Trained:
+        started[lessons[-1].name] = copy.deepcopy(lessons[-1].head.state_dict())
+        return train(mounted, lessons, *args, **options)
+
+    monkeypatch.setattr(study, "train", noted)
+    made = make_plan(
+        [expression],
+        backbone=backbone,
+        source=Small(),
+        method=parse_method("lora"),
+        overrides=Overrides(max_steps=6, batch_size=8, lr=1e-2),
+    )
+    store = Store(tmp_path)
+    results = run(made, store, baselines=False)
+    target = made.evaluations[0].task
+    with seeded("head", 0, target.kind, *target.labels):
+        expected = fresh = kind_of(target).head(backbone.config).state_dict()
+    if continued is not None:
+        expr, prefix = continued
+        (below,) = (m.address for m in results.modules if m.expr == expr)
+        expected = {name: store.load(below).head[f"{prefix}{name}"] for name in fresh}
+        assert not any(torch.equal(weight, fresh[name]) for name, weight in expected.items())
+    assert all(torch.equal(weight, expected[name]) for name, weight in started[target.name].items())
 
 
 @pytest.mark.parametrize(

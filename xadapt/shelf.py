@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xadapt.assembly import description, elements
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
+from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.mlm import WordHead
 from xadapt.mount import Element, Fold, Mounted, Part, mount
-from xadapt.parts import Stack
+from xadapt.mount.weights import fill
+from xadapt.parts import Stack, inner, trains
 from xadapt.plan import Plan
-from xadapt.steps import ModuleStep
+from xadapt.randomness import seeded
+from xadapt.steps import Lesson, ModuleStep
 from xadapt.store import Saved, Store
 
 
@@ -66,3 +71,37 @@ class Shelf:
             if isinstance(part, WordHead):
                 part.tie(mounted.model.embeddings.word_embeddings.weight, self.backbone.lm_head())
         return head
+
+    def first_head(self, step: ModuleStep, lesson: Lesson, mounted: Mounted) -> nn.Module:
+        """The head that training starts with: a fresh one, named by seed, kind and labels, or where its kind
+        ``continues`` that of the module directly below.
+
+        Of a joint below it is the head of the one task of that kind. Where several tasks have one, or what is
+        directly below is a merge or a fusion, whose modules have a head each for states that no longer are,
+        the head is fresh; so it is on an imported module that came without one.
+        """
+        kind = kind_of(lesson.task)
+        with seeded("head", step.seed, lesson.task.kind, *lesson.task.labels):
+            head = self.head(kind, mounted)
+        if kind.continues and (weights := self._head_below(step, lesson.task.kind)):
+            fill(dict(head.named_parameters()), weights, f"the head that '{step.shown}' starts with")
+        return head
+
+    def _head_below(self, step: ModuleStep, kind: str) -> Mapping[str, Tensor]:
+        """By the head's own names; empty where there is none."""
+        below = step.need.below
+        if below is None or not trains(top := inner(below.top)):
+            return {}
+        place = Stack((*below.parts[:-1], top))
+        saved = self.load(self.plan.addresses[step.seed][place])
+        if saved.manifest["kind"] == kind:
+            return saved.head
+        if saved.manifest["kind"] != "joint":
+            return {}
+        alike = [row["task"] for row in saved.manifest["determinants"]["lessons"] if row["kind"] == kind]
+        prefix = f"{alike[0]}/" if len(alike) == 1 else None
+        return {
+            name.removeprefix(prefix): weight
+            for name, weight in saved.head.items()
+            if prefix is not None and name.startswith(prefix)
+        }

@@ -19,7 +19,6 @@ from xadapt.mixture import Schedule, schedule, shares
 from xadapt.plan import Plan
 from xadapt.prepared import Data
 from xadapt.proof import weights_file_of
-from xadapt.randomness import seeded
 from xadapt.results import ModuleRow, Predicted, Results, Unwatched, Watch
 from xadapt.scoring import Scoring
 from xadapt.shelf import Shelf
@@ -118,9 +117,7 @@ class _Run:
         mounted = self.shelf.started(step)
         lessons = []
         for lesson in step.lessons:
-            kind = kind_of(lesson.task)
-            with seeded("head", step.seed, lesson.task.kind, *lesson.task.labels):
-                head = self.shelf.head(kind, mounted)
+            kind, head = kind_of(lesson.task), self.shelf.first_head(step, lesson, mounted)
             length = lesson.max_length
             _, items = self.data.encoded(
                 lesson.task,

@@ -55,11 +55,14 @@ class Kind(Protocol):
         separable: whether an example's items depend on no other example, so that large sets can be
             encoded in parts and kept on disk (``kinds.flat``).
         pooled: whether languages search the same candidates, so that an evaluation encodes them once for all.
+        continues: whether a head starts as that of a module of the same kind directly below
+            (``Shelf.first_head``): where it has no labels of its own, and means the same for every task.
     """
 
     tuned: ClassVar[bool] = False
     separable: ClassVar[bool] = True
     pooled: ClassVar[bool] = False
+    continues: ClassVar[bool] = False
 
     def encode(
         self,
