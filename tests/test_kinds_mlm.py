@@ -13,6 +13,7 @@ from xadapt.backbone import Backbone
 from xadapt.data.examples import Text
 from xadapt.errors import UserError
 from xadapt.kinds import kind_of, mlm
+from xadapt.kinds.flat import FlatItems, flatten
 from xadapt.kinds.mlm import Mlm, WordHead, hidden_words, most_frequent_token
 from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
@@ -39,7 +40,7 @@ def test_texts_are_packed_whole_and_nothing_is_lost(max_length):
         assert (sequence[0], sequence[-1], item.note.number) == (0, 2, k)
         for token, owner in zip(sequence, item.note.owner, strict=True):
             if owner >= 0:
-                found.setdefault(int(owner), []).append(token)
+                found.setdefault(item.example + int(owner), []).append(token)
             else:
                 assert token in (0, 2)
     plain = {
@@ -48,6 +49,27 @@ def test_texts_are_packed_whole_and_nothing_is_lost(max_length):
     assert found == plain
     # Full but for the last, and for a place too small for a separator and a token.
     assert all(len(item) >= max_length - 1 for item in encoded[:-1])
+
+
+def test_a_large_set_can_be_encoded_in_parts_and_kept(monkeypatch):
+    """The same items, and the same masks, whether all are encoded in one call or each part in its own."""
+    monkeypatch.setattr(mlm, "TOGETHER", 4)
+    kind = Mlm(TASK)
+    assert kind.separable
+    for training in (True, False):
+        whole = items(training=training)
+        parts = [
+            item
+            for first in range(0, len(ROWS), 4)
+            for item in FlatItems(flatten(items(rows=ROWS[first : first + 4], training=training), first))
+        ]
+        if training:
+            whole, parts = kind.draw(whole, 7), kind.draw(parts, 7)
+        for a, b in zip(whole, parts, strict=True):
+            assert (a.example, list(a.sequences[0])) == (b.example, list(b.sequences[0]))
+            assert all((x == y).all() for x, y in zip(a.target, b.target, strict=True))
+        right = [kind.decode(ROWS, found, [item.target[1] for item in found]) for found in (whole, parts)]
+        assert right[0] == right[1]
 
 
 def test_masks_depend_on_the_key_and_the_item_alone():

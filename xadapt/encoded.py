@@ -26,7 +26,7 @@ from xadapt.disk import file_digest, json_text, read_json, sync, temporary
 from xadapt.identity import digest
 from xadapt.kinds import kind_of
 from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
-from xadapt.kinds.kind import Item
+from xadapt.kinds.kind import TOGETHER, Item
 from xadapt.kinds.pools import encoded_once
 from xadapt.results import Watch
 from xadapt.store import Store, address_of
@@ -35,7 +35,6 @@ from xadapt.workers import in_order, processes
 
 MANY = 20_000  # examples from which on their items are kept on disk
 SEVERAL = 50_000  # examples from which on starting processes pays
-PART = 2048  # examples encoded at once
 
 
 class Wanted(NamedTuple):
@@ -174,8 +173,8 @@ class Encoder:
                     for block in in_order(work, _parts(examples), workers):
                         self.cache.check_room()
                         writer.add(block)
-                        advance(min(PART, len(examples) - done))
-                        done += PART
+                        advance(min(TOGETHER, len(examples) - done))
+                        done += TOGETHER
                 counts, forms = writer.finish()
             content = {
                 "version": code_version(),
@@ -208,6 +207,6 @@ def _parts(examples: Sequence[Example]) -> Iterator[tuple[int, list[Example]]]:
     """Runs of examples, each with the index of its first."""
     rest = iter(examples)
     first = 0
-    while some := list(islice(rest, PART)):
+    while some := list(islice(rest, TOGETHER)):
         yield first, some
         first += len(some)

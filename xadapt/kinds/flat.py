@@ -22,10 +22,11 @@ import numpy as np
 
 from xadapt.kinds.extract import Window
 from xadapt.kinds.kind import Item
+from xadapt.kinds.mlm import Passage, Vocabulary
 from xadapt.kinds.tag import Words
 
 # The named tuples that stand in notes.
-NAMED: Mapping[str, Any] = {named.__name__: named for named in (Window, Words)}
+NAMED: Mapping[str, Any] = {named.__name__: named for named in (Window, Words, Passage, Vocabulary)}
 MOST_FORMS = 4096
 _INT32 = range(-(2**31), 2**31)
 

@@ -44,6 +44,9 @@ class Item:
         return sum(len(s) for s in self.sequences)
 
 
+TOGETHER = 2048  # examples of a large set that are encoded in one call
+
+
 class Kind(Protocol):
     """Built for one task: ``Classify(task)``. What most kinds do not need has a default here.
 
@@ -52,8 +55,8 @@ class Kind(Protocol):
 
     Attributes:
         tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.
-        separable: whether an example's items depend on no other example, so that large sets can be
-            encoded in parts and kept on disk (``kinds.flat``).
+        separable: whether an example's items depend on no example of another run of ``TOGETHER``, so that
+            large sets can be encoded in such parts and kept on disk (``kinds.flat``).
         pooled: whether languages search the same candidates, so that an evaluation encodes them once for all.
         continues: whether a head starts as that of a module of the same kind directly below
             (``Shelf.first_head``): where it has no labels of its own, and means the same for every task.

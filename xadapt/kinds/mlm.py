@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from xadapt.errors import UserError
 from xadapt.kinds.checks import check_task, readable
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import as_hf
-from xadapt.kinds.kind import Baselines, Item, Kind
+from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
 from xadapt.packing import Packed
 from xadapt.randomness import generator
 from xadapt.tasks.task import Task
@@ -29,24 +30,33 @@ LOGITS = 2**25  # held at once: 134 tokens of XLM-R's vocabulary
 
 
 class Vocabulary(NamedTuple):
-    """What masking needs of a tokenizer: the id of ``<mask>``, and the ids that are no special tokens."""
+    """What masking needs of a tokenizer: the id of ``<mask>``, how many ids there are, and which of them are
+    special tokens."""
 
     mask: int
-    ordinary: np.ndarray
+    size: int
+    special: tuple[int, ...]
 
 
 class Passage(NamedTuple):
-    """An item's note.
+    """An item's note: plain numbers, so that items can be kept on disk.
 
     Attributes:
-        number: the item's place among those that were encoded together: names the draw of its masks.
-        owner: (tokens,) the example that each token belongs to; -1 for special tokens.
-        vocabulary: shared by all items.
+        number: the item's place among those of its run of ``TOGETHER`` texts: names the draw of its masks.
+        owner: (tokens,) the example that each token belongs to, counted from the item's own; -1 for special
+            tokens.
+        vocabulary: the same in all items.
     """
 
     number: int
     owner: np.ndarray
     vocabulary: Vocabulary
+
+
+@cache
+def ordinary(vocabulary: Vocabulary) -> np.ndarray:
+    """The ids that are no special tokens, sorted."""
+    return np.setdiff1d(np.arange(vocabulary.size, dtype=np.int32), np.array(vocabulary.special))
 
 
 class WordHead(nn.Module):
@@ -90,9 +100,8 @@ class Mlm(Kind):
     """Texts are packed one after another, ``</s>`` between them, into sequences of ``max_length`` tokens
     (RoBERTa's full sentences: Liu et al. 2019, arXiv 1907.11692, section 4.2), and 15% of the tokens are
     hidden, anew in each step. An item is a sequence: in evaluation its masks are drawn when it is encoded, in
-    training by ``draw``. Its target is where the hidden tokens are and what they were."""
-
-    separable = False
+    training by ``draw``. Its target is where the hidden tokens are and what they were. No sequence spans two
+    runs of ``TOGETHER`` texts."""
 
     def __init__(self, task: Task) -> None:
         check_task(task, "mlm", ("accuracy",))
@@ -114,21 +123,25 @@ class Mlm(Kind):
         rows = readable(examples, Text, max_length)
         if tokenizer.mask_token_id is None:
             raise UserError("the tokenizer has no mask token", do="take an XLM-R checkpoint's own tokenizer")
-        special = np.array(tokenizer.all_special_ids)
-        ordinary = np.setdiff1d(np.arange(len(tokenizer), dtype=np.int32), special)
-        vocabulary = Vocabulary(tokenizer.mask_token_id, ordinary)
+        special = tuple(sorted(tokenizer.all_special_ids))
+        vocabulary = Vocabulary(tokenizer.mask_token_id, len(tokenizer), special)
         begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
         items: list[Item] = []
-        for ids, owner in packed_texts(rows, tokenizer, max_length - 2, end):
-            sequence = compact(np.concatenate([[begin], ids, [end]]))
-            note = Passage(len(items), np.concatenate([[-1], owner, [-1]]), vocabulary)
-            item = Item(int(owner[0]), (sequence,), None, note)
-            items.append(item if training else hidden_words(item, "mlm", "evaluation"))
+        for run in chunks(len(rows), TOGETHER):
+            texts = [rows[i] for i in run]
+            for number, (ids, owner) in enumerate(packed_texts(texts, tokenizer, max_length - 2, end)):
+                sequence = compact(np.concatenate([[begin], ids, [end]]))
+                whose = np.where(owner < 0, -1, owner - owner[0])
+                note = Passage(number, np.concatenate([[-1], whose, [-1]]), vocabulary)
+                item = Item(run.start + int(owner[0]), (sequence,), None, note)
+                items.append(item if training else hidden_words(item, "mlm", "evaluation", number))
         return items
 
     def draw(self, items: Sequence[Item], *key: object) -> Sequence[Item]:
         """Masks that depend on the key and on each item's place alone."""
-        return [hidden_words(item, *key) for item in items]
+        # Which run an item is of, its example says, also where each run was encoded by itself.
+        places = (((item.example // TOGETHER) << 32) + item.note.number for item in items)
+        return [hidden_words(item, *key, place) for item, place in zip(items, places, strict=True)]
 
     def head(self, config: PretrainedConfig) -> nn.Module:
         return as_hf(WordHead(config), config)
@@ -165,7 +178,7 @@ class Mlm(Kind):
         counts = np.zeros((len(examples), 2), dtype=np.int64)
         for item, found in zip(items, outputs, strict=True):
             at, truth = item.target
-            owner = item.note.owner[at]
+            owner = item.example + item.note.owner[at]
             np.add.at(counts, (owner, 0), 1)
             np.add.at(counts, (owner, 1), found == truth)
         return [(int(hidden), int(right)) for hidden, right in counts]
@@ -227,7 +240,7 @@ def hidden_words(item: Item, *key: object) -> Item:
     """The item with 15% of its tokens hidden, at least one: 80% of them behind ``<mask>``, 10% behind any
     token, 10% left as they are."""
     note = item.note
-    draw = generator(*key, note.number)
+    draw = generator(*key)
     places = np.flatnonzero(note.owner >= 0)
     chosen = draw.random(len(places)) < HIDDEN
     chosen[draw.integers(len(places))] |= not chosen.any()
@@ -235,7 +248,7 @@ def hidden_words(item: Item, *key: object) -> Item:
     ids = np.array(item.sequences[0], dtype=np.int64)
     truth = ids[at]
     fate = draw.random(len(at))
-    any_token = draw.choice(note.vocabulary.ordinary, len(at))
+    any_token = draw.choice(ordinary(note.vocabulary), len(at))
     ids[at] = np.where(
         fate < AS_MASK, note.vocabulary.mask, np.where(fate < AS_MASK + AS_RANDOM, any_token, truth)
     )
