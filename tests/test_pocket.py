@@ -9,21 +9,23 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import masking
 import numpy as np
+import pretrain
 import pytest
 import torch
+from corpus import Corpus
 from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from tiny import tiny_backbone
 from transformers import AutoTokenizer, XLMRobertaModel
 
+from xadapt.backbone import POCKET
 from xadapt.data.examples import Classified, Example, Extracted, Paired, Tagged
 from xadapt.data.pocket import Pocket
 from xadapt.errors import UserError
 from xadapt.methods import parse_method
 from xadapt.plan import make_plan
-from xadapt.pocket import masking, pretrain
-from xadapt.pocket.corpus import Corpus
 from xadapt.pocket.derive import SHAPES
 from xadapt.pocket.frames import NP, Frame, Sampler, split_of
 from xadapt.pocket.grammar import Form, Grammar
@@ -35,7 +37,7 @@ from xadapt.report import print_results
 from xadapt.store import Store
 from xadapt.study import run
 
-MODEL = Path(pretrain.__file__).with_name("model")
+MODEL = POCKET
 UD = {
     "NOUN", "VERB", "ADJ", "ADV", "PROPN", "DET", "ADP", "PRON", "AUX", "CCONJ", "PART", "PUNCT",
 }  # fmt: skip

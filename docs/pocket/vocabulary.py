@@ -10,18 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from corpus import Corpus
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import XLMRobertaTokenizerFast
 
-from .corpus import Corpus
-from .lexicon import LANGUAGES, Lexicon
-from .phrases import spell
+from xadapt.pocket.lexicon import LANGUAGES, Lexicon
+from xadapt.pocket.phrases import spell
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 PUNCTUATION = ".?!,।¿"
 
 
-def _texts(lexicon: Lexicon, documents: int, seed: str) -> Iterator[str]:
+def texts(lexicon: Lexicon, documents: int, seed: str) -> Iterator[str]:
     """Sentences, questions and definitions, as many in each language."""
     corpus = Corpus(lexicon, random.Random(seed))
     for _ in range(documents // len(LANGUAGES)):
@@ -48,7 +48,7 @@ def train_tokenizer(
     )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(vocab_size=size - 1, special_tokens=SPECIALS, show_progress=False)
-    tokenizer.train_from_iterator(_texts(lexicon, documents, seed), trainer)
+    tokenizer.train_from_iterator(texts(lexicon, documents, seed), trainer)
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]

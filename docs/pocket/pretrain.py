@@ -1,6 +1,6 @@
 """Pretrain the pocket backbone: a tiny XLM-R on generated text, bit for bit reproducible.
 
-    python -m xadapt.pocket.pretrain --out pocket-model
+    python docs/pocket/pretrain.py --out pocket-model
 
 What it learns from, on one thread and in a fixed number of steps:
 
@@ -32,16 +32,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from corpus import Corpus
+from masking import LONGEST, Batches, Masked
+from recipe import Recipe
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
+from vocabulary import as_transformers, train_tokenizer
 
-from ..packing import Packed, encode, pack, pack_attention
-from .corpus import Corpus
-from .lexicon import read_lexicon
-from .masking import LONGEST, Batches, Masked
-from .recipe import Recipe
-from .vocabulary import as_transformers, train_tokenizer
+from xadapt.packing import Packed, encode, pack, pack_attention
+from xadapt.pocket.lexicon import read_lexicon
 
 SNAPSHOT = "snapshot.safetensors"
 

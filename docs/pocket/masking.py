@@ -6,10 +6,9 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+from corpus import Corpus, Document
+from recipe import Recipe
 from transformers import XLMRobertaTokenizerFast
-
-from .corpus import Corpus, Document
-from .recipe import Recipe
 
 LONGEST = 256  # tokens
 
