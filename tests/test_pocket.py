@@ -80,7 +80,8 @@ def test_lexicon_is_whole() -> None:
     lexicon = read_lexicon()
     assert len(lexicon.concepts) > 300
     for concept in lexicon.concepts.values():
-        assert all(concept.words[lang] for lang in LANGUAGES), concept.name
+        missing = [lang for lang in LANGUAGES if not concept.words[lang]]
+        assert missing == (["tr"] if concept.name == "is_a" else []), concept.name
         assert concept.kind not in ("being", "thing", "place") or concept.isa in ("-", *lexicon.concepts)
     for adjective in lexicon.by_kind["adj"]:
         assert lexicon.rivals(adjective), adjective
@@ -254,6 +255,47 @@ def test_errors_say_what_to_do(pocket: Pocket) -> None:
     assert pocket.languages("mnli", "test") == ()
     assert pocket.test_split("mnli") == "dev"
     assert pocket.test_split("xnli") == "test"
+
+
+# What the first items of each task are, in every split and in its last language. An item that changes
+# changes the line: raise ``VERSION`` of xadapt/data/pocket.py then, so that nobody's store takes the new
+# items for the old ones, and write the new line here.
+ITEMS = {
+    "anli": "6acfd7ff0cc7",
+    "mnli": "c3239909cbd1",
+    "qqp": "daa6b25c9d5e",
+    "squad_v1": "fe45d501dcca",
+    "squad_v2": "7fdac446b484",
+    "hellaswag": "9fa90c825471",
+    "ccg": "afd6da7ff0b9",
+    "cosmos_qa": "ea92c5a29a0f",
+    "commonsense_qa": "41780e9beaed",
+    "siqa": "3752cdf166b4",
+    "copa": "bada463f1c6c",
+    "mlm": "82f895ba2c36",
+    "xnli": "60274c49a6fb",
+    "pawsx": "5c56e0585b15",
+    "udpos": "6406a62ccf3a",
+    "panx": "27246efa5174",
+    "xquad": "b09edad5dc4c",
+    "mlqa": "89cd245555bc",
+    "tydiqa": "350cf64a30f5",
+    "xcopa": "0046f6b74514",
+    "tatoeba": "86812c66aa81",
+    "bucc": "2a795cfb2210",
+    "lareqa": "d0e2949ad33e",
+    "mewslix": "4a942b1e3fd8",
+}
+
+
+@pytest.mark.parametrize("task", list(SHAPES))
+def test_items_are_those_of_their_version(pocket: Pocket, task: str) -> None:
+    items = [
+        item
+        for split in SHAPES[task].sizes
+        for item in pocket.load(task, pocket.languages(task, split)[-1], split, 40)
+    ]
+    assert hashlib.sha256(repr(items).encode()).hexdigest()[:12] == ITEMS[task]
 
 
 def test_revisions_differ(pocket: Pocket) -> None:

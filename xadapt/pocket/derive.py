@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..data.examples import Answer, Chosen, Classified, Example, Extracted, Sought, Tagged, Text
-from . import choices, documents
+from . import documents
+from .choices import ASKINGS, Asking, choice
 from .frames import NP, Frame
 from .grammar import Form, Grammar
 from .inference import Pair, nli, paraphrase, questions
@@ -23,7 +24,7 @@ from .mentions import mewslix
 from .paragraphs import lareqa
 from .phrases import Token
 from .pools import bucc, tatoeba
-from .reading import continuation, reading
+from .reading import Asked, reading
 from .rounds import rounds
 from .supertags import supertagged
 
@@ -65,18 +66,13 @@ def _read(make: Maker, name: str, unanswerable: float = 0.0) -> Example:
     return _extracted(partial(reading, unanswerable=unanswerable), make, name)
 
 
-def _extracted(ask: Callable[[Maker], documents.Asked], make: Maker, name: str) -> Example:
+def _extracted(ask: Callable[[Maker], Asked], make: Maker, name: str) -> Example:
     question, context, answers = ask(make)
     return Extracted(name, question, context, tuple(Answer(t, s) for t, s in answers))
 
 
-def _continued(make: Maker, name: str) -> Example:
-    context, endings, right = continuation(make)
-    return Chosen(name, context, "", endings, right)
-
-
-def _chosen(choose: Callable[[Maker], choices.Choice], make: Maker, name: str) -> Example:
-    return Chosen(name, *choose(make))
+def _chosen(asking: Asking, make: Maker, name: str) -> Example:
+    return Chosen(name, *choice(make, asking))
 
 
 def _supertags(make: Maker, name: str) -> Example:
@@ -135,12 +131,12 @@ SHAPES: dict[str, Shape] = {
     "qqp": _intermediate(12_000, partial(_classified, questions)),
     "squad_v1": _intermediate(10_000, _read),
     "squad_v2": _intermediate(12_000, partial(_read, unanswerable=1 / 3)),
-    "hellaswag": _intermediate(8_000, _continued),
+    "hellaswag": _intermediate(8_000, partial(_chosen, ASKINGS["hellaswag"])),
     "ccg": Shape({"train": 8_000, "dev": 1_000}, _supertags, ()),
-    "cosmos_qa": _intermediate(8_000, partial(_chosen, choices.cosmos)),
-    "commonsense_qa": _intermediate(8_000, partial(_chosen, choices.concepts)),
-    "siqa": _intermediate(8_000, partial(_chosen, choices.siqa)),
-    "copa": _intermediate(4_000, partial(_chosen, choices.copa)),
+    "cosmos_qa": _intermediate(8_000, partial(_chosen, ASKINGS["cosmos_qa"])),
+    "commonsense_qa": _intermediate(8_000, partial(_chosen, ASKINGS["commonsense_qa"])),
+    "siqa": _intermediate(8_000, partial(_chosen, ASKINGS["siqa"])),
+    "copa": _intermediate(4_000, partial(_chosen, ASKINGS["copa"])),
     "mlm": _intermediate(16_000, _text),
     "xnli": _target(16_000, partial(_classified, nli)),
     "pawsx": _target(8_000, partial(_classified, paraphrase)),
@@ -149,7 +145,7 @@ SHAPES: dict[str, Shape] = {
     "xquad": Shape({"test": 1_000}, _read),
     "mlqa": Shape({"test": 1_000}, partial(_extracted, documents.portrait)),
     "tydiqa": _target(8_000, partial(_extracted, documents.inquiry)),
-    "xcopa": Shape({"test": 1_000}, partial(_chosen, choices.copa)),
+    "xcopa": Shape({"test": 1_000}, partial(_chosen, ASKINGS["copa"])),
     "tatoeba": Shape({"test": 1_000}, None, LANGUAGES[1:], pool=tatoeba),
     "bucc": Shape({"dev": 1_000, "test": 1_000}, None, LANGUAGES[1:], pool=bucc),
     "lareqa": Shape({"test": 300}, None, pool=lareqa),

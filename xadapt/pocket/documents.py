@@ -12,10 +12,8 @@ from dataclasses import replace
 from .frames import NP, Frame
 from .grammar import PLAIN, Form
 from .making import Maker
-from .phrases import Token, spell
-from .reading import ASKABLE, Span, answers_to, shortened, trimmed
-
-Asked = tuple[str, str, tuple[Span, ...]]
+from .phrases import Token
+from .reading import ASKABLE, Asked, answers_to, located, shortened
 
 
 def _covers(make: Maker, wide: object, narrow: object) -> bool:
@@ -40,17 +38,6 @@ def may_answer(make: Maker, frame: Frame, question: Frame, slot: str) -> bool:
     return all(_covers(make, getattr(question, s), getattr(frame, s)) for s in question.slots() if s != slot)
 
 
-def _asked(make: Maker, sentences: list[list[Token]], at: int, slot: str, question: Frame) -> Asked:
-    """The question, the text, and where its ``at``-th sentence says the slot."""
-    words = [t for s in sentences for t in s]
-    first = sum(map(len, sentences[:at]))
-    where = [first + j for j, t in enumerate(sentences[at]) if t.slot == slot]
-    context, starts = spell(words)
-    kept = [where[i] for i in trimmed([words[j] for j in where])]
-    begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
-    return make.say(question, Form(ask=slot)), context, ((context[begin:end], begin),)
-
-
 def _known(make: Maker, frame: Frame) -> list[Token]:
     """What is known of a noun of the frame: what it is, or what another thing of its kind is like."""
     nouns = [np.head for np in (frame.agent, frame.object) if np is not None and not np.name]
@@ -69,9 +56,8 @@ def portrait(make: Maker) -> Asked:
         for _ in range(rng.randint(3, 4)):
             roll = rng.random()
             other = make.sampler.draw(verb=first.verb if roll > 0.75 else None, rate=0.8)
-            shared = replace(other, agent=first.agent)
-            clash = any(np and np.key() == first.agent.key() for np in (other.object, other.recipient))
-            if roll < 0.55 and not clash and make.owns(shared) and first.agent.head != "org":
+            shared = make.by(first.agent, other)
+            if roll < 0.55 and shared and make.owns(shared) and first.agent.head != "org":
                 other = shared
             frames.append(other)
         sentences: list[list[Token]] = []
@@ -99,7 +85,9 @@ def portrait(make: Maker) -> Asked:
         index = frames.index(target)
         if any(answers_to(f, target, slot) for i, f in enumerate(frames) if i != index):
             continue
-        return _asked(make, sentences, at, slot, shortened(make, frames, index, slot))
+        context, answer = located(sentences, at, slot)
+        question = shortened(make, frames, index, slot)
+        return make.say(question, Form(ask=slot)), context, (answer,)
 
 
 def inquiry(make: Maker) -> Asked:
@@ -126,7 +114,8 @@ def inquiry(make: Maker) -> Asked:
                 question = less
         if not any(may_answer(make, f, question, slot) for f in others):
             sentences = [make.grammar.sentence(f, make.form(f)) for f in frames]
-            return _asked(make, sentences, at, slot, question)
+            context, answer = located(sentences, at, slot)
+            return make.say(question, Form(ask=slot)), context, (answer,)
 
 
 def running(make: Maker) -> str:
@@ -137,9 +126,8 @@ def running(make: Maker) -> str:
     for _ in range(rng.choice((1, 2, 2, 3, 4))):
         frame = make.sampler.draw(rate=0.8)
         if last is not None and rng.random() < 0.35:
-            shared = replace(frame, agent=last)
-            clash = any(np and np.key() == last.key() for np in (frame.object, frame.recipient))
-            frame = frame if clash or not make.owns(shared) else shared
+            shared = make.by(last, frame)
+            frame = shared if shared and make.owns(shared) else frame
         form = make.form(frame)
         pronoun = last == frame.agent and not form.object_first and rng.random() < 0.6
         form = replace(form, negated=rng.random() < 0.15, pronoun=pronoun)

@@ -80,33 +80,11 @@ class Sampler:
     ) -> None:
         self.lexicon, self.rng, self.split = lexicon, rng, split
         self.verbs = tuple(v for k in ("vt", "vt", "vi", "vd", "vd", "vl", "vo") for v in lexicon.by_kind[k])
-        self._args = {v: self._arguments(v) for v in set(self.verbs)}
         self._names = {
             kind: lexicon.by_kind[kind][: max(1, round(len(lexicon.by_kind[kind]) * names))]
             for kind in ("per", "sur", "loc", "org", "orgtype")
         }
         self._adjectives = {n: lexicon.describes(n) for k in ("being", "thing") for n in lexicon.by_kind[k]}
-
-    def _arguments(self, verb: str) -> tuple[tuple[str, ...], ...]:
-        """The leaves of the verb's three lists; an inner noun stands for all below it."""
-        lists = []
-        for part in self.lexicon[verb].marks.split(";"):
-            names = [] if part == "-" else part.split(",")
-            leaves: list[str] = []
-            for n in names:
-                roots = (
-                    [r for r in self.lexicon.by_kind[n] if self.lexicon.parent(r) is None]
-                    if n in ("being", "thing")
-                    else [n]
-                )
-                for root in roots:
-                    leaves.extend(x for x in self.lexicon.leaves(root) if x not in leaves)
-            lists.append(tuple(leaves))
-        return tuple(lists)
-
-    def arguments(self, verb: str) -> tuple[tuple[str, ...], ...]:
-        """(agents, objects, places) that the verb takes."""
-        return self._args[verb]
 
     def person(self) -> NP:
         rng, names = self.rng, self._names
@@ -136,7 +114,7 @@ class Sampler:
         rng, lexicon = self.rng, self.lexicon
         verb = verb or rng.choice(self.verbs)
         kind = lexicon[verb].kind
-        agents, objects, places = self._args[verb]
+        agents, objects, places = lexicon.arguments(verb)
         roll = rng.random()
         if verb in ORG_VERBS and roll > 0.85:
             agent = self.company()

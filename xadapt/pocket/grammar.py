@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from . import morphology as m
 from .frames import NP, Frame
 from .lexicon import Lexicon
-from .phrases import POS, Phrases, Token
+from .phrases import Phrases, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,76 +57,8 @@ OBJECT_FIRST = {
     "sw": "object verb recipient agent manner place time",
     "hi": "object recipient time place agent manner verb",
 }
-WH = {
-    "en": {
-        "agent": "who",
-        "thing": "what",
-        "being": "whom",
-        "recipient": "to/P whom",
-        "place": "where",
-        "time": "when",
-    },
-    "de": {"agent": "wer", "thing": "was", "being": "wen", "recipient": "wem", "place": "wo", "time": "wann"},
-    "es": {
-        "agent": "quién",
-        "thing": "qué",
-        "being": "a/P quién",
-        "recipient": "a/P quién",
-        "place": "dónde",
-        "time": "cuándo",
-    },
-    "ru": {
-        "agent": "кто",
-        "thing": "что",
-        "being": "кого",
-        "recipient": "кому",
-        "place": "где",
-        "time": "когда",
-    },
-    "tr": {
-        "agent": "kim",
-        "thing": "ne",
-        "being": "kimi",
-        "recipient": "kime",
-        "place": "nerede",
-        "time": "ne zaman/N",
-    },
-    "sw": {
-        "agent": "nani",
-        "thing": "nini",
-        "being": "nani",
-        "recipient": "kwa/P nani",
-        "place": "wapi",
-        "time": "lini",
-    },
-    "hi": {
-        "agent": "कौन",
-        "thing": "क्या",
-        "being": "किसको",
-        "recipient": "किसको",
-        "place": "कहाँ",
-        "time": "कब",
-    },
-}
-PRONOUNS = {  # by the gender that decides in that language: m, f, n
-    "en": ("he", "she", "it"),
-    "de": ("er", "sie", "es"),
-    "es": ("él", "ella", "él"),
-    "ru": ("он", "она", "оно"),
-    "tr": ("o", "o", "o"),
-    "sw": ("yeye", "yeye", "yeye"),
-    "hi": ("वह", "वह", "वह"),
-}
-A_KIND_OF = {  # the copula of definitions
-    "en": "is",
-    "de": "ist",
-    "es": "es",
-    "ru": "это",
-    "tr": "",
-    "sw": "ni",
-    "hi": "है",
-}
-AND = {"en": "and", "de": "und", "es": "y", "ru": "и", "tr": "ve", "sw": "na", "hi": "और"}
+# The word that asks for a slot; objects are asked for by ``what`` or ``whom``.
+ASKING = {"agent": "who", "recipient": "to_whom", "place": "where", "time": "when"}
 
 
 class Grammar(Phrases):
@@ -196,15 +128,11 @@ class Grammar(Phrases):
         return groups
 
     def _asked(self, frame: Frame, slot: str) -> list[Token]:
-        key = slot
         if slot == "object":
-            key = "being" if frame.object is not None and self.animate(frame.object) else "thing"
-        pos = "ADV" if slot in ("place", "time") else "PRON"
-        tokens = []
-        for part in WH[self.language][key].split():
-            word, _, code = part.partition("/")
-            tokens.append(Token(word, POS[code] if code else pos, "O", slot))
-        return tokens
+            asking = "whom" if frame.object is not None and self.animate(frame.object) else "what"
+        else:
+            asking = ASKING[slot]
+        return self.words(asking, "ADV" if slot in ("place", "time") else "PRON", slot)
 
     def clause(self, frame: Frame, form: Form = PLAIN) -> list[Token]:
         """The words of a clause, without punctuation."""
@@ -232,9 +160,9 @@ class Grammar(Phrases):
         if frame.place is not None:
             parts["place"] = list(self.phrase(frame.place, "loc", "place"))
         if frame.time is not None:
-            parts["time"] = self.timed(frame.time)
+            parts["time"] = self.words(frame.time, "ADV", "time")
         if frame.manner is not None:
-            parts["manner"] = self.manner(frame.manner)
+            parts["manner"] = self.words(frame.manner, "ADV", "manner")
         if form.ask:
             parts[form.ask] = self._asked(frame, form.ask)
         order = self._arrange(form, passive, parts)
@@ -252,8 +180,7 @@ class Grammar(Phrases):
             if lang == "en" and not np.name and "person" not in self.lexicon.ancestors(np.head):
                 mark = "m" if np.head == "person" else "n"
             gender = mark
-        word = PRONOUNS[lang]["mfn".find(gender) if gender in ("m", "f", "n") else 0]
-        return [Token(word, "PRON", "O", "agent")]
+        return self.words({"f": "she", "n": "it"}.get(gender, "he"), "PRON", "agent")
 
     def _arrange(self, form: Form, passive: bool, parts: dict[str, list[Token]]) -> list[str]:
         """The order of slots for this form."""
@@ -302,8 +229,7 @@ class Grammar(Phrases):
 
     def joined(self, first: Frame, second: Frame) -> list[Token]:
         """Two clauses with and."""
-        link = Token(AND[self.language], "CCONJ", "O", "")
-        return self.close([*self.clause(first), link, *self.clause(second)])
+        return self.close([*self.clause(first), *self.words("and", "CCONJ"), *self.clause(second)])
 
     def attribute(self, np: NP, adj: str, negated: bool = False) -> list[Token]:
         """``the apple is (not) red``."""
@@ -350,8 +276,7 @@ class Grammar(Phrases):
             "tr": "bir",
             "hi": "एक",
         }.get(lang, "")
-        copula = A_KIND_OF[lang]
-        link = [Token(copula, "PRON" if lang == "ru" else "AUX", "O", "attribute")] if copula else []
+        link = self.words("is_a", "PRON" if lang == "ru" else "AUX", "attribute")
         nouns = [Token(w, "NOUN", "O", "attribute") for w in word.split()]
         kind = [Token(article, "DET", "O", "attribute"), *nouns] if article else nouns
         return self.close([*subject, *kind, *link] if lang == "hi" else [*subject, *link, *kind])

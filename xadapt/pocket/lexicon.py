@@ -9,13 +9,14 @@ Columns: ``concept kind isa marks`` and the seven languages. What a cell may hol
   ``;``: who does it, to what, where. They are the affinities that make the text predictable.
 * adjectives (``adj``): ``isa`` is the scale with its pole (``size+`` against ``size-``; ``colour`` has
   no poles), ``marks`` the categories it may describe. In sw ``=word`` does not inflect.
-* ``manner`` and ``time``: words with a one-letter part of speech each.
+* ``manner``, ``time`` and ``word`` (question words, pronouns, links): words, some with the one letter of
+  their part of speech; ``-`` where a language does without.
 * names (``per``, ``sur``, ``loc``, ``org``, ``orgtype``): ``=`` is the English spelling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ COLOUR = "colour"
 
 @dataclass(frozen=True)
 class Concept:
-    """One row. ``words`` maps a language to its cell, ``=`` resolved."""
+    """One row. ``words`` maps a language to its cell, with what ``=`` and ``-`` stand for in their place."""
 
     name: str
     kind: str
@@ -51,6 +52,7 @@ class Lexicon:
             if c.kind in ("adj", "manner"):
                 scales.setdefault(c.isa.rstrip("+-"), []).append(c.name)
         self._scales = {s: tuple(v) for s, v in scales.items()}
+        self._arguments: dict[str, tuple[tuple[str, ...], ...]] = {}
 
     def __getitem__(self, name: str) -> Concept:
         return self.concepts[name]
@@ -80,6 +82,21 @@ class Lexicon:
             return (name,)
         return tuple(leaf for child in below for leaf in self.leaves(child))
 
+    def arguments(self, verb: str) -> tuple[tuple[str, ...], ...]:
+        """(agents, objects, places) that a verb takes: leaves only, an inner noun stands for all below it."""
+        if verb not in self._arguments:
+            lists = (part.split(",") if part != "-" else [] for part in self.concepts[verb].marks.split(";"))
+            self._arguments[verb] = tuple(self._below(names) for names in lists)
+        return self._arguments[verb]
+
+    def _below(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The leaves below nouns, or below the roots of a kind of nouns."""
+        leaves: dict[str, None] = {}
+        for name in names:
+            roots = [n for n in self.by_kind.get(name, ()) if self.parent(n) is None] or [name]
+            leaves.update(dict.fromkeys(leaf for root in roots for leaf in self.leaves(root)))
+        return tuple(leaves)
+
     def rivals(self, adjective: str) -> tuple[str, ...]:
         """Adjectives or manners that exclude this one: the other pole, or the other colours."""
         scale = self._scales[self.concepts[adjective].isa.rstrip("+-")]
@@ -102,6 +119,6 @@ def read_lexicon(path: Path | None = None) -> Lexicon:
     concepts = []
     for row in rows:
         cells = dict(zip(header, row, strict=True))
-        words = {lang: cells["en"] if cells[lang] == "=" else cells[lang] for lang in LANGUAGES}
+        words = {lang: {"=": cells["en"], "-": ""}.get(cells[lang], cells[lang]) for lang in LANGUAGES}
         concepts.append(Concept(cells["concept"], cells["kind"], cells["isa"], cells["marks"], words))
     return Lexicon(concepts)

@@ -73,6 +73,11 @@ class Maker:
             return Form(object_first=True)
         return Form(front=self.rng.choice(fronts)) if fronts else PLAIN
 
+    def by(self, agent: NP, frame: Frame) -> Frame | None:
+        """The event with another agent; ``None`` where that one takes part in it already."""
+        clash = any(np is not None and np.key() == agent.key() for np in (frame.object, frame.recipient))
+        return None if clash else replace(frame, agent=agent)
+
     # --- less and more ------------------------------------------------------------------------------
     def broader(self, np: NP) -> NP:
         """One hypernym up, or further; without its adjective, which may not suit it. Roots and names stay."""
@@ -129,7 +134,7 @@ class Maker:
                 place = self.sampler.location()
                 if place != frame.place:
                     return place
-        places = self.sampler.arguments(frame.verb)[2]
+        places = self.lexicon.arguments(frame.verb)[2]
         here = frame.place.head
         kin = {here, *self.lexicon.ancestors(here)}
         choices = [p for p in places if p not in kin] or ["forest", "kitchen"]

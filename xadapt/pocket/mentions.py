@@ -81,7 +81,7 @@ def _habit(make: Maker, given: str) -> tuple[str, str]:
     """What somebody of that name does, of this split's frames."""
     while True:
         verb = make.rng.choice(HABITS)
-        thing = make.rng.choice(make.sampler.arguments(verb)[1])
+        thing = make.rng.choice(make.lexicon.arguments(verb)[1])
         if not make.is_person(NP(thing)) and make.owns(Frame(verb, NP("per", None, (given,)), NP(thing))):
             return verb, thing
 

@@ -29,7 +29,7 @@ class Phrases:
         self._phrases: dict[tuple[NP, str, str], tuple[Token, ...]] = {}
 
     def cell(self, concept: str) -> str:
-        """The lexicon's cell in this language."""
+        """The lexicon's cell in this language; empty where it does without the word."""
         return self.lexicon[concept].words[self.language]
 
     def gender(self, np: NP) -> str:
@@ -145,17 +145,13 @@ class Phrases:
         behind = [Token(w, "ADP", "O", slot) for w in after.split()]
         return [*around, *(t._replace(slot=slot) for t in tokens), *behind]
 
-    def timed(self, concept: str) -> list[Token]:
-        """``in_P the_D morning_N`` as tokens."""
-        pairs = (part.split("_") for part in self.cell(concept).split())
-        return [Token(w, POS[p], "O", "time") for w, p in pairs]
-
-    def manner(self, concept: str) -> list[Token]:
-        """An adverb, or ``kwa_P sauti_N`` as tokens."""
+    def words(self, concept: str, pos: str, slot: str = "") -> list[Token]:
+        """A cell's own words as tokens, of the part of speech that each is marked with (``in_P the_D
+        morning_N``), else of ``pos``; none where the language does without."""
         tokens = []
         for part in self.cell(concept).split():
             word, _, code = part.partition("_")
-            tokens.append(Token(word, POS[code] if code else "ADV", "O", "manner"))
+            tokens.append(Token(word, POS[code] if code else pos, "O", slot))
         return tokens
 
 

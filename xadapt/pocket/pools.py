@@ -1,11 +1,8 @@
-"""Pools of sentences to find translations in: ``tatoeba`` and ``bucc``.
-
-``POOL`` is the constant to turn if Tatoeba's pool is too easy or too hard for the bare backbone.
-"""
+"""Pools of sentences to find translations in: ``tatoeba`` and ``bucc``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..data.examples import Paired, Sought
 from .frames import NP, Frame
@@ -13,29 +10,8 @@ from .grammar import Grammar
 from .lexicon import Lexicon
 from .making import DAYS, HOURS, NEAR, SEASONS, Maker
 
+FAMILY = 60  # near-twins of a sentence in Tatoeba's pool: the fewer, the easier for the bare backbone
 ARGUMENTS = ("agent", "object", "recipient", "place", "time", "org")
-
-
-def cluster(make: Maker) -> Iterator[Frame]:
-    """Sentences that are easily taken for one another: two that differ in one or two slots, and of each
-    also the one that says something else in the same words, its roles or its adjectives exchanged."""
-    rng, sampler = make.rng, make.sampler
-    first = sampler.draw()
-    while not make.confusable(first):
-        first = sampler.draw()
-    frame = first
-    for _ in range(rng.randint(1, 2)):
-        other = sampler.draw(verb=first.verb)
-        slots = [s for s in ARGUMENTS if s in first.slots()]
-        slot = rng.choice([*slots, *(s for s in ("place", "time") if s not in slots)])
-        value = getattr(other, slot)
-        needed = slot in ("agent", "object", "recipient", "org") or first.verb == "live"
-        if value is not None or not needed:
-            frame = frame.put(slot, value)
-    for one in (first, frame):
-        yield one
-        if make.confusable(one):
-            yield make.confused(one)
 
 
 def sibling(make: Maker, np: NP) -> NP:
@@ -85,18 +61,8 @@ def family(make: Maker, size: int) -> Iterator[Frame]:
     yield from found
 
 
-# In increasing difficulty: near-twins of a sentence there are in the pool of 1,000.
-POOLS: dict[str, Callable[[Maker], Iterator[Frame]]] = {
-    "clusters": cluster,
-    "families_5": lambda make: family(make, 5),
-    "families_20": lambda make: family(make, 20),
-    "families_60": lambda make: family(make, 60),
-}
-POOL = "families_60"
-
-
-def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int, pool: str | None = None) -> list[Paired]:
-    """Translations; no English sentence twice. ``pool`` is one of ``POOLS``, ``POOL`` by default."""
+def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Paired]:
+    """Translations, in families of near-twins; no English sentence twice."""
     english = Grammar("en", lexicon)
     items: list[Paired] = []
     seen: set[str] = set()
@@ -104,7 +70,7 @@ def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int, pool: str | No
     while len(items) < count:
         make.reseed(f"{task}-test-{number}")
         number += 1
-        for frame in POOLS[pool or POOL](make):
+        for frame in family(make, FAMILY):
             target = make.text(english.sentence(frame))
             if target not in seen and len(items) < count:
                 seen.add(target)

@@ -1,16 +1,18 @@
-"""Contexts from frames: questions with a span as answer, and continuations to choose from."""
+"""Contexts from frames, and questions with a span as answer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from .frames import NP, Frame
-from .grammar import PLAIN, Form
+from .frames import Frame
+from .grammar import Form
 from .making import Maker
 from .phrases import Token, spell
 
 ASKABLE = ("agent", "object", "place", "time", "recipient")
-Span = tuple[str, int]
+Span = tuple[str, int]  # its text, and where it begins
+Asked = tuple[str, str, tuple[Span, ...]]  # question, context, answers
 
 
 def answers_to(frame: Frame, question: Frame, slot: str) -> bool:
@@ -60,8 +62,19 @@ def trimmed(tokens: list[Token]) -> range:
     return range(first, last)
 
 
-def reading(make: Maker, unanswerable: float = 0.0) -> tuple[str, str, tuple[Span, ...]]:
-    """(question, context, answers): one span, or none where the question fits no sentence."""
+def located(sentences: Sequence[Sequence[Token]], at: int, slot: str) -> tuple[str, Span]:
+    """The text, and what its ``at``-th sentence says of the slot."""
+    words = [t for s in sentences for t in s]
+    first = sum(map(len, sentences[:at]))
+    where = [first + j for j, t in enumerate(sentences[at]) if t.slot == slot]
+    context, starts = spell(words)
+    kept = [where[i] for i in trimmed([words[j] for j in where])]
+    begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
+    return context, (context[begin:end], begin)
+
+
+def reading(make: Maker, unanswerable: float = 0.0) -> Asked:
+    """One span as answer, or none where the question fits no sentence."""
     rng = make.rng
     frames, at, slot = _context(make)
     forms = [make.form(f) for f in frames]
@@ -69,20 +82,10 @@ def reading(make: Maker, unanswerable: float = 0.0) -> tuple[str, str, tuple[Spa
     lost = rng.random() < unanswerable
     if lost:
         question = _unanswerable(make, frames, question, slot)
-    words: list[Token] = []
-    where: list[int] = []
-    for i, (frame, form) in enumerate(zip(frames, forms, strict=True)):
-        sentence = make.grammar.sentence(frame, form)
-        if i == at:
-            where = [len(words) + j for j, t in enumerate(sentence) if t.slot == slot]
-        words += sentence
-    context, starts = spell(words)
-    asked = make.say(question, Form(ask=slot))
-    if lost:
-        return asked, context, ()
-    kept = [where[i] for i in trimmed([words[j] for j in where])]
-    begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
-    return asked, context, ((context[begin:end], begin),)
+    context, answer = located(
+        [make.grammar.sentence(*told) for told in zip(frames, forms, strict=True)], at, slot
+    )
+    return make.say(question, Form(ask=slot)), context, () if lost else (answer,)
 
 
 def _unanswerable(make: Maker, frames: list[Frame], question: Frame, slot: str) -> Frame:
@@ -93,29 +96,3 @@ def _unanswerable(make: Maker, frames: list[Frame], question: Frame, slot: str) 
             other = make.sampler.draw(verb=question.verb)
         if slot in other.slots() and not any(answers_to(f, other, slot) for f in frames):
             return other
-
-
-def continuation(make: Maker) -> tuple[str, tuple[str, ...], int]:
-    """(context, four endings, the right one): only one verb can be done to the object by that agent."""
-    rng, sampler, lexicon = make.rng, make.sampler, make.lexicon
-    transitive = lexicon.by_kind["vt"]
-    while True:
-        frame = sampler.draw()
-        if frame.object is None or frame.object.name or frame.agent.name:
-            continue
-        agent, thing = frame.agent.head, frame.object.head
-        fits = [
-            v for v in transitive if thing in sampler.arguments(v)[1] and agent in sampler.arguments(v)[0]
-        ]
-        wrong = [v for v in transitive if thing not in sampler.arguments(v)[1]]
-        fits = [v for v in fits if v != frame.verb]
-        if not fits or len(wrong) < 3:
-            continue
-        verbs = [rng.choice(fits), *rng.sample(wrong, 3)]
-        place = rng.choice(sampler.arguments(verbs[0])[2])
-        order = rng.sample(range(4), 4)
-        endings = [
-            make.say(Frame(v, frame.agent, NP(thing), place=NP(place)), replace(PLAIN, pronoun=True))
-            for v in verbs
-        ]
-        return make.say(frame, make.form(frame)), tuple(endings[i] for i in order), order.index(0)

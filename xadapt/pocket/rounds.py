@@ -72,9 +72,7 @@ def _around(make: Maker, about: list[Frame], count: int) -> list[list[Token]]:
         other = make.sampler.draw(rate=0.6)
         roll = rng.random()
         if roll < 0.35 and other.verb != about[0].verb:
-            agent = about[0].agent
-            clash = any(np is not None and np.key() == agent.key() for np in (other.object, other.recipient))
-            other = other if clash else replace(other, agent=agent)
+            other = make.by(about[0].agent, other) or other
         elif roll < 0.55 and other.verb != "live" and about[0].place is not None:
             other = replace(other, place=about[0].place)
         if make.owns(other) and all(harmless(make, other, f) for f in about):
