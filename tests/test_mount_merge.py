@@ -30,7 +30,7 @@ WAYS = sorted(HOW)
 def factors(seed: int, rank: int, scale: float = 1.0, out: int = 12, width: int = 8) -> Factors:
     generator = torch.Generator().manual_seed(seed)
     down, up = torch.randn(rank, width, generator=generator), torch.randn(out, rank, generator=generator)
-    return Factors(down / math.sqrt(width), up / math.sqrt(out) * scale, scale)
+    return Factors(down / math.sqrt(width), up / math.sqrt(out), scale)
 
 
 def merged(how: str, terms: list[tuple[float, Factors]], **options: object) -> Tensor:
@@ -144,7 +144,7 @@ def peft_merge(how: str, terms: list[tuple[float, Factors]], **options: object) 
             model.add_adapter(f"m{i}", config)
         layer = model.base_model.model.query
         layer.lora_A[f"m{i}"].weight.data = f.down.clone()
-        layer.lora_B[f"m{i}"].weight.data = f.up / f.scale
+        layer.lora_B[f"m{i}"].weight.data = f.up
     assert model is not None
     names = [f"m{i}" for i in range(len(terms))]
     model.base_model.add_weighted_adapter(
@@ -250,11 +250,12 @@ def test_a_module_is_trained_above_a_merge(backbone: Backbone, loras: list[Part]
 def test_a_merge_is_saved_as_one_lora_module(backbone: Backbone, loras: list[Part]) -> None:
     for how in ("mean", "ties"):
         merge_ = Merged("m", how, tuple((1.0, part) for part in loras))
-        method, weights = lora_of(effect_of(merge_, linear_shapes(backbone)), backbone.layers)
+        shapes = linear_shapes(backbone)
+        method, weights = lora_of([effect_of(merge_, shapes)], shapes)
         whole = outputs(backbone, Part("one", method, weights))
         torch.testing.assert_close(whole, outputs(backbone, merge_), atol=1e-5, rtol=0)
     only = Merged("m", "mean", ((1.0, Dropped(loras[0], 0, 2)),))
-    method, _ = lora_of(effect_of(only, linear_shapes(backbone)), backbone.layers)
+    method, _ = lora_of([effect_of(only, shapes)], shapes)
     assert str(method) == "lora(r=4, alpha=4, layers=top1)"
 
 

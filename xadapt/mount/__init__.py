@@ -17,12 +17,11 @@ from transformers import XLMRobertaModel
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.methods import Bottleneck, Full, LoRA
-from xadapt.mount import delta, full, lora, mixture
+from xadapt.mount import delta, lora, mixture
 from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
 from xadapt.mount.effect import changes_nothing, effect_of
 from xadapt.mount.factors import Effect, total
-from xadapt.mount.mounted import Mounted
-from xadapt.mount.parallel import encode_many
+from xadapt.mount.mounted import Mounted, encode_many
 from xadapt.mount.parts import (
     Dropped,
     Element,
@@ -34,6 +33,7 @@ from xadapt.mount.parts import (
     method_of,
     undropped,
 )
+from xadapt.mount.weights import attach_full
 from xadapt.packing import Packed, pack
 from xadapt.randomness import seeded
 
@@ -156,7 +156,7 @@ class _Stack:
         if isinstance(element, Part) and method is Full:
             if any(element is each for each in self.replaced):
                 return
-            parameters, self.config = full.attach(self.model, element.label, element.weights)
+            parameters, self.config = attach_full(self.model, element.label, element.weights)
         elif method is Bottleneck and self.bottlenecks is not None:
             lean = bool(self.fold) and not fresh(element)
             parameters, self.config = self.bottlenecks.add(element, lean=lean)

@@ -31,7 +31,7 @@ class Term(nn.Module):
         super().__init__()
         # Frozen: in the backbone's own type, so that autocast has nothing to do in each call.
         self.down = nn.Parameter(factors.down.to(like.device, like.dtype), requires_grad=False)
-        self.up = nn.Parameter(factors.up.to(like.device, like.dtype), requires_grad=False)
+        self.up = nn.Parameter(factors.scaled.to(like.device, like.dtype), requires_grad=False)
         self.coefficients, self.layer, self.owner = coefficients, layer, owner
 
     def forward(self, x: Tensor) -> Tensor:

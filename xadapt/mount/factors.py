@@ -1,7 +1,7 @@
-"""Low-rank updates as plain factors, their scaling folded in.
+"""Low-rank updates as plain factors: what LoRA adds to a linear, ``s B A x`` (Hu et al. 2021).
 
-LoRA adds ``s B A x`` to a linear layer's output (Hu et al. 2021). Here ``down`` is ``A`` and
-``up`` is ``s B``, both float32 on the CPU, so that adding, comparing and merging need no scale.
+Several on one linear are one of the summed rank: ``[u1 u2] @ [d1; d2] = u1 @ d1 + u2 @ d2``. A smaller rank,
+or none, is filled up with zeros. All of that is exact. Everything is float32 on the CPU.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from xadapt.mount.parts import Part
 
 # Which linears a LoRA's option ``targets`` means: the last word of their name.
 LINEARS = {"all": "query|key|value|dense", "qv": "query|value"}
+LARGEST_RANK = 1024
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 
 
 @dataclass(frozen=True)
 class Factors:
-    """The update ``up @ down`` of one linear layer.
+    """The update ``scale * up @ down`` of one linear layer.
 
     Attributes:
-        down: (R, in).
-        up: (out, R).
-        scale: the s in ``up``; of what was merged 1.
+        down: (R, in); peft's lora_A.
+        up: (out, R); peft's lora_B.
+        scale: of what was merged 1.
     """
 
     down: Tensor
@@ -47,9 +48,14 @@ class Factors:
         out, width = self.up.shape[0], self.down.shape[1]
         return self.rank * (out + width) < out * width
 
-    def dense(self) -> Tensor:
+    @property
+    def scaled(self) -> Tensor:
+        """(out, R): ``up`` with the scale in it."""
+        return self.up * self.scale
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """(out, in)"""
-        return self.up @ self.down
+        return (self.up.to(dtype) * self.scale) @ self.down.to(dtype)
 
 
 # By the name of the linear in the bare encoder: encoder.layer.0.attention.self.query
@@ -78,9 +84,7 @@ def effect_of_lora(part: Part, shapes: Mapping[str, tuple[int, int]]) -> Effect:
     if not isinstance(method, LoRA) or weights is None:
         raise ValueError(f"{part.label!r} is no LoRA module with weights")
     scale = method.alpha / method.r if part.scaling is None else part.scaling
-    kept = set(layer_range(method.layers, 1 + max(map(layer_of, shapes))))
-    ending = re.compile(rf".*\.({LINEARS[method.targets]})")
-    targets = [n for n in shapes if layer_of(n) in kept and ending.fullmatch(n)]
+    targets = _targets(method, shapes)
     expected = {
         key: shape
         for n in targets
@@ -98,39 +102,57 @@ def effect_of_lora(part: Part, shapes: Mapping[str, tuple[int, int]]) -> Effect:
             do="mount it on the backbone that it was trained on",
         )
     plain = {key: weights[key].detach().to("cpu", torch.float32) for key in expected}
-    return {n: Factors(plain[_keys(n)[0]], plain[_keys(n)[1]] * scale, scale) for n in targets}
+    return {n: Factors(plain[_keys(n)[0]], plain[_keys(n)[1]], scale) for n in targets}
 
 
-def lora_of(effect: Effect, layers: int) -> tuple[LoRA, dict[str, Tensor]]:
-    """The effect as one LoRA module of one rank in all layers and linears, as peft stores it.
+def lora_of(
+    effects: Sequence[Effect], shapes: Mapping[str, tuple[int, int]]
+) -> tuple[LoRA, dict[str, Tensor]]:
+    """The sum of effects as one LoRA module, of one rank in whole layers, as peft stores it.
 
-    For saving or exporting a merge. What is narrower is filled up with zeros, which changes no
-    output.
+    Exact; the factors of a single module keep their bits. Only a scale that differs between linears, or that
+    no ``alpha`` can say, is multiplied into ``up``.
+
+    Args:
+        shapes: (out, in) of each linear of the encoder's layers.
 
     Raises:
-        UserError: the rank exceeds what a module can have.
+        UserError: no effect on any linear, or more than rank 1024.
     """
-    rank = max(f.rank for f in effect.values())
-    if rank > 1024:
-        raise UserError(f"a merge of rank {rank}", expected="at most 1024", do="merge with rank=N")
-    first = min(map(layer_of, effect))
-    every = {n.split(".")[-1] for n in effect} <= set(LINEARS["qv"].split("|"))
+    terms = {n: each for n in shapes if (each := [effect[n] for effect in effects if n in effect])}
+    if not terms:
+        raise UserError("no LoRA weights on any layer of the encoder", expected="one at least")
+    rank = max(sum(f.rank for f in each) for each in terms.values())
+    if rank > LARGEST_RANK:
+        raise UserError(
+            f"LoRA of rank {rank}",
+            expected=f"at most {LARGEST_RANK}",
+            do="take modules of a smaller rank, or merge them with rank=N",
+        )
+    lowest, layers = min(map(layer_of, terms)), 1 + max(map(layer_of, shapes))
+    every = [factors for each in terms.values() for factors in each]
+    scale = every[0].scale
+    alpha = round(scale * rank)
+    if any(f.scale != scale for f in every) or alpha / rank != scale or not 1 <= alpha <= 65536:
+        alpha = 2 * rank  # the method's own
     method = LoRA(
         r=rank,
-        alpha=rank,
-        targets="qv" if every else "all",
-        layers=f"top{layers - first}" if first else "all",
+        alpha=alpha,
+        targets="qv" if all(_is_target(n, "qv") for n in terms) else "all",
+        layers="all" if lowest == 0 else f"top{layers - lowest}",
     )
-    shapes = {n.split(".", 3)[3]: (f.up.shape[0], f.down.shape[1]) for n, f in effect.items()}
     weights: dict[str, Tensor] = {}
-    for i in range(first, layers):
-        for tail, (out, width) in shapes.items():
-            down, up = torch.zeros(rank, width), torch.zeros(out, rank)
-            factors = effect.get(f"encoder.layer.{i}.{tail}")
-            if factors is not None:
-                down[: factors.rank], up[:, : factors.rank] = factors.down, factors.up
-            a, b = _keys(f"encoder.layer.{i}.{tail}")
-            weights[a], weights[b] = down, up
+    for name in _targets(method, shapes):
+        out, width = shapes[name]
+        down, up = torch.zeros(rank, width), torch.zeros(out, rank)
+        at = 0
+        for factors in terms.get(name, ()):
+            end = at + factors.rank
+            down[at:end] = factors.down
+            left = factors.scale * rank / alpha
+            up[:, at:end] = factors.up if left == 1 else factors.up.double() * left
+            at = end
+        weights |= zip(_keys(name), (down, up), strict=True)
     return method, weights
 
 
@@ -148,7 +170,7 @@ def concatenated(terms: Sequence[tuple[float, Factors]]) -> Factors:
     Above the rank of the matrix itself the sum is written out.
     """
     down = torch.cat([f.down for _, f in terms])
-    up = torch.cat([f.up * w for w, f in terms], dim=1)
+    up = torch.cat([f.scaled * w for w, f in terms], dim=1)
     summed = Factors(down, up)
     return from_dense(summed.dense()) if summed.rank > min(up.shape[0], down.shape[1]) else summed
 
@@ -165,7 +187,7 @@ def total(effects: Iterable[tuple[float, Effect]]) -> Effect:
 def inner(a: Factors, b: Factors) -> float:
     """The Frobenius product of two updates, without forming them:
     <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2'), entry by entry, in float64."""
-    left = a.up.double().T @ b.up.double()
+    left = a.scaled.double().T @ b.scaled.double()
     right = a.down.double() @ b.down.double().T
     return float((left * right).sum())
 
@@ -173,6 +195,16 @@ def inner(a: Factors, b: Factors) -> float:
 def acts(effect: Effect) -> bool:
     """Whether any linear's update is other than zero."""
     return any(inner(f, f) > 0 for f in effect.values())
+
+
+def _targets(method: LoRA, shapes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """The linears that a LoRA of ``method`` stands on."""
+    kept = set(layer_range(method.layers, 1 + max(map(layer_of, shapes))))
+    return [name for name in shapes if layer_of(name) in kept and _is_target(name, method.targets)]
+
+
+def _is_target(linear: str, targets: str) -> bool:
+    return re.fullmatch(LINEARS[targets], linear.rpartition(".")[2]) is not None
 
 
 def _keys(linear: str) -> tuple[str, str]:

@@ -88,7 +88,7 @@ def _linear(label: str, effects: Sequence[tuple[float, Effect]]) -> Effect:
         )
     merged: Effect = {}
     for name in first:
-        # The scaling s_i is in ``up``; its root belongs to each side. Any split of it between the two
+        # The root of the scaling s_i belongs to each side. Any split of it between the two
         # leaves one module as it is, but only peft's split gives peft's cross terms.
         sides = [_balanced(w, effect[name]) for w, effect in effects]
         down = torch.stack([f.down for f in sides]).sum(dim=0)
@@ -100,13 +100,13 @@ def _linear(label: str, effects: Sequence[tuple[float, Effect]]) -> Effect:
 def _balanced(weight: float, factors: Factors) -> Factors:
     root = math.sqrt(abs(weight))
     scale = math.sqrt(factors.scale)
-    return Factors(factors.down * math.copysign(root, weight) * scale, factors.up * (root / scale))
+    return Factors(factors.down * math.copysign(root, weight) * scale, factors.scaled * (root / scale))
 
 
 def _svd(terms: Terms, options: Mapping[str, Any]) -> Factors:
     """Through the factors: QR of each side leaves a product of size R x R to decompose."""
     rank = options.get("rank", max(f.rank for _, f in terms))
-    left, small_left = torch.linalg.qr(torch.cat([f.up * w for w, f in terms], dim=1).double())
+    left, small_left = torch.linalg.qr(torch.cat([f.scaled * w for w, f in terms], dim=1).double())
     right, small_right = torch.linalg.qr(torch.cat([f.down for _, f in terms]).T.double())
     u, s, vh = torch.linalg.svd(small_left @ small_right.T, full_matrices=False)
     return Factors((vh[:rank] @ right.T).float(), (left @ u[:, :rank] * s[:rank]).float())

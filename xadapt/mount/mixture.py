@@ -41,7 +41,7 @@ def settled(fused: Fused, effects: Sequence[Effect], shapes: Mapping[str, tuple[
     layers = 1 + max(map(layer_of, shapes))
     coefficients = stored(fused, layers)
     scaled = (
-        {n: Factors(f.down, f.up * coefficients[layer_of(n), i]) for n, f in effect.items()}
+        {n: Factors(f.down, f.scaled * coefficients[layer_of(n), i]) for n, f in effect.items()}
         for i, effect in enumerate(effects)
     )
     return total([(1.0, effect) for effect in scaled])
@@ -76,7 +76,7 @@ def attach(model: nn.Module, effects: Sequence[Effect], layers: int) -> dict[str
     for name in names:
         present = [(i, effect[name]) for i, effect in enumerate(effects) if name in effect]
         factors = Factors(
-            torch.cat([f.down for _, f in present]), torch.cat([f.up for _, f in present], dim=1)
+            torch.cat([f.down for _, f in present]), torch.cat([f.scaled for _, f in present], dim=1)
         )
         owner = torch.tensor([i for i, f in present for _ in range(f.rank)], device=device)
         add_term(model, name, factors, coefficients, layer_of(name), owner)

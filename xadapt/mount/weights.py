@@ -1,11 +1,13 @@
-"""Stored weights into a module's parameters, strictly."""
+"""Stored weights into a module's parameters, strictly; all of a model's, for full fine-tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import XLMRobertaModel
 
 from xadapt.errors import UserError
 
@@ -36,3 +38,16 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], 
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
+
+
+def attach_full(
+    model: XLMRobertaModel, label: str, weights: Mapping[str, Tensor] | None
+) -> tuple[dict[str, nn.Parameter], dict[str, Any]]:
+    """All parameters of ``model``, a copy of its own, filled from ``weights`` if given; and its configuration.
+
+    Full fine-tuning is the paper's own method, and what everything else is compared with.
+    """
+    parameters = dict(model.named_parameters())
+    if weights is not None:
+        fill(parameters, weights, label)
+    return parameters, model.config.to_dict()

@@ -16,12 +16,13 @@ from transformers import AutoModel, PreTrainedModel
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
 from xadapt.methods import Full, LoRA
-from xadapt.mount import Part
+from xadapt.mount import Part, linear_shapes
+from xadapt.mount.effect import effect_of
 from xadapt.mount.parts import method_of
 from xadapt.randomness import seeded
 from xadapt.share.folder import new_folder
 from xadapt.share.heads import form_of, label_config, to_hf
-from xadapt.share.whole import Whole, check_backbone, updates
+from xadapt.share.whole import Whole, check_backbone
 
 
 def export_merged(exported: Whole, backbone: Backbone, out: Path) -> None:
@@ -69,9 +70,9 @@ def _encoder(exported: Whole, backbone: Backbone) -> dict[str, Tensor]:
         if isinstance(element, Part) and isinstance(element.method, Full):
             weights |= {key: tensor.float() for key, tensor in (element.weights or {}).items()}
         elif method_of(element) is LoRA:
-            for place, each in updates(element, backbone).items():
-                key = f"{place.path}.weight"
-                weights[key] = sum((u.delta() for u in each), weights[key].double()).float()
+            for linear, factors in effect_of(element, linear_shapes(backbone)).items():
+                key = f"{linear}.weight"
+                weights[key] = (weights[key].double() + factors.dense(torch.float64)).float()
         else:
             raise UserError(
                 f"{element.label} is a bottleneck module, which is not linear and cannot be merged",

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
+from xadapt.mount import linear_shapes
+from xadapt.mount.factors import LARGEST_RANK, Effect, Factors, layer_of, lora_of
 from xadapt.share.folder import (
     INDEX,
     NUMBER,
@@ -30,12 +32,10 @@ from xadapt.share.folder import (
     read_config,
     read_weights,
 )
-from xadapt.share.updates import LARGEST_RANK, LINEARS, Place, Update, as_lora
 from xadapt.syntax import whole
 
-_NAMES = "|".join(map(re.escape, LINEARS))
 _KEY = re.compile(
-    rf"base_model\.model\.(?P<module>(?:roberta\.)?encoder\.layer\.(?P<layer>\d+)\.(?P<linear>{_NAMES}))"
+    r"base_model\.model\.(?P<module>(?:roberta\.)?(?P<linear>encoder\.layer\.\d+\..+))"
     r"\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)"
 )
 # Options that change nothing once the weights are there, or that are understood below.
@@ -85,61 +85,48 @@ def read_peft(folder: Path, backbone: Backbone) -> Theirs:
     check_values(config, _RULES, config_file, needed=("r", "lora_alpha"))
     weights = read_weights(folder, "adapter_model.safetensors", "adapter_model.bin")
     shapes = linear_shapes(backbone)
-    parts: dict[Place, dict[str, Tensor]] = {}
-    modules: dict[Place, str] = {}
+    tails = {linear.split(".", 3)[3] for linear in shapes}
+    parts: dict[str, dict[str, Tensor]] = {}
+    modules: dict[str, str] = {}
     head: dict[str, Tensor] = {}
     saved = set(config.get("modules_to_save") or ())
     for key, tensor in weights.items():
-        if match := _KEY.fullmatch(key):
-            place = Place(int(match["layer"]), match["linear"])
-            if modules.setdefault(place, match["module"]) != match["module"]:
+        if (match := _KEY.fullmatch(key)) and match["linear"].split(".", 3)[3] in tails:
+            linear = match["linear"]
+            if modules.setdefault(linear, match["module"]) != match["module"]:
                 raise UserError(
-                    f"LoRA on {place.path} twice, as {modules[place]} and as {match['module']}",
+                    f"LoRA on {linear} twice, as {modules[linear]} and as {match['module']}",
                     expected="one name for one linear",
                     path=folder,
                 )
-            parts.setdefault(place, {})[match["part"].removesuffix(".weight")] = tensor
+            parts.setdefault(linear, {})[match["part"].removesuffix(".weight")] = tensor
         elif "lora_" not in key and set(key.split(".")) & saved:
             head[key.removeprefix("base_model.model.")] = tensor
         else:
             raise UserError(
                 f"{key!r} cannot be represented",
-                expected=f"LoRA on {', '.join(LINEARS)} of encoder layers, a head in modules_to_save",
+                expected=f"LoRA on {', '.join(sorted(tails))} of encoder layers, a head in modules_to_save",
                 do="train the module without it",
                 path=folder,
             )
-    updates: dict[Place, list[Update]] = {}
-    for place, found in sorted(parts.items()):
-        if place not in shapes:
+    effect: Effect = {}
+    for linear, found in parts.items():
+        if linear not in shapes:
             raise UserError(
-                f"LoRA on layer {place.layer}",
+                f"LoRA on layer {layer_of(linear)}",
                 expected=f"layers 0 to {backbone.layers - 1}: the backbone has {backbone.layers}",
                 do="name the backbone that the module was trained on",
                 path=folder,
             )
         with _patterns(config_file):
-            update = _update(found, place, shapes[place], modules[place], config, folder)
+            effect[linear] = _factors(found, shapes[linear], modules[linear], config, folder)
         if config.get("use_dora"):
-            update = _undone(update, found["lora_magnitude_vector"], _weight(backbone, place))
-        updates[place] = [update]
+            weight = backbone.model.get_parameter(f"{linear}.weight").detach()
+            effect[linear] = _undone(effect[linear], found["lora_magnitude_vector"], weight)
     with _patterns(config_file):
         _check_places(config, modules, shapes, config_file)
-    method, own = as_lora(updates, shapes)
+    method, own = lora_of([effect], shapes)
     return Theirs("peft", method, own, head, None, config.get("base_model_name_or_path"))
-
-
-def linear_shapes(backbone: Backbone) -> dict[Place, tuple[int, int]]:
-    """(out, in) of every linear of the encoder."""
-    shapes = {}
-    for layer in range(backbone.layers):
-        for linear in LINEARS:
-            out, width = _weight(backbone, Place(layer, linear)).shape
-            shapes[Place(layer, linear)] = (out, width)
-    return shapes
-
-
-def _weight(backbone: Backbone, place: Place) -> Tensor:
-    return backbone.model.get_parameter(f"{place.path}.weight").detach()
 
 
 def _refuse(config: Mapping[str, Any], path: Path) -> None:
@@ -191,8 +178,8 @@ def _patterns(path: Path) -> Iterator[None]:
 
 def _check_places(
     config: Mapping[str, Any],
-    modules: Mapping[Place, str],
-    shapes: Mapping[Place, tuple[int, int]],
+    modules: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, int]],
     path: Path,
 ) -> None:
     """Refuse weights on other linears than those that the configuration names, by PEFT's own rule."""
@@ -201,7 +188,7 @@ def _check_places(
         return
     peft_config = LoraConfig(**given)
     prefix = "roberta." if any(name.startswith("roberta.") for name in modules.values()) else ""
-    named = {place for place in shapes if check_target_module_exists(peft_config, prefix + place.path)}
+    named = {linear for linear in shapes if check_target_module_exists(peft_config, prefix + linear)}
     said = ", ".join(
         f"{key}={reprlib.repr(value)}" for key, value in given.items() if key != "modules_to_save"
     )
@@ -211,7 +198,7 @@ def _check_places(
     ):
         if odd:
             raise UserError(
-                f"the weights {has} on {odd[0].path}, but {said} {names}",
+                f"the weights {has} on {odd[0]}, but {said} {names}",
                 expected="LoRA on the linears that the configuration names, and on no others",
                 do="put back the configuration that the weights were saved with, or name the backbone that "
                 "the module was trained on",
@@ -219,14 +206,13 @@ def _check_places(
             )
 
 
-def _update(
+def _factors(
     found: Mapping[str, Tensor],
-    place: Place,
     shape: tuple[int, int],
     module: str,
     config: Mapping[str, Any],
     folder: Path,
-) -> Update:
+) -> Factors:
     wanted = {"lora_A", "lora_B"} | ({"lora_magnitude_vector"} if config.get("use_dora") else set())
     if found.keys() != wanted:
         raise UserError(
@@ -257,18 +243,18 @@ def _update(
             expected=f"({out},)",
             path=folder,
         )
-    return Update(down, up, alpha / (rank**0.5 if config.get("use_rslora") else rank))
+    return Factors(down, up, alpha / (rank**0.5 if config.get("use_rslora") else rank))
 
 
-def _undone(update: Update, magnitude: Tensor, weight: Tensor) -> Update:
+def _undone(factors: Factors, magnitude: Tensor, weight: Tensor) -> Factors:
     """DoRA as a plain update of this backbone.
 
     The weight becomes ``m * (W + D) / ||W + D||``, norms over each row (Liu et al. 2024, arXiv 2402.09353,
     equation 5; in PEFT a row is an output). What that adds to W is exact at the linear's full rank.
     """
     base = weight.double().cpu()
-    moved = base + update.delta()
+    moved = base + factors.dense(torch.float64)
     scale = magnitude.double().reshape(-1, 1) / moved.norm(dim=1, keepdim=True)
     left, values, right = torch.linalg.svd(scale * moved - base, full_matrices=False)
     root = values.sqrt()
-    return Update((root[:, None] * right).float(), (left * root).float(), 1.0)
+    return Factors((root[:, None] * right).float(), (left * root).float(), 1.0)

@@ -13,14 +13,15 @@ from torch import Tensor
 from xadapt.backbone import Backbone
 from xadapt.disk import json_text, write_tensors
 from xadapt.errors import UserError
+from xadapt.mount import linear_shapes
+from xadapt.mount.effect import effect_of
+from xadapt.mount.factors import Effect, lora_of
 from xadapt.mount.lora import config_of, peft_json
 from xadapt.mount.parts import method_of
 from xadapt.proof import CONFIG
 from xadapt.share.folder import new_folder
 from xadapt.share.heads import form_of, to_hf
-from xadapt.share.peft_in import linear_shapes
-from xadapt.share.updates import Place, Update, as_lora
-from xadapt.share.whole import Whole, check_backbone, updates
+from xadapt.share.whole import Whole, check_backbone
 
 
 def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
@@ -34,7 +35,8 @@ def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
         UserError: a module that is no LoRA, a head that HF has no class for, another backbone.
     """
     check_backbone(exported, backbone)
-    total: dict[Place, list[Update]] = {}
+    shapes = linear_shapes(backbone)
+    effects: list[Effect] = []
     for element in exported.elements:
         method_name = method_of(element).name
         if method_name != "lora":
@@ -43,9 +45,8 @@ def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
                 expected="a stack of LoRA modules",
                 do="export it --to merged" if method_name == "full" else "export it --to adapters",
             )
-        for place, each in updates(element, backbone).items():
-            total.setdefault(place, []).extend(each)
-    method, weights = as_lora(total, linear_shapes(backbone))
+        effects.append(effect_of(element, shapes))
+    method, weights = lora_of(effects, shapes)
     top = exported.top
     form = form_of(top.manifest, exported.head)
     named: dict[str, Tensor] = dict(weights)

@@ -11,11 +11,7 @@ from torch import Tensor
 from xadapt.assembly import elements
 from xadapt.backbone import Backbone
 from xadapt.errors import UserError
-from xadapt.methods import LoRA
-from xadapt.mount import Element, Part, linear_shapes
-from xadapt.mount.effect import effect_of
-from xadapt.mount.parts import method_of
-from xadapt.share.updates import Place, Update, updates_of
+from xadapt.mount import Element
 from xadapt.store import Saved, Store
 
 
@@ -59,17 +55,3 @@ def check_backbone(exported: Whole, backbone: Backbone) -> None:
             expected=f"{backbone.name} (fingerprint {backbone.fingerprint[:12]})",
             do="name the backbone that it was trained on by --backbone",
         )
-
-
-def updates(element: Element, backbone: Backbone) -> Mapping[Place, list[Update]]:
-    """What an element of LoRA modules adds, by linear; a single module's factors keep their bits.
-
-    Raises:
-        ValueError: an element of another method.
-    """
-    if method_of(element) is not LoRA:
-        raise ValueError(f"{element.label!r} is not of LoRA modules")
-    if isinstance(element, Part) and element.weights is not None and isinstance(element.method, LoRA):
-        return updates_of(element.method, element.weights)
-    effect = effect_of(element, linear_shapes(backbone))
-    return {Place.at(name): [Update(f.down, f.up, 1.0)] for name, f in effect.items()}
