@@ -56,7 +56,7 @@ def stacks(backbone: Backbone) -> dict[str, list[Element]]:
     above = faint(backbone, LoRA(r=4), 3)
     return {
         "ties": [Merged("ties", "ties", operands)],
-        "dare": [Merged("dare", "dare_ties", operands, {"seed": 1})],
+        "dare": [Merged("dare", "dare_ties", operands, seed=1)],
         "a module on ties": [Merged("ties", "ties", operands), above],
     }
 

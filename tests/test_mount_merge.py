@@ -15,16 +15,16 @@ from tiny import tiny_backbone
 from torch import Tensor, nn
 
 from xadapt.backbone import Backbone
+from xadapt.combine import COMBINATIONS, MERGES
 from xadapt.errors import UserError
 from xadapt.methods import Bottleneck, Full, LoRA
 from xadapt.mount import Dropped, Element, Fused, Merged, Part, linear_shapes, mount
 from xadapt.mount.effect import effect_of
 from xadapt.mount.factors import Factors, inner, lora_of
 from xadapt.mount.merge import merge
-from xadapt.mount.parts import HOW
 
 NAME = "encoder.layer.0.attention.self.query"
-WAYS = sorted(HOW)
+WAYS = sorted(MERGES)
 
 
 def factors(seed: int, rank: int, scale: float = 1.0, out: int = 12, width: int = 8) -> Factors:
@@ -33,8 +33,8 @@ def factors(seed: int, rank: int, scale: float = 1.0, out: int = 12, width: int 
     return Factors(down / math.sqrt(width), up / math.sqrt(out), scale)
 
 
-def merged(how: str, terms: list[tuple[float, Factors]], **options: object) -> Tensor:
-    return merge("m", how, [(w, {NAME: f}) for w, f in terms], options)[NAME].dense()
+def merged(how: str, terms: list[tuple[float, Factors]], seed: int = 0, **options: object) -> Tensor:
+    return merge("m", how, [(w, {NAME: f}) for w, f in terms], options, seed)[NAME].dense()
 
 
 def close(a: Tensor, b: Tensor) -> None:
@@ -54,9 +54,9 @@ def test_any_merge_of_one_module_is_that_module(
     how: str, seed: int, rank: int, scale: float, data: st.DataObject
 ) -> None:
     options: dict[str, object] = {}
-    if "density" in HOW[how] and data.draw(st.booleans()):
+    if "density" in COMBINATIONS[how].options and data.draw(st.booleans()):
         options["density"] = data.draw(st.floats(0.05, 1))
-    if "rank" in HOW[how] and data.draw(st.booleans()):
+    if "rank" in COMBINATIONS[how].options and data.draw(st.booleans()):
         options["rank"] = data.draw(st.integers(rank, 8))
     one = factors(seed, rank, scale)
     close(merged(how, [(1.0, one)], **options), one.dense())
@@ -277,7 +277,7 @@ def test_what_cannot_be_merged_is_refused(backbone: Backbone, loras: list[Part])
         Merged("m", "tis", ((1.0, a),))
     with pytest.raises(UserError, match="density"):
         Merged("m", "ties", ((1.0, a),), {"density": 1.5})
-    with pytest.raises(UserError, match="no options"):
+    with pytest.raises(UserError, match="options of mean: none"):
         Merged("m", "mean", ((1.0, a),), {"density": 0.5})
     with pytest.raises(UserError, match="bottleneck and lora"):
         Merged("m", "mean", ((1.0, a), (1.0, bottleneck)))

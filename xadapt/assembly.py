@@ -27,8 +27,8 @@ from xadapt.needs import Node, nodes
 from xadapt.parts import Combined, Dropped, Stack, is_fuse, trains
 from xadapt.store import Saved
 
-# Where the grammar's word for an option is not mount's.
-_OPTIONS = {"majority_sign_method": "majority"}
+# What descriptions of earlier versions call an option.
+_FORMER = {"majority": "majority_sign_method"}
 
 
 def description(stack: Stack | None, addresses: Mapping[Stack, str], seed: int) -> Any:
@@ -93,7 +93,9 @@ def _elements(
     how = described["merge"]
     operands = [(w, _operand(_elements(d, load, None)[len(under) :])) for w, d in described["operands"]]
     label = f"{how}({_listed([e for _, e in operands])})"
-    return [*under, Merged(label, how, tuple(operands), described["options"])]
+    options = {_FORMER.get(name, name): value for name, value in described["options"].items()}
+    seed = options.pop("seed", 0)
+    return [*under, Merged(label, how, tuple(operands), options, seed)]
 
 
 def _operand(found: list[Element]) -> Element:
@@ -109,6 +111,6 @@ def _listed(found: list[Element]) -> str:
 
 
 def _options(part: Combined, seed: int) -> dict[str, Any]:
-    """The options of a merge in mount's words; what the merge is to work out is left out."""
-    given = {_OPTIONS.get(name, name): value for name, value in part.settings.items() if value is not None}
+    """The options of a merge, and what it draws from; what the merge is to work out is left out."""
+    given = {name: value for name, value in part.settings.items() if value is not None}
     return given | ({"seed": seed} if part.how.startswith("dare") else {})

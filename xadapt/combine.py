@@ -49,6 +49,11 @@ class Combination:
         """What each option may be."""
         return {name: option.rule for name, option in self.options.items()}
 
+    @property
+    def defaults(self) -> dict[str, Value | None]:
+        """What each option is where it is not given."""
+        return {name: option.default for name, option in self.options.items()}
+
 
 # Below, ties keeps nothing of a small matrix and dare scales what it keeps beyond float32.
 def _density(default: float) -> Option:
@@ -58,6 +63,7 @@ def _density(default: float) -> Option:
 _SIGNS = Option(
     "total", Rule("'total' or 'frequency'", lambda v: isinstance(v, str) and v in ("total", "frequency"))
 )
+_RANK = Option(None, whole(1, 1024))
 _EITHER, _LORA = ("lora", "bottleneck"), ("lora",)
 
 # The names and options of merges are peft's (LoraModel.add_weighted_adapter). Bottlenecks are not linear:
@@ -88,25 +94,25 @@ COMBINATIONS: Final[Mapping[str, Combination]] = {
         "the weighted sum, cut to a rank; the largest of the modules' by default",
         True,
         _LORA,
-        {"rank": Option(None, whole(1, 1024))},
+        {"rank": _RANK},
     ),
     "ties": Combination(
         "the largest values, signs elected, then the mean of those that agree (Yadav et al. 2023)",
         True,
         _LORA,
-        {"density": _density(0.2), "majority_sign_method": _SIGNS},
+        {"density": _density(0.2), "majority_sign_method": _SIGNS, "rank": _RANK},
     ),
     "dare_ties": Combination(
         "values dropped at random and the others scaled up (Yu et al. 2024), then as ties",
         True,
         _LORA,
-        {"density": _density(0.5), "majority_sign_method": _SIGNS},
+        {"density": _density(0.5), "majority_sign_method": _SIGNS, "rank": _RANK},
     ),
     "dare_linear": Combination(
         "values dropped at random and the others scaled up (Yu et al. 2024), then summed",
         True,
         _LORA,
-        {"density": _density(0.5)},
+        {"density": _density(0.5), "rank": _RANK},
     ),
 }
 MERGES: Final = tuple(name for name in COMBINATIONS if name not in ("joint", "fuse"))

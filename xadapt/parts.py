@@ -153,8 +153,7 @@ class Combined:
     @property
     def settings(self) -> Mapping[str, Value | None]:
         """Every option with its value, the defaults filled in; None is for the merge to work out."""
-        defaults = {name: option.default for name, option in COMBINATIONS[self.how].options.items()}
-        return defaults | dict(self.options)
+        return COMBINATIONS[self.how].defaults | dict(self.options)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def effect_of(element: Element, shapes: Mapping[str, tuple[int, int]]) -> Effect
         effect = {n: f for n, f in effect_of(element.part, shapes).items() if layer_of(n) in left}
     elif isinstance(element, Merged):
         effects = [(weight, effect_of(part, shapes)) for weight, part in element.operands]
-        effect = merge.merge(element.label, element.how, effects, element.options)
+        effect = merge.merge(element.label, element.how, effects, element.options, element.seed)
     else:
         effect = mixture.settled(element, [effect_of(part, shapes) for part in element.operands], shapes)
     if not acts(effect):

@@ -35,25 +35,29 @@ import torch
 from peft.utils import merge_utils
 from torch import Tensor
 
+from xadapt.combine import COMBINATIONS
 from xadapt.errors import UserError
 from xadapt.mount.factors import Effect, Factors, from_dense, total
 from xadapt.randomness import seeded
-
-DENSITY = {"ties": 0.2, "dare_ties": 0.5, "dare_linear": 0.5}
 
 Terms = Sequence[tuple[float, Factors]]
 
 
 def merge(
-    label: str, how: str, effects: Sequence[tuple[float, Effect]], options: Mapping[str, Any]
+    label: str,
+    how: str,
+    effects: Sequence[tuple[float, Effect]],
+    options: Mapping[str, Any],
+    seed: int = 0,
 ) -> Effect:
     """One effect of several.
 
     Args:
         label: how messages name the merge.
-        how: a key of ``parts.HOW``.
+        how: one of ``combine.MERGES``.
         effects: with their weights. One that does not have a linear counts as zero there.
-        options: of ``how``.
+        options: of ``how``; what is left out is as ``combine.COMBINATIONS`` has it.
+        seed: names the draws of the ways that drop values at random.
 
     Raises:
         UserError: ``linear`` of modules that differ in rank or in their linears.
@@ -69,7 +73,7 @@ def merge(
     merged: Effect = {}
     for name in names:
         terms = [(w, effect[name]) for w, effect in effects if name in effect]
-        with seeded("dare", options.get("seed", 0), name):
+        with seeded("dare", seed, name):
             merged[name] = _svd(terms, options) if how == "svd" else _dense(how, terms, len(effects), options)
     return merged
 
@@ -115,17 +119,17 @@ def _svd(terms: Terms, options: Mapping[str, Any]) -> Factors:
 def _dense(how: str, terms: Terms, operands: int, options: Mapping[str, Any]) -> Factors:
     updates = [f.dense() for _, f in terms]
     weights = torch.tensor([w for w, _ in terms])
-    density = options.get("density", DENSITY[how]) if operands > 1 else 1.0
-    majority = options.get("majority", "total")
+    options = COMBINATIONS[how].defaults | dict(options)
+    density = options["density"] if operands > 1 else 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft warns that a density of 1 prunes nothing
         if how == "ties":
-            update = merge_utils.ties(updates, weights, density, majority)
+            update = merge_utils.ties(updates, weights, density, options["majority_sign_method"])
         elif how == "dare_ties":
-            update = merge_utils.dare_ties(updates, weights, density, majority)
+            update = merge_utils.dare_ties(updates, weights, density, options["majority_sign_method"])
         else:
             update = merge_utils.dare_linear(updates, weights, density)
-    return _cut(update, options["rank"]) if "rank" in options else from_dense(update)
+    return _cut(update, options["rank"]) if options["rank"] else from_dense(update)
 
 
 def _cut(update: Tensor, rank: int) -> Factors:

@@ -11,29 +11,15 @@ Plain values over weights in memory; how each is put on a backbone is not known 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from torch import Tensor
 
+from xadapt.combine import COMBINATIONS, MERGES, option_names, value_problem
 from xadapt.errors import UserError, nearest
 from xadapt.methods import Bottleneck, Full, LoRA, Method, layer_range
-
-# Options of each way to merge, with what their values must be.
-_DENSITY = ("a number above 0, at most 1", lambda v: type(v) in (int, float) and 0 < v <= 1)
-_RANK = ("a whole number from 1 to 1024", lambda v: type(v) is int and 1 <= v <= 1024)
-_SEED = ("a whole number, 0 or above", lambda v: type(v) is int and v >= 0)
-_SIGN = ("total or frequency", lambda v: v in ("total", "frequency"))
-HOW: Final[Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]]] = {
-    "mean": {},
-    "cat": {},
-    "linear": {},
-    "svd": {"rank": _RANK},
-    "ties": {"density": _DENSITY, "majority": _SIGN, "rank": _RANK},
-    "dare_ties": {"density": _DENSITY, "majority": _SIGN, "rank": _RANK, "seed": _SEED},
-    "dare_linear": {"density": _DENSITY, "rank": _RANK, "seed": _SEED},
-}
 
 
 @dataclass(frozen=True)
@@ -60,10 +46,10 @@ class Merged:
 
     Attributes:
         label: how messages name it.
-        how: ``mean``, ``cat``, ``linear``, ``svd``, ``ties``, ``dare_ties`` or ``dare_linear``;
-            the formulas are in merge.py.
+        how: one of ``combine.MERGES``; the formulas are in merge.py.
         operands: each with its weight. ``mean`` divides by the weights' sum, the others do not.
-        options: of this way to merge (``HOW``).
+        options: of this way to merge, as ``combine.COMBINATIONS`` has them.
+        seed: names the draws of the ways that drop values at random.
 
     Raises:
         UserError: an unknown way or option, operands that it cannot take.
@@ -73,20 +59,17 @@ class Merged:
     how: str
     operands: tuple[tuple[float, Element], ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.how not in HOW:
+        if self.how not in MERGES:
             raise UserError(
-                f"{self.label!r}: {self.how!r} is not a way to merge{nearest(self.how, tuple(HOW))}",
-                expected=f"one of {', '.join(HOW)}",
+                f"{self.label!r}: {self.how!r} is not a way to merge{nearest(self.how, MERGES)}",
+                expected=f"one of {', '.join(MERGES)}",
             )
-        rules = HOW[self.how]
         for name, value in self.options.items():
-            if name not in rules or not rules[name][1](value):
-                raise UserError(
-                    f"{self.label!r}: {self.how} with {name}={value!r}{nearest(name, tuple(rules))}",
-                    expected="; ".join(f"{n}: {words}" for n, (words, _) in rules.items()) or "no options",
-                )
+            if problem := value_problem(self.how, name, value):
+                raise UserError(f"{self.label!r}: {problem}", expected=option_names(self.how))
         _combinable(self.label, [element for _, element in self.operands])
         weights = [weight for weight, _ in self.operands]
         if not all(math.isfinite(w) for w in weights) or (self.how == "mean" and sum(weights) <= 0):
@@ -95,7 +78,7 @@ class Merged:
                 expected="finite weights, and for mean a sum above 0",
             )
         if method_of(self) is Bottleneck:
-            if self.how != "mean":
+            if Bottleneck.name not in COMBINATIONS[self.how].methods:
                 raise UserError(
                     f"{self.label!r}: {self.how} of bottleneck modules",
                     expected="mean: bottlenecks are not linear, only their outputs can be averaged",

@@ -43,7 +43,7 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], 
 def attach_full(
     model: XLMRobertaModel, label: str, weights: Mapping[str, Tensor] | None
 ) -> tuple[dict[str, nn.Parameter], dict[str, Any]]:
-    """All parameters of ``model``, a copy of its own, filled from ``weights`` if given; and its configuration.
+    """All parameters of ``model``, a copy of its own, filled from ``weights`` if given; its configuration.
 
     Full fine-tuning is the paper's own method, and what everything else is compared with.
     """
