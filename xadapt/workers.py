@@ -16,13 +16,12 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-STALLED = 600.0  # seconds without an answer after which a process is given up
-LOOK = 2.0  # seconds between two looks whether the parent is still there
+STALLED = 600  # seconds after which a process ends that is not done with its part, or gets no other
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -44,85 +43,56 @@ def in_order(work: Callable[[A], B], parts: Iterable[A], workers: int) -> Iterat
 
     Args:
         work: gives something that can be pickled, and never None.
-        parts: read as they are needed, one ahead of each worker.
+        parts: read as they are needed, one more than there are workers.
         workers: processes; with fewer than 2 the work is done here.
     """
     if workers < 2:
         yield from map(work, parts)
         return
     waiting = iter(parts)
-    team = [_Worker(work) for _ in range(workers)]
-    try:
-        busy: deque[tuple[_Worker, A]] = deque()
-        for worker, part in zip(team, islice(waiting, workers), strict=False):
-            worker.begin(part)
-            busy.append((worker, part))
-        following = next(waiting, None)
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, fork, initializer=_begin, initargs=(work,)) as team:
+        busy = deque((part, _given(team, part)) for part in islice(waiting, workers + 1))
         while busy:
-            worker, part = busy.popleft()
-            result = worker.result()
-            if following is not None:  # before the result is used: nobody stands idle
-                worker.begin(following)
-                busy.append((worker, following))
+            part, future = busy.popleft()
+            result = _result(future)
+            # The next is given before the result is used: nobody stands idle.
+            busy.extend((following, _given(team, following)) for following in islice(waiting, 1))
             yield work(part) if result is None else result
-            if following is not None:
-                following = next(waiting, None)
-    finally:
-        for worker in team:
-            worker.end()
 
 
-class _Worker:
-    """A forked process that does one part at a time."""
-
-    def __init__(self, work: Callable[[A], B]) -> None:
-        context = multiprocessing.get_context("fork")
-        self._pipe, far = context.Pipe()
-        self._process = context.Process(target=_serve, args=(work, far, self._pipe, os.getpid()), daemon=True)
-        with warnings.catch_warnings():
-            # Python 3.12 warns of forks beside threads: see the module's first lines.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._process.start()
-        far.close()
-        self._well = True
-
-    def begin(self, part: object) -> None:
+def _given(team: ProcessPoolExecutor, part: object) -> Future[Any] | None:
+    """The part in the hands of the team; None where a process of it has died."""
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks beside threads: see the module's first lines.
+        warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            if self._well:
-                self._pipe.send(part)
-        except OSError:
-            self._well = False
-
-    def result(self) -> Any:
-        """What came of the part; None where nothing did."""
-        try:
-            if self._well and self._pipe.poll(STALLED):
-                return self._pipe.recv()
-        except (EOFError, OSError):
-            pass
-        self._well = False
-        return None
-
-    def end(self) -> None:
-        self._pipe.close()
-        self._process.kill()
-        self._process.join()
+            return team.submit(_do, part)
+        except BrokenProcessPool:
+            return None
 
 
-def _serve(work: Callable[[A], B], pipe: Connection, near: Connection, parent: int) -> None:
-    """Do what comes, until nothing comes or nobody is there to take it."""
+def _result(future: Future[Any] | None) -> Any:
+    """What came of a part; None where nothing did."""
+    try:
+        return None if future is None else future.result()
+    except Exception:
+        return None  # doing it here meets the same error, where it can be told
+
+
+# -- in a forked process ----------------------------------------------------------------------------
+
+_work: list[Callable[[Any], Any]] = []  # what this process was forked for; empty in the parent
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends a process wherever it hangs
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    near.close()
-    with suppress(EOFError, OSError):
-        while True:
-            # The other workers hold copies of the parent's end: its death does not close the pipe.
-            while not pipe.poll(LOOK):
-                if os.getppid() != parent:
-                    return
-            part = pipe.recv()
-            try:
-                done: B | None = work(part)
-            except Exception:
-                done = None  # the parent will meet the same, where it can be told
-            pipe.send(done)
+    _work.append(work)
+    signal.alarm(STALLED)
+
+
+def _do(part: object) -> Any:
+    signal.alarm(STALLED)  # runs on between two parts: a parent that was killed tells nobody
+    return _work[-1](part)
