@@ -89,7 +89,7 @@ def test_lexicon_is_whole() -> None:
 
 
 # --- tasks ----------------------------------------------------------------------------------------
-SINGLE = [task for task, shape in SHAPES.items() if shape.build is not None]
+SINGLE = [task for task, shape in SHAPES.items() if shape.draw is not None]
 
 
 @pytest.mark.parametrize("task", [*SINGLE, "tatoeba"])

@@ -281,7 +281,7 @@ def choice(make: Maker, asking: Asking) -> Choice:
         # a wrong option of the story's own, and a sentence that nothing is asked about
         told += [detailed(make, options[-1]), make.sampler.draw(rate=0.6)]
         rng.shuffle(told)
-    context = "" if asking.alone else " ".join(make.say(f, make.form(f)) for f in told)
+    context = "" if asking.alone else " ".join(make.tell(f) for f in told)
     order = rng.sample(range(len(options)), len(options))
     said = tuple(make.say(options[i]) for i in order)
     return context, question(make, asking.question, premise, asked), said, order.index(0)

@@ -12,28 +12,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..data.examples import Answer, Chosen, Classified, Example, Extracted, Sought, Tagged, Text
-from . import documents
-from .choices import ASKINGS, Asking, choice
+from ..data.examples import Chosen, Classified, Example, Extracted, Paired, Sought, Tagged, Text
+from .choices import ASKINGS, choice
+from .documents import inquiry, portrait, running
 from .frames import NP, Frame
 from .grammar import Form, Grammar
-from .inference import Pair, nli, paraphrase, questions
+from .inference import nli, paraphrase, questions
 from .lexicon import LANGUAGES, Lexicon
 from .making import Maker
 from .mentions import mewslix
 from .paragraphs import lareqa
 from .phrases import Token
 from .pools import bucc, tatoeba
-from .reading import Asked, reading
+from .reading import reading
 from .rounds import rounds
 from .supertags import supertagged
 
 TRAIN_NAMES = 0.75
 NAMED = 0.8  # the share of panx sentences that must hold a name
-
-
-Build = Callable[[Maker, str], Example]
-Pool = Callable[[Lexicon, Maker, str, int], Sequence[Example]]
 
 
 @dataclass(frozen=True)
@@ -42,47 +38,23 @@ class Shape:
 
     Attributes:
         sizes: items a split; of pools with candidates, queries.
-        build: makes one item from a generator and its name.
+        kind: what its items are.
+        draw: makes one item's fields, all but the name; without one, ``pool`` makes all items.
         test: the languages that have the test split.
         translated: whether train and dev are there in every language, parallel to English; else in
             English only.
-        pool: makes all items at once instead, where they depend on one another: (lexicon, maker, task,
-            size).
+        pool: makes all items at once, where they depend on one another: (maker, task, size).
     """
 
     sizes: dict[str, int]
-    build: Build | None
+    kind: Callable[..., Example]
+    draw: Callable[[Maker], tuple[object, ...]] | None = None
     test: tuple[str, ...] = LANGUAGES
     translated: bool = False
-    pool: Pool | None = None
+    pool: Callable[[Maker, str, int], Sequence[Example]] | None = None
 
 
-# --- one item each --------------------------------------------------------------------------------
-def _classified(pair: Callable[[Maker], Pair], make: Maker, name: str) -> Example:
-    return Classified(name, *pair(make))
-
-
-def _read(make: Maker, name: str, unanswerable: float = 0.0) -> Example:
-    return _extracted(partial(reading, unanswerable=unanswerable), make, name)
-
-
-def _extracted(ask: Callable[[Maker], Asked], make: Maker, name: str) -> Example:
-    question, context, answers = ask(make)
-    return Extracted(name, question, context, tuple(Answer(t, s) for t, s in answers))
-
-
-def _chosen(asking: Asking, make: Maker, name: str) -> Example:
-    return Chosen(name, *choice(make, asking))
-
-
-def _supertags(make: Maker, name: str) -> Example:
-    return Tagged(name, *supertagged(make))
-
-
-def _text(make: Maker, name: str) -> Example:
-    return Text(name, documents.running(make))
-
-
+# --- tags -----------------------------------------------------------------------------------------
 def _tagged_tokens(make: Maker, frame: Frame) -> list[Token]:
     """A statement, a question, a denial, or two statements."""
     form = make.form(frame)
@@ -98,58 +70,60 @@ def _tagged_tokens(make: Maker, frame: Frame) -> list[Token]:
     return make.grammar.sentence(frame, form)
 
 
-def _pos(make: Maker, name: str) -> Example:
+def _parts_of_speech(make: Maker) -> tuple[tuple[str, ...], tuple[str, ...]]:
     tokens = _tagged_tokens(make, make.sampler.draw())
-    return Tagged(name, tuple(t.text for t in tokens), tuple(t.pos for t in tokens))
+    return tuple(t.text for t in tokens), tuple(t.pos for t in tokens)
 
 
-def _ner(make: Maker, name: str) -> Example:
+def _entities(make: Maker) -> tuple[tuple[str, ...], tuple[str, ...]]:
     wanted = make.rng.random() < NAMED
     frame = make.sampler.draw()
     while wanted and not any(isinstance(np := getattr(frame, s), NP) and np.name for s in frame.slots()):
         frame = make.sampler.draw()
     tokens = _tagged_tokens(make, frame)
-    return Tagged(name, tuple(t.text for t in tokens), tuple(t.ner for t in tokens))
+    return tuple(t.text for t in tokens), tuple(t.ner for t in tokens)
 
 
+# --- all tasks ------------------------------------------------------------------------------------
 ENGLISH = ("en",)
+# Intermediate tasks have train and dev in every language; a model is trained on the English ones unless told
+# otherwise. Targets have them in English, and a test in every language.
+_intermediate = partial(Shape, test=(), translated=True)
 
 
-def _intermediate(train: int, build: Build) -> Shape:
-    """Train and dev in every language; a model is trained on the English ones unless told otherwise."""
-    return Shape({"train": train, "dev": 1_000}, build, (), translated=True)
+def _sizes(train: int, test: bool = False) -> dict[str, int]:
+    return {"train": train, "dev": 1_000, **({"test": 1_000} if test else {})}
 
 
-def _target(train: int, build: Build) -> Shape:
-    """Train and dev in English, test in every language."""
-    return Shape({"train": train, "dev": 1_000, "test": 1_000}, build)
+def _chosen(task: str) -> Callable[[Maker], tuple[object, ...]]:
+    return partial(choice, asking=ASKINGS[task])
 
 
 SHAPES: dict[str, Shape] = {
-    "anli": _intermediate(16_000, partial(_classified, rounds)),
-    "mnli": _intermediate(20_000, partial(_classified, nli)),
-    "qqp": _intermediate(12_000, partial(_classified, questions)),
-    "squad_v1": _intermediate(10_000, _read),
-    "squad_v2": _intermediate(12_000, partial(_read, unanswerable=1 / 3)),
-    "hellaswag": _intermediate(8_000, partial(_chosen, ASKINGS["hellaswag"])),
-    "ccg": Shape({"train": 8_000, "dev": 1_000}, _supertags, ()),
-    "cosmos_qa": _intermediate(8_000, partial(_chosen, ASKINGS["cosmos_qa"])),
-    "commonsense_qa": _intermediate(8_000, partial(_chosen, ASKINGS["commonsense_qa"])),
-    "siqa": _intermediate(8_000, partial(_chosen, ASKINGS["siqa"])),
-    "copa": _intermediate(4_000, partial(_chosen, ASKINGS["copa"])),
-    "mlm": _intermediate(16_000, _text),
-    "xnli": _target(16_000, partial(_classified, nli)),
-    "pawsx": _target(8_000, partial(_classified, paraphrase)),
-    "udpos": _target(8_000, _pos),
-    "panx": _target(8_000, _ner),
-    "xquad": Shape({"test": 1_000}, _read),
-    "mlqa": Shape({"test": 1_000}, partial(_extracted, documents.portrait)),
-    "tydiqa": _target(8_000, partial(_extracted, documents.inquiry)),
-    "xcopa": Shape({"test": 1_000}, partial(_chosen, ASKINGS["copa"])),
-    "tatoeba": Shape({"test": 1_000}, None, LANGUAGES[1:], pool=tatoeba),
-    "bucc": Shape({"dev": 1_000, "test": 1_000}, None, LANGUAGES[1:], pool=bucc),
-    "lareqa": Shape({"test": 300}, None, pool=lareqa),
-    "mewslix": Shape({"train": 6_000, "dev": 300, "test": 300}, None, pool=mewslix),
+    "anli": _intermediate(_sizes(16_000), Classified, rounds),
+    "mnli": _intermediate(_sizes(20_000), Classified, nli),
+    "qqp": _intermediate(_sizes(12_000), Classified, questions),
+    "squad_v1": _intermediate(_sizes(10_000), Extracted, reading),
+    "squad_v2": _intermediate(_sizes(12_000), Extracted, partial(reading, unanswerable=1 / 3)),
+    "hellaswag": _intermediate(_sizes(8_000), Chosen, _chosen("hellaswag")),
+    "ccg": Shape(_sizes(8_000), Tagged, supertagged, test=()),
+    "cosmos_qa": _intermediate(_sizes(8_000), Chosen, _chosen("cosmos_qa")),
+    "commonsense_qa": _intermediate(_sizes(8_000), Chosen, _chosen("commonsense_qa")),
+    "siqa": _intermediate(_sizes(8_000), Chosen, _chosen("siqa")),
+    "copa": _intermediate(_sizes(4_000), Chosen, _chosen("copa")),
+    "mlm": _intermediate(_sizes(16_000), Text, running),
+    "xnli": Shape(_sizes(16_000, test=True), Classified, nli),
+    "pawsx": Shape(_sizes(8_000, test=True), Classified, paraphrase),
+    "udpos": Shape(_sizes(8_000, test=True), Tagged, _parts_of_speech),
+    "panx": Shape(_sizes(8_000, test=True), Tagged, _entities),
+    "xquad": Shape({"test": 1_000}, Extracted, reading),
+    "mlqa": Shape({"test": 1_000}, Extracted, portrait),
+    "tydiqa": Shape(_sizes(8_000, test=True), Extracted, inquiry),
+    "xcopa": Shape({"test": 1_000}, Chosen, _chosen("copa")),
+    "tatoeba": Shape({"test": 1_000}, Paired, test=LANGUAGES[1:], pool=tatoeba),
+    "bucc": Shape({"dev": 1_000, "test": 1_000}, Sought, test=LANGUAGES[1:], pool=bucc),
+    "lareqa": Shape({"test": 300}, Sought, pool=lareqa),
+    "mewslix": Shape({"train": 6_000, "dev": 300, "test": 300}, Sought, pool=mewslix),
 }
 
 
@@ -171,13 +145,13 @@ def derive(lexicon: Lexicon, task: str, language: str, split: str, size: int | N
     names = TRAIN_NAMES if split == "train" else 1.0
     make = Maker(lexicon, Grammar(language, lexicon), random.Random(0), split, names)
     if shape.pool is not None:
-        return _limited(shape.pool(lexicon, make, task, count), count)
-    assert shape.build is not None
+        return _limited(shape.pool(make, task, count), count)
+    assert shape.draw is not None
     items = []
     for i in range(count):
         name = f"{task}-{split}-{i}"
         make.reseed(name)
-        items.append(shape.build(make, name))
+        items.append(shape.kind(name, *shape.draw(make)))
     return items
 
 

@@ -61,8 +61,7 @@ def portrait(make: Maker) -> Asked:
                 other = shared
             frames.append(other)
         sentences: list[list[Token]] = []
-        owners: list[Frame | None] = []  # what each sentence tells
-        spoken: list[bool] = []
+        told: dict[int, tuple[Frame, bool]] = {}  # the sentences that tell a frame, whether by a pronoun
         for i, frame in enumerate(frames):
             repeats = i > 0 and frames[i - 1].agent == frame.agent
             form = make.form(frame)
@@ -70,15 +69,11 @@ def portrait(make: Maker) -> Asked:
             # a pronoun follows its noun at once: nothing may come in between
             if not repeats and rng.random() < 0.3 and (known := _known(make, frame)):
                 sentences.append(known)
-                owners.append(None)
-                spoken.append(False)
+            told[len(sentences)] = frame, pronoun
             sentences.append(make.grammar.sentence(frame, replace(form, pronoun=pronoun)))
-            owners.append(frame)
-            spoken.append(pronoun)
-        at = rng.choice([i for i, f in enumerate(owners) if f is not None])
-        target = owners[at]
-        assert target is not None
-        slots = [s for s in ASKABLE if s in target.slots() and not (s == "agent" and spoken[at])]
+        at = rng.choice(list(told))
+        target, spoken = told[at]
+        slots = [s for s in ASKABLE if s in target.slots() and not (s == "agent" and spoken)]
         if not slots:
             continue
         slot = rng.choice(slots)
@@ -113,12 +108,12 @@ def inquiry(make: Maker) -> Asked:
             if not any(may_answer(make, f, less, slot) for f in others):
                 question = less
         if not any(may_answer(make, f, question, slot) for f in others):
-            sentences = [make.grammar.sentence(f, make.form(f)) for f in frames]
+            sentences = [make.told(f) for f in frames]
             context, answer = located(sentences, at, slot)
             return make.say(question, Form(ask=slot)), context, (answer,)
 
 
-def running(make: Maker) -> str:
+def running(make: Maker) -> tuple[str]:
     """One to four sentences in any form, what is known of their words among them; nothing is asked of it."""
     rng = make.rng
     words: list[Token] = []
@@ -139,4 +134,4 @@ def running(make: Maker) -> str:
         if rng.random() < 0.12 and (known := _known(make, frame)):
             words += known
             last = None
-    return make.text(words)
+    return (make.text(words),)

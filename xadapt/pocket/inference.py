@@ -51,7 +51,7 @@ def _attribute(make: Maker, frame: Frame, label: str) -> tuple[str, str] | None:
     else:
         adj = rng.choice(rivals) if (label == ENTAILED) == denies else np.adj
     head = make.broader(NP(np.head)).head if rng.random() < 0.3 else np.head
-    premise = make.say(frame, make.form(frame))
+    premise = make.tell(frame)
     return premise, make.text(make.grammar.attribute(NP(head), adj, denies))
 
 
@@ -80,13 +80,13 @@ def _event(make: Maker, frame: Frame, label: str) -> tuple[str, str] | None:
         told, hypothesis = frame, make.less(frame, drop=0.35, broaden=0.7)
         if hypothesis == told and rng.random() < 0.7:
             return None
-        return make.say(told, make.form(told)), make.say(hypothesis, make.form(hypothesis))
+        return make.tell(told), make.tell(hypothesis)
     if label == CONTRADICTED:
         told, (changed, slot) = frame, against(make, frame)
         negated = slot == "verb"
         hypothesis = make.less(changed, drop=0.5, broaden=0.25, keep=slot)
         form = replace(make.form(hypothesis), negated=negated)
-        return make.say(told, make.form(told)), make.say(hypothesis, form)
+        return make.tell(told), make.say(hypothesis, form)
     fuller = more(make, frame)
     if fuller is None:
         return None
@@ -94,7 +94,7 @@ def _event(make: Maker, frame: Frame, label: str) -> tuple[str, str] | None:
     if not make.owns(told):
         return None
     hypothesis = make.less(hypothesis, drop=0.6, broaden=0.25, keep=slot)
-    return make.say(told, make.form(told)), make.say(hypothesis, make.form(hypothesis))
+    return make.tell(told), make.tell(hypothesis)
 
 
 def against(make: Maker, frame: Frame) -> tuple[Frame, str]:

@@ -63,6 +63,14 @@ class Maker:
     def say(self, frame: Frame, form: Form = PLAIN) -> str:
         return spell(self.grammar.sentence(frame, form))[0]
 
+    def told(self, frame: Frame) -> list[Token]:
+        """The sentence in an affirmative form."""
+        return self.grammar.sentence(frame, self.form(frame))
+
+    def tell(self, frame: Frame) -> str:
+        """The same as text."""
+        return self.text(self.told(frame))
+
     def form(self, frame: Frame, plain: float = 0.5) -> Form:
         """An affirmative way to say a frame."""
         roll = self.rng.random()

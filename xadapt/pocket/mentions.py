@@ -129,7 +129,7 @@ def _mention(make: Maker, person: Person, kin: list[Person]) -> str | None:
         if "home" in clues and rng.random() < 0.5:
             frame = replace(frame, place=home)
             clues.remove("home")
-        told.append(make.grammar.sentence(frame, make.form(frame)))
+        told.append(make.told(frame))
     if "home" in clues:
         act = rng.choice(("live", "work", "rest", "wait"))
         told.append(make.grammar.sentence(Frame(act, np, place=home)))
@@ -152,11 +152,11 @@ def _aside(make: Maker, np: NP, habit: str) -> list[Token]:
             return make.grammar.sentence(other)
 
 
-def mewslix(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Sought]:
+def mewslix(make: Maker, task: str, count: int) -> list[Sought]:
     """Mentions of given names in one language; descriptions in English (train) or, by turns, in all."""
     make.reseed(f"{task}-{make.split}")
     rng, language = make.rng, make.grammar.language
-    grammars = {lang: Grammar(lang, lexicon) for lang in LANGUAGES}
+    grammars = {lang: Grammar(lang, make.lexicon) for lang in LANGUAGES}
     entities, mentions = SIZES[make.split]
     people = _people(make, entities)
     rng.shuffle(people)

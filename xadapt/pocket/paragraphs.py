@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..data.examples import Sought
 from .frames import Frame
 from .grammar import Form, Grammar
-from .lexicon import LANGUAGES, Lexicon
+from .lexicon import LANGUAGES
 from .making import Maker
 from .reading import ASKABLE, answers_to
 
@@ -21,11 +21,11 @@ def _alone(frames: list[Frame], question: Frame, slot: str, told: Frame) -> bool
     return not any(answers_to(f, question, slot) for f in frames if f is not told)
 
 
-def lareqa(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Sought]:
+def lareqa(make: Maker, task: str, count: int) -> list[Sought]:
     """One question at most a sentence, 300 in all, and 7 x 300 sentences to find the answers in."""
     make.reseed(f"{task}-{make.split}")
     rng, language = make.rng, make.grammar.language
-    grammars = {lang: Grammar(lang, lexicon) for lang in LANGUAGES}
+    grammars = {lang: Grammar(lang, make.lexicon) for lang in LANGUAGES}
     frames: list[Frame] = []
     while len(frames) < PARAGRAPHS * SENTENCES:
         near = frames[-1].verb if frames and rng.random() < 0.3 else None

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from ..data.examples import Paired, Sought
 from .frames import NP, Frame
 from .grammar import Grammar
-from .lexicon import Lexicon
 from .making import DAYS, HOURS, NEAR, SEASONS, Maker
 
 FAMILY = 60  # near-twins of a sentence in Tatoeba's pool: the fewer, the easier for the bare backbone
@@ -61,9 +60,9 @@ def family(make: Maker, size: int) -> Iterator[Frame]:
     yield from found
 
 
-def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Paired]:
+def tatoeba(make: Maker, task: str, count: int) -> list[Paired]:
     """Translations, in families of near-twins; no English sentence twice."""
-    english = Grammar("en", lexicon)
+    english = Grammar("en", make.lexicon)
     items: list[Paired] = []
     seen: set[str] = set()
     number = 0
@@ -82,10 +81,10 @@ def tatoeba(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Paired
 BUCC_QUERIES, BUCC_CANDIDATES, BUCC_PAIRS = 1_000, 1_500, 250
 
 
-def bucc(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Sought]:
+def bucc(make: Maker, task: str, count: int) -> list[Sought]:
     """Queries in one language, candidates in English; a quarter of the queries have a translation there,
     near-twins of most are there."""
-    english, language = Grammar("en", lexicon), make.grammar.language
+    english, language = Grammar("en", make.lexicon), make.grammar.language
     make.reseed(f"{task}-{make.split}")
     rng = make.rng
     both: list[Frame] = []
@@ -114,7 +113,7 @@ def bucc(lexicon: Lexicon, make: Maker, task: str, count: int) -> list[Sought]:
     items: list[Sought] = []
     for i, frame in enumerate(queries, 1):
         answers = (where[frame],) if frame in gold else ()
-        text = make.say(frame, make.form(frame))
+        text = make.tell(frame)
         items.append(Sought(f"{language}-{i:09d}", "query", text, "", answers))
     for frame in candidates:
         form = make.form(frame)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..data.examples import Answer
 from .frames import Frame
 from .grammar import Form
 from .making import Maker
 from .phrases import Token, spell
 
 ASKABLE = ("agent", "object", "place", "time", "recipient")
-Span = tuple[str, int]  # its text, and where it begins
-Asked = tuple[str, str, tuple[Span, ...]]  # question, context, answers
+Asked = tuple[str, str, tuple[Answer, ...]]  # question, context, answers
 
 
 def answers_to(frame: Frame, question: Frame, slot: str) -> bool:
@@ -62,7 +62,7 @@ def trimmed(tokens: list[Token]) -> range:
     return range(first, last)
 
 
-def located(sentences: Sequence[Sequence[Token]], at: int, slot: str) -> tuple[str, Span]:
+def located(sentences: Sequence[Sequence[Token]], at: int, slot: str) -> tuple[str, Answer]:
     """The text, and what its ``at``-th sentence says of the slot."""
     words = [t for s in sentences for t in s]
     first = sum(map(len, sentences[:at]))
@@ -70,7 +70,7 @@ def located(sentences: Sequence[Sequence[Token]], at: int, slot: str) -> tuple[s
     context, starts = spell(words)
     kept = [where[i] for i in trimmed([words[j] for j in where])]
     begin, end = starts[kept[0]], starts[kept[-1]] + len(words[kept[-1]].text)
-    return context, (context[begin:end], begin)
+    return context, Answer(context[begin:end], begin)
 
 
 def reading(make: Maker, unanswerable: float = 0.0) -> Asked:

@@ -76,7 +76,7 @@ def _around(make: Maker, about: list[Frame], count: int) -> list[list[Token]]:
         elif roll < 0.55 and other.verb != "live" and about[0].place is not None:
             other = replace(other, place=about[0].place)
         if make.owns(other) and all(harmless(make, other, f) for f in about):
-            told.append(make.grammar.sentence(other, make.form(other)))
+            told.append(make.told(other))
     return told
 
 
@@ -108,7 +108,7 @@ def _long(make: Maker, label: str) -> tuple[str, str] | None:
         if slot != "verb":
             # the rest stays as it was told: what is denied is the whole event in other words
             hypothesis, negated = make.less(excluded, drop=0.3, broaden=0.0, keep=slot), True
-    sentence = make.grammar.sentence(told, make.form(told))
+    sentence = make.told(told)
     premise = _premise(make, [sentence, *_around(make, frames, rng.randint(1, 3))])
     return premise, make.say(hypothesis, replace(make.form(hypothesis), negated=negated))
 
@@ -132,10 +132,10 @@ def _mixed(make: Maker, label: str) -> tuple[str, str] | None:
         # what is borrowed must not make the second event, broadened nouns included
         if not make.owns(hypothesis) or _tells(make, second, hypothesis):
             return None
-    sentences = [make.grammar.sentence(f, make.form(f)) for f in (first, second)]
+    sentences = [make.told(f) for f in (first, second)]
     if rng.random() < 0.4:
         sentences += _around(make, [first, second, hypothesis], 1)
-    return _premise(make, sentences), make.say(hypothesis, make.form(hypothesis))
+    return _premise(make, sentences), make.tell(hypothesis)
 
 
 def _tells(make: Maker, frame: Frame, other: Frame) -> bool:
@@ -223,7 +223,7 @@ def _joined(make: Maker, label: str) -> tuple[str, str] | None:
         make.grammar.attribute(NP(rng.choice(others)), wrong),
     ]
     rng.shuffle(attributes)
-    sentences = [*attributes, make.grammar.sentence(bare, make.form(bare))]
+    sentences = [*attributes, make.told(bare)]
     if rng.random() < 0.4:
         sentences.reverse()
     text = make.text([t for s in sentences for t in s])
