@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[kKmM]?(?![A-Za-z0
 _SIGNS = ">[]()@=,*+-"
 _THOUSANDS = {"k": 1_000, "m": 1_000_000}
 _LONGEST_NUMBER = 24  # Python refuses to read integers of thousands of digits; nobody means them
-_SHOWN_BEFORE, _SHOWN_AFTER = 60, 40  # how much of a very long expression an error shows
+_SHOWN_BEFORE, _SHOWN_AFTER, _SHOWN_APART = 60, 40, 240  # how much of a very long expression an error shows
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def pointed(
         text: the expression, as it was typed.
         problems: where and what, in reading order; at least one.
     """
-    places = [at for at, _ in problems]
-    start = max(0, places[0] - _SHOWN_BEFORE)
-    end = max(places[-1], places[0]) + _SHOWN_AFTER
+    start = max(0, problems[0][0] - _SHOWN_BEFORE)
+    places = [at for at, _ in problems if at - start <= _SHOWN_APART]
+    end = max(places) + _SHOWN_AFTER
     shown = [c if c.isprintable() else " " for c in text[start:end]]
     under = [" "] * (len(shown) + 1)  # no wide characters: the first is where reading ends
     for at in places:
