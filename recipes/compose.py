@@ -21,8 +21,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from xadapt.backbone import Backbone
-from xadapt.console import one_message, wide
+from xadapt.console import one_message, size, wide
 from xadapt.data.sources import open_source
+from xadapt.disk import write_output
 from xadapt.evaluate import predict
 from xadapt.kinds import kind_of
 from xadapt.measure import interleaved, ratios, timed
@@ -30,7 +31,7 @@ from xadapt.methods import parse_method
 from xadapt.mount import mount
 from xadapt.needs import needs
 from xadapt.plan import Overrides, Plan, make_plan
-from xadapt.report import Bars, size, write_json
+from xadapt.report import Bars
 from xadapt.results import Results
 from xadapt.shelf import Shelf
 from xadapt.store import Store
@@ -110,7 +111,7 @@ def main(options: Options) -> None:
     console.print(table(rows, options, source.name))
     print_singles(singles[1], options, console)
     if options.json:
-        write_json(options.json, {"backbone": backbone.name, "data": source.name, "rows": rows})
+        write_output(options.json, {"backbone": backbone.name, "data": source.name, "rows": rows})
     backbone.verify()
 
 

@@ -17,9 +17,10 @@ import tyro
 from xadapt.backbone import Backbone
 from xadapt.console import one_message, wide
 from xadapt.data.sources import open_source
+from xadapt.disk import write_output
 from xadapt.methods import parse_method
 from xadapt.plan import Overrides, make_plan
-from xadapt.report import Bars, as_json, plan_table, print_results, write_json
+from xadapt.report import Bars, as_json, plan_table, print_results
 from xadapt.store import Store
 from xadapt.study import run
 
@@ -80,7 +81,7 @@ def main(options: Options) -> None:
     # 4. One table a task: scores by language, transfer gap, gain over the first expression.
     print_results(results, console)
     if options.json:
-        write_json(options.json, as_json(results))
+        write_output(options.json, as_json(results))
 
 
 if __name__ == "__main__":

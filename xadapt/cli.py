@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Annotated, Any
 
 import tyro
@@ -9,11 +12,14 @@ import tyro
 from xadapt.commands.explain import Explain, explain
 from xadapt.commands.layers import Layers, sweep
 from xadapt.commands.modules import Modules, modules
+from xadapt.commands.options import Planned
 from xadapt.commands.predict import Predict, predict
 from xadapt.commands.run import Run, execute
 from xadapt.commands.score import Score, score
 from xadapt.commands.tasks import Tasks, show_tasks
 from xadapt.console import one_message, wide
+from xadapt.disk import is_output
+from xadapt.errors import shortened
 
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
@@ -28,10 +34,23 @@ Command = (
 
 def parsed(arguments: list[str] | None) -> Any:
     """The command that the words say; exits with status 2 where they say none."""
+    words = sys.argv[1:] if arguments is None else arguments
+    short = [shortened(word) for word in words]
+    if short != words:  # a refusal repeats a word as it is, be it a megabyte
+        named = [word for word in words if word.startswith("-") and "=" not in word[:100]]
+        if (
+            max(map(len, named), default=0) < 100
+        ):  # of a longer one, the likeliest option is sought for minutes
+            with suppress(SystemExit), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                return _parsed(words)
+    return _parsed(short)
+
+
+def _parsed(words: list[str]) -> Any:
     return tyro.cli(
         Command,
         prog="xadapt",
-        args=arguments,
+        args=words,
         description=__doc__,
         config=(
             tyro.conf.CascadeSubcommandArgs,
@@ -42,10 +61,13 @@ def parsed(arguments: list[str] | None) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point: exits with status 2 and one message on anything the user can put right."""
-    command = parsed(arguments)
-    console, errors = wide(), wide(stderr=True)
-    with one_message():
+    """Run one command: exits with status 2 and one message on anything the user can put right."""
+    with one_message(goes_on=False):
+        command = parsed(arguments)
+    with one_message(goes_on=isinstance(command, Planned)):
+        json = getattr(command, "json", None)
+        errors = wide(stderr=True)
+        console = errors if json is not None and is_output(json) else wide()
         match command:
             case Tasks():
                 show_tasks(command, console)
@@ -61,7 +83,3 @@ def main(arguments: list[str] | None = None) -> None:
                 sweep(command, console, errors)
             case Modules():
                 modules(command, console)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,33 +2,109 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from rich.console import Console
 
-from xadapt.errors import UserError
+from xadapt.errors import UserError, shortened
+
+NOBODY_READS = 141  # what a shell reports of any tool that wrote into a closed pipe: 128 + SIGPIPE
+STOPPED = 130  # and of one that Ctrl-C ended: 128 + SIGINT
+
+
+class _Output(Console):
+    """A console whose errors end the run in ``one_message``."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
 
 
 def wide(*, stderr: bool = False) -> Console:
     """A console; wide enough for tables where its output goes to a file."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=160)
+    console = _Output(stderr=stderr)
+    return console if console.is_terminal else _Output(stderr=stderr, width=160)
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
 
 
 @contextmanager
-def one_message() -> Iterator[None]:
-    """A ``UserError`` becomes one message on standard error and exit status 2; no traceback."""
-    errors = wide(stderr=True)
+def one_message(*, goes_on: bool = True) -> Iterator[None]:
+    """Every end but success is one message on standard error and an exit status; no traceback.
+
+    2 for what the user can put right and what the system refuses, 130 for Ctrl-C. Where nobody reads the
+    output any more, 141 without a word, as of other tools.
+
+    Args:
+        goes_on: whether the same command would find what this one has finished.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name of a file may hold what no encoding can say
+            stream.reconfigure(errors="backslashreplace")
     try:
-        yield
+        try:
+            yield
+        finally:
+            _flush()
     except UserError as error:
-        errors.print(f"xadapt: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read the output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end(str(error), 2, style="red")
+    except BrokenPipeError:
+        _silence()
+        sys.exit(NOBODY_READS)
     except KeyboardInterrupt:
-        errors.print("xadapt: stopped; the same command goes on where it was", highlight=False)
-        sys.exit(130)
+        kept = "; the same command takes up what was finished, and does the rest" if goes_on else ""
+        _end(f"stopped{kept}", STOPPED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _end(f"{place}the system refuses: {error.strerror or error}", 2, style="red")
+
+
+def _flush() -> None:
+    if sys.stdout is not None and not sys.stdout.closed:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> UserError:
+    _silence()
+    return UserError(
+        f"the output cannot be written: {error.strerror or error}", do="send it to where there is room for it"
+    )
+
+
+def _silence() -> None:
+    """Let go of what could not be written, or Python tries again at its end, and complains."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(message: str, status: int, style: str | None = None) -> None:
+    with suppress(OSError):  # standard error may be closed too
+        Console(stderr=True, width=160).print(
+            shortened(f"xadapt: {message}"), style=style, highlight=False, markup=False, soft_wrap=True
+        )
+    sys.exit(status)

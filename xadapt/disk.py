@@ -13,10 +13,11 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from xadapt.errors import UserError
 
@@ -156,6 +157,62 @@ def temporary(folder: Path, name: str = "") -> Path:
     return path
 
 
+def is_output(path: Path) -> bool:
+    """Whether a place that a user named is standard output: ``-``, or what is open as it."""
+    if str(path) == "-":
+        return True
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(1))
+    return False
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place that ``write_output`` could not write; nothing is touched.
+
+    Raises:
+        UserError: neither a file that can be made or replaced, nor a pipe or device that can be written.
+    """
+    with explained(path):
+        if is_output(path):
+            return
+        real = Path(os.path.realpath(path))  # of a circle of links, itself
+        folder = real.parent
+        while not folder.exists():
+            folder = folder.parent
+        whole = (real.is_file() or not os.path.lexists(real)) and folder.is_dir()
+        able = os.access(folder, os.W_OK) if whole else _is_stream(path) and os.access(path, os.W_OK)
+    if not able:
+        raise UserError(
+            "results cannot be written there", expected="a file in a folder that can be written", path=path
+        )
+
+
+def write_output(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON where a user wants it: a file whole or not at all, through a link to what it leads to;
+    a pipe or device as it is; ``-`` is standard output.
+
+    Raises:
+        UserError: the place refuses.
+    """
+    text = json_text(value, indent=1)
+    if is_output(path):
+        sys.stdout.write(text)
+        return
+    with explained(path):
+        if _is_stream(path):
+            path.write_text(text, **_ENCODING)
+        else:
+            _replace(Path(os.path.realpath(path)), text)
+
+
+def _is_stream(path: Path) -> bool:
+    return path.is_fifo() or path.is_char_device()
+
+
+# A name of a file that is no UTF-8 becomes a JSON escape, "\\udcff", which reads back as it was.
+_ENCODING: Final[dict[str, Any]] = {"encoding": "utf-8", "errors": "backslashreplace"}
+
+
 def json_text(value: Mapping[str, Any], indent: int | None = None) -> str:
     """A JSON file's text; ValueError, TypeError where JSON has no word for something."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
@@ -168,18 +225,25 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         UserError: the disk refuses; nothing is left behind.
     """
     text = json_text(value)
-    part = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
     with explained(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8")
-            sync(part)
-            os.replace(part, path)
-            sync(path.parent)
-        except BaseException:
-            with suppress(OSError):  # the error to tell of is the first one
-                part.unlink()
-            raise
+        _replace(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a text in the place of a file, which keeps its permissions if it was there. Raises OSError."""
+    part = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, **_ENCODING)
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, part)
+        sync(part)
+        os.replace(part, path)
+        sync(path.parent)
+    except BaseException:
+        with suppress(OSError):  # the error to tell of is the first one
+            part.unlink()
+        raise
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:

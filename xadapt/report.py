@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from xadapt.errors import UserError
+from xadapt.console import size
 from xadapt.plan import Plan, held_out
 from xadapt.results import Advance, Cell, Results
 from xadapt.store import Store
@@ -238,16 +234,6 @@ def _module_table(results: Results) -> Table:
     return table
 
 
-def size(count: int) -> str:
-    """Bytes for people."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
-
-
 def as_json(results: Results) -> dict[str, object]:
     """The machine's form of the results; scores in 0..100."""
     return {
@@ -259,27 +245,3 @@ def as_json(results: Results) -> dict[str, object]:
         "baselines": [asdict(b) for b in results.baselines],
         "seconds": round(results.seconds, 2),
     }
-
-
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write a JSON file whole or not at all.
-
-    Raises:
-        UserError: the place cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = file.name
-            json.dump(content, file, ensure_ascii=False, indent=1)
-            file.write("\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise UserError(
-            f"cannot be written: {error.strerror or error}", do="name another file with --json", path=path
-        ) from error

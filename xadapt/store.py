@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of", "load_checkpoint", "save_checkpoint"]
 
 T = TypeVar("T")
+_BEFORE_ANY = "left by a run that was stopped before its first checkpoint"
 _ABANDONED = 3600.0  # seconds after which nobody can still be writing a temporary folder
 
 
@@ -292,7 +293,8 @@ class Store:
         saving = [path for path in _entries(self._modules) if path.name.startswith(TEMPORARY)]
         saving = [path for path in saving if not abandoned or _age(path) > _ABANDONED]
         return [(path, "left by a run that was stopped while saving") for path in saving] + [
-            (path, "a checkpoint to resume training from") for path in _entries(self.root / "work")
+            (path, "a checkpoint to resume training from" if _entries(path) else _BEFORE_ANY)
+            for path in _entries(self.root / "work")
         ]
 
     def discard(self, leftover: Path) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from xadapt.disk import explained
 from xadapt.errors import UserError
+
+if TYPE_CHECKING:
+    from xadapt.commands.options import Planned
 
 
 def words(text: str, option: str) -> list[str]:
@@ -19,25 +24,42 @@ def words(text: str, option: str) -> list[str]:
 
 def whole(word: str, option: str) -> int:
     """A seed. Raises ``UserError`` for anything but a whole number from 0."""
-    if not re.fullmatch(r"[0-9]{1,9}", word):
+    if not re.fullmatch(r"[0-9]{1,9}", word, re.ASCII):
         raise UserError(f"{option}: {word!r} is not a seed", expected="whole numbers from 0, such as 0,1,2")
     return int(word)
 
 
-def above_zero(options: object, *names: str) -> None:
-    """Raises ``UserError`` for the first of the named options that is set, and not above 0."""
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise UserError(f"--{name.replace('_', '-')} {value}", expected="a number above 0")
+MOST = {"lr": 1000.0, "threads": max(64, os.cpu_count() or 1)}  # more threads than a system gives end it
+_MANY = 10**9
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a file that could not be written at the end."""
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+def check_numbers(options: Planned) -> None:
+    """Raises ``UserError`` for the first number of the options that is set and can mean nothing."""
+    for name in ("epochs", "batch_size", "max_steps", "max_length", "threads", "lr"):
+        value, most = getattr(options, name), MOST.get(name, _MANY)
+        if value is not None and not 0 < value <= most:  # NaN is not
+            raise UserError(
+                f"--{name.replace('_', '-')} {value}", expected=f"a number above 0, and at most {most:,}"
+            )
+
+
+# What a store begins with: see xadapt.store.
+_OF_A_STORE = {"modules", "cells", "studies", "names", "locks", "work", "cache"}
+
+
+def check_store(path: Path, *, reading: bool = False) -> None:
+    """Raises ``UserError`` for a place that can be no store, or, for ``reading``, is none: it would be taken
+    for an empty one."""
+    with explained(path, "read"):
+        if path.is_dir():
+            names = os.listdir(path) if reading else []
+            known = not names or _OF_A_STORE.intersection(names)
+            got = None if known else f"not a store: it holds {', '.join(sorted(names)[:3])}"
+        elif os.path.lexists(path):
+            got = "not a store, and not a folder"
+        else:
+            got = "there is no store" if reading else None
+    if got:
         raise UserError(
-            "results cannot be written there", expected="a file in a folder that can be written", path=path
+            got, expected="a folder that 'xadapt run' has made", do="name another with --store", path=path
         )

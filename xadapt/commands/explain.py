@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from xadapt.commands.checks import above_zero, words
+from xadapt.commands.checks import check_numbers, words
 from xadapt.commands.opening import opened
 from xadapt.commands.options import Planned
 from xadapt.errors import UserError
@@ -36,7 +36,7 @@ class Explain(Planned):
 
 def explain(options: Explain, console: Console, errors: Console) -> None:
     """Plan the expression and draw it, with the tables that are asked for; nothing is trained."""
-    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
+    check_numbers(options)
     if options.langs is not None and not options.importance:
         raise UserError("--langs without --importance", do="add --importance, which it belongs to")
     languages = None if options.langs is None else words(options.langs, "--langs")

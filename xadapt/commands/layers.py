@@ -34,7 +34,8 @@ class Layers(Planned):
     dry_run: bool = False
     """show the plan and stop"""
     json: Path | None = None
-    """write the scores of every layer and language there as well"""
+    """write the scores of every layer and language to this file as well; with - they go to standard output,
+    and the tables to standard error"""
 
 
 def sweep(options: Layers, console: Console, errors: Console) -> Results | None:

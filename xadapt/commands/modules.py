@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from xadapt.commands.checks import check_store
 from xadapt.errors import UserError
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def modules(options: Modules, console: Console) -> None:
     from xadapt.store import Store
 
     store = Store(options.store)
+    check_store(options.store, reading=_reads(options))
     match options.action:
         case Ls():
             _ls(store, console)
@@ -155,6 +157,7 @@ def modules(options: Modules, console: Console) -> None:
         case Gc(dry_run):
             _gc(store, dry_run, console)
         case Cp(words, to):
+            check_store(to)
             _cp(store, words, Store(to), console)
         case Import() as wanted:
             _import(store, wanted, console)
@@ -166,11 +169,16 @@ def modules(options: Modules, console: Console) -> None:
             _forget(store, keys, console)
 
 
+def _reads(options: Modules) -> bool:
+    """Whether there must be a store already: all but importing, and listing where none is named, need one."""
+    return not isinstance(options.action, Import) and options != Modules()
+
+
 def _ls(store: Store, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from xadapt.report import size
+    from xadapt.console import size
     from xadapt.upkeep import bytes_in
 
     names: dict[str, list[str]] = {}
@@ -215,7 +223,7 @@ def _show(store: Store, word: str, console: Console) -> None:
     from rich.table import Table
 
     from xadapt.card import facts
-    from xadapt.report import size
+    from xadapt.console import size
     from xadapt.upkeep import resolve, stands_on
 
     address = resolve(store, word)
@@ -262,7 +270,7 @@ def _rm(store: Store, words: tuple[str, ...], force: bool, console: Console) -> 
 
 
 def _gc(store: Store, dry_run: bool, console: Console) -> None:
-    from xadapt.report import size
+    from xadapt.console import size
     from xadapt.upkeep import gc
 
     swept = gc(store, dry_run=dry_run)
@@ -352,7 +360,7 @@ def _some(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _line(module: ModuleInfo) -> str:
-    from xadapt.report import size
+    from xadapt.console import size
 
     return f"{module.address}  {module.expression}  (seed {module.seed}, {size(module.bytes)})"
 

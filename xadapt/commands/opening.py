@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xadapt.commands.checks import check_store
 from xadapt.commands.options import Planned
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def opened(options: Planned) -> Opened:
     from xadapt.methods import parse_method
     from xadapt.store import Store
 
+    check_store(options.store)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     method = parse_method(options.method)

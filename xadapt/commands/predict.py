@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from xadapt.commands.checks import above_zero, words
+from xadapt.commands.checks import check_numbers, words
 from xadapt.commands.opening import opened
 from xadapt.commands.options import Planned
 from xadapt.errors import UserError
@@ -49,7 +49,7 @@ class Predict(Planned):
 def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     """Train what is missing, predict, write; returns the files, none on a dry run."""
     languages = None if options.langs == "all" else words(options.langs, "--langs")
-    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
+    check_numbers(options)
 
     from xadapt import study
     from xadapt.official.submission import check_place, write_predictions

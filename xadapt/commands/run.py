@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from xadapt.commands.checks import above_zero, check_writable, whole, words
+from xadapt.commands.checks import check_numbers, whole, words
 from xadapt.commands.opening import opened
 from xadapt.commands.options import Planned
+from xadapt.disk import check_place, write_output
 from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Run(Planned):
     dry_run: bool = False
     """show the plan and stop"""
     json: Path | None = None
-    """write the results there as well"""
+    """write the results to this file as well; with - they go to standard output, and
+    the tables to standard error"""
     layer: int | None = None
     """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
     baselines: bool = True
@@ -47,12 +49,12 @@ def execute(options: Run, console: Console, errors: Console, *, every_layer: boo
     """Plan, show the plan, run it. Returns None on a dry run."""
     seeds = [whole(word, "--seeds") for word in words(options.seeds, "--seeds")]
     languages = None if options.langs == "all" else words(options.langs, "--langs")
-    above_zero(options, "epochs", "batch_size", "max_steps", "max_length", "threads", "lr")
+    check_numbers(options)
     if options.json is not None:
-        check_writable(options.json)  # now, not after hours of training
+        check_place(options.json)  # now, not after hours of training
 
     from xadapt.curve import best_layers, print_layers
-    from xadapt.report import Bars, as_json, plan_table, print_results, write_json
+    from xadapt.report import Bars, as_json, plan_table, print_results
     from xadapt.study import run
 
     found = opened(options)
@@ -77,5 +79,5 @@ def execute(options: Run, console: Console, errors: Console, *, every_layer: boo
     else:
         print_results(results, console, options.by)
     if options.json is not None:
-        write_json(options.json, content)
+        write_output(options.json, content)
     return results

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from xadapt.commands.checks import check_writable, words
+from xadapt.commands.checks import words
 from xadapt.commands.opening import catalogue_of
+from xadapt.disk import check_place, write_output
 from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:
@@ -36,17 +37,18 @@ class Score:
     by: GroupBy | None = None
     """add means over groups of languages, English left out"""
     json: Path | None = None
-    """write the scores there as well"""
+    """write the scores to this file as well; with - they go to standard output, and
+    the tables to standard error"""
 
 
 def score(options: Score, console: Console, errors: Console) -> FolderScores:
     """Score, print per task, language and group, and write JSON where asked."""
     if options.json is not None:
-        check_writable(options.json)
+        check_place(options.json)
 
     from xadapt.data.sources import open_source
     from xadapt.official.scoring import score_folder
-    from xadapt.report import Bars, write_json
+    from xadapt.report import Bars
     from xadapt.report_scores import print_scores, scores_as_json
 
     rows = catalogue_of(options.tasks)
@@ -60,5 +62,5 @@ def score(options: Score, console: Console, errors: Console) -> FolderScores:
     )
     print_scores(found, console, options.by)
     if options.json is not None:
-        write_json(options.json, scores_as_json(found, options.by))
+        write_output(options.json, scores_as_json(found, options.by))
     return found
