@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from store_common import put
 from tiny import save_tiny
 
 from xadapt.cli import main
@@ -139,7 +140,7 @@ def test_places_that_are_refused_before_anything_is_trained(
     (world / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
-        for place in ("xtreme", "file/results.json", "loop", "socket", "", "x" * 5000, "x/" * 3000):
+        for place in ("xtreme", "file/results.json", "loop", "socket", "x" * 5000, "x/" * 3000):
             assert "written" in (message := refused(capsys, *DRY, "--json", place)) or "too long" in message
     assert not (world / ".xadapt").exists()
 
@@ -175,6 +176,7 @@ def test_the_file_that_is_open_as_standard_output_is_standard_output(tmp_path: P
         *(("--epochs", value) for value in ("0", "1" + "0" * 20, "9" * 5000)),
         *(("--batch-size", value) for value in ("0", "-3", "1" + "0" * 20)),
         *(("--max-steps", value) for value in ("0", "1" + "0" * 20)),
+        *(("--layer", value) for value in ("3", "-1", "9" * 5000)),
         *(("--max-length", value) for value in ("0", "1" + "0" * 20)),
         *(("--seeds", value) for value in ("", ",", "-1", "0,x", "1.5", "9" * 5000, "٣")),
     ],
@@ -229,6 +231,7 @@ LONG = "x" * 1_000_000
         (LONG,),
         ("explain", "xnli", "--seed", "9" * 5000),
         ("predict", "xnli", "--task", LONG),
+        ("explain", "xnli", "--seed", "9" * 100),
         ("predict", "xnli", "--seed", "9" * 100),
         ("predict", "xnli", "--out", LONG),
         ("layers", LONG),
@@ -307,6 +310,43 @@ def test_a_run_into_a_file_is_refused_before_it_begins(
 ) -> None:
     (world / "file").touch()
     assert "not a store" in refused(capsys, *DRY, "--store", "file")
+
+
+def test_nothing_is_strewn_over_a_folder_that_is_something_else(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (world / "home").mkdir()
+    (world / "home" / "letter").touch()
+    put(Store(".xadapt"), 1)
+    address = Store(".xadapt").modules()[0].address
+    assert "letter" in refused(capsys, *DRY, "--store", "home")
+    assert "letter" in refused(capsys, "modules", "cp", address, "--to", "home")
+    assert [path.name for path in (world / "home").iterdir()] == ["letter"]
+    (world / "home" / "letter").rename(world / "home" / ".letter")
+    main([*DRY, "--store", "home"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--store", ""), ("--store=",), ("--json", ""), ("--langs", ""), ("--out", "")],
+    ids=" ".join,
+)
+def test_an_empty_value_is_not_the_folder_that_one_stands_in(
+    world: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """What an unset variable of the shell leaves of "$STORE"."""
+    assert f"nothing behind {words[0]!r}" in refused(capsys, *DRY, *words)
+
+
+def test_predictions_are_not_made_for_a_place_that_is_none(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (world / "file").touch()
+    (world / "loop").symlink_to("loop")
+    (world / "dangling").symlink_to("nowhere")
+    for place in ("file", "file/below", "loop", "dangling"):
+        message = refused(capsys, "predict", *DRY[1:], "--split", "dev", "--out", place)
+        assert "nothing can be written there" in message
 
 
 # -- signals and pipes --------------------------------------------------------------------------

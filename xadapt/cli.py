@@ -19,7 +19,7 @@ from xadapt.commands.score import Score, score
 from xadapt.commands.tasks import Tasks, show_tasks
 from xadapt.console import one_message, wide
 from xadapt.disk import is_output
-from xadapt.errors import shortened
+from xadapt.errors import UserError, shortened
 
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
@@ -33,8 +33,17 @@ Command = (
 
 
 def parsed(arguments: list[str] | None) -> Any:
-    """The command that the words say; exits with status 2 where they say none."""
+    """The command that the words say; exits with status 2 where they say none.
+
+    Raises:
+        UserError: a word is empty, which would else stand for this folder wherever a place is named.
+    """
     words = sys.argv[1:] if arguments is None else arguments
+    for before, word in zip(["xadapt", *words], words, strict=False):
+        if not word or (word.endswith("=") and word.startswith("--")):
+            got = f"nothing behind {shortened(word or before)!r}"
+            do = "see whether a variable of the shell is unset, or leave it out"
+            raise UserError(got, expected="a value: an empty one means nothing here", do=do)
     short = [shortened(word) for word in words]
     if short != words:  # a refusal repeats a word as it is, be it a megabyte
         named = [word for word in words if word.startswith("-") and "=" not in word[:100]]

@@ -41,6 +41,9 @@ def check_numbers(options: Planned) -> None:
             raise UserError(
                 f"--{name.replace('_', '-')} {value}", expected=f"a number above 0, and at most {most:,}"
             )
+    seed = getattr(options, "seed", 0)
+    if not 0 <= seed < _MANY:
+        raise UserError(f"--seed {seed}", expected=f"a whole number from 0 to {_MANY - 1:,}")
 
 
 # What a store begins with: see xadapt.store.
@@ -48,18 +51,22 @@ _OF_A_STORE = {"modules", "cells", "studies", "names", "locks", "work", "cache"}
 
 
 def check_store(path: Path, *, reading: bool = False) -> None:
-    """Raises ``UserError`` for a place that can be no store, or, for ``reading``, is none: it would be taken
-    for an empty one."""
+    """Raises ``UserError`` for what is no store: listed, it would be taken for an empty one; written to, it
+    would be strewn with folders.
+
+    Args:
+        reading: whether it must be there already.
+    """
     with explained(path, "read"):
         if path.is_dir():
-            names = os.listdir(path) if reading else []
+            # what a file manager or a new disk has of its own is nobody's content
+            names = sorted(n for n in os.listdir(path) if not n.startswith(".") and n != "lost+found")
             known = not names or _OF_A_STORE.intersection(names)
-            got = None if known else f"not a store: it holds {', '.join(sorted(names)[:3])}"
+            got = None if known else f"not a store: it holds {', '.join(names[:3])}"
         elif os.path.lexists(path):
             got = "not a store, and not a folder"
         else:
             got = "there is no store" if reading else None
     if got:
-        raise UserError(
-            got, expected="a folder that 'xadapt run' has made", do="name another with --store", path=path
-        )
+        expected = "a folder that 'xadapt run' has made" + ("" if reading else ", an empty or a new one")
+        raise UserError(got, expected=expected, do="name another", path=path)

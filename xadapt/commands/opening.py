@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xadapt.commands.checks import check_store
 from xadapt.commands.options import Planned
+from xadapt.errors import UserError
 
 if TYPE_CHECKING:
     from xadapt.backbone import Backbone
@@ -34,7 +35,7 @@ class Opened:
         from xadapt.plan import Overrides, make_plan
         from xadapt.steps import imported_in
 
-        return make_plan(
+        plan = make_plan(
             expressions,
             backbone=self.backbone,
             source=self.source,
@@ -51,6 +52,14 @@ class Opened:
             imported=imported_in(self.store, self.catalogue),
             **more,
         )
+        layer = getattr(options, "layer", None)
+        if layer is not None and all(e.layer is None for e in plan.evaluations):
+            raise UserError(
+                f"--layer {layer} would change nothing",
+                expected="a target that is read at a hidden layer, such as tatoeba or bucc",
+                do="leave it out",
+            )
+        return plan
 
 
 def opened(options: Planned) -> Opened:

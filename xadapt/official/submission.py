@@ -35,7 +35,7 @@ def check_place(root: Path, task: Task, *, overwrite: bool) -> Path:
             path=folder,
         )
     above = root.absolute()
-    while not above.exists():
+    while not os.path.lexists(above):  # a link that leads nowhere is no folder to make
         above = above.parent
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError("nothing can be written there", expected="a folder that can be written", path=root)
