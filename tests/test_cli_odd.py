@@ -373,7 +373,12 @@ def test_ctrl_c_while_the_program_is_loaded(module: str) -> None:
     """-v makes Python say what it imports."""
     command = [sys.executable, "-v", "-m", "xadapt", "tasks"]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        # tests that run in the background have it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         until(process, f"import '{module}".encode())
         process.send_signal(signal.SIGINT)
@@ -399,6 +404,27 @@ def test_ctrl_c_in_a_command_says_what_is_kept_only_where_something_is(
         said.append(capsys.readouterr().err.strip())
     assert "takes up what was finished" in said[0]
     assert said[1] == "xadapt: stopped"
+
+
+def test_ctrl_c_that_a_library_turns_into_an_error_is_ctrl_c_still(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turned(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ImportError("cannot import name 'GenerationMixin'") from error
+
+    monkeypatch.setattr("xadapt.listing.tasks_table", turned)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main(["tasks"])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.strip() == "xadapt: stopped"
 
 
 def test_a_folder_of_work_without_a_checkpoint_is_not_called_one(

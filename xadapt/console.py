@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -61,9 +63,11 @@ def one_message(*, goes_on: bool = True) -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name of a file may hold what no encoding can say
             stream.reconfigure(errors="backslashreplace")
+    stopped = _Stop()
     try:
         try:
-            yield
+            with stopped.heard():
+                yield
         finally:
             _flush()
     except UserError as error:
@@ -71,12 +75,39 @@ def one_message(*, goes_on: bool = True) -> Iterator[None]:
     except BrokenPipeError:
         _silence()
         sys.exit(NOBODY_READS)
-    except KeyboardInterrupt:
-        kept = "; the same command takes up what was finished, and does the rest" if goes_on else ""
-        _end(f"stopped{kept}", STOPPED)
-    except OSError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or stopped.asked:
+            kept = "; the same command takes up what was finished, and does the rest" if goes_on else ""
+            _end(f"stopped{kept}", STOPPED)
+        if not isinstance(error, OSError):
+            raise
         place = f"{error.filename}: " if error.filename else ""
         _end(f"{place}the system refuses: {error.strerror or error}", 2, style="red")
+
+
+class _Stop:
+    """Whether Ctrl-C was pressed. Libraries that are being loaded turn the exception that it raises into
+    others, such as an import that failed."""
+
+    asked = False
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Note it for the time of the block, where it would raise ``KeyboardInterrupt`` anyway."""
+        usual = signal.getsignal(signal.SIGINT)
+        here = threading.current_thread() is threading.main_thread()
+        if not here or usual is not signal.default_int_handler:
+            yield
+            return
+        signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
+    def _note(self, *_: object) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
 
 
 def _flush() -> None:
