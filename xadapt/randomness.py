@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 
 def seed_of(*key: object) -> int:
@@ -25,6 +24,8 @@ def generator(*key: object) -> np.random.Generator:
 def seeded(*key: object) -> Iterator[None]:
     """Run torch code that can only draw from the global generator (dropout, ``nn.init``)
     as if that generator were named ``key``; it is put back afterwards."""
+    import torch  # here: what only draws numbers need not wait for it
+
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed_of(*key))
