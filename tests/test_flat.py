@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from pathlib import Path
 from typing import Any
 
@@ -89,24 +88,15 @@ def test_every_kind_encodes_an_example_apart_from_the_others(kind: str) -> None:
     "value",
     [
         None,
-        True,
-        "query",
         -5,
-        0.1,
-        float("-inf"),
         (),
         [],
         (3, 7),
         [3, 7],
-        (1, None, ("a", [2.5])),
-        array("i", [4, 5]),
-        np.int64(9),
-        np.float32(0.1),
+        (1, None, (np.arange(2), [])),
         np.arange(6).reshape(2, 3),
         np.zeros((0, 2), dtype=np.int32),
         np.array([True, False]),
-        np.array([0.1, -np.inf]),
-        np.linspace(0, 1, 5, dtype=np.float32),
     ],
     ids=repr,
 )
@@ -116,7 +106,9 @@ def test_what_targets_and_notes_may_hold(value: Any) -> None:
     assert plain(found[0].target) == plain(found[1].note) == plain(value)
 
 
-@pytest.mark.parametrize("value", [2**40, np.array([2**40]), {"a": 1}, object(), np.array(["a"])], ids=repr)
+@pytest.mark.parametrize(
+    "value", [2**40, 0.5, "a", np.array([2**40]), np.zeros(2), {"a": 1}, np.int64(3)], ids=repr
+)
 def test_what_they_may_not_hold_is_refused(value: Any) -> None:
     with pytest.raises(UnplainError):
         flatten([Item(0, ([1],), value)])
@@ -124,4 +116,4 @@ def test_what_they_may_not_hold_is_refused(value: Any) -> None:
 
 def test_values_of_many_different_forms_are_refused() -> None:
     with pytest.raises(UnplainError, match="more than"):
-        flatten([Item(i, ([1],), str(i)) for i in range(5000)])
+        flatten([Item(i, ([1],), (None,) * i) for i in range(5000)])

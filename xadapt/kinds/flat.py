@@ -10,7 +10,6 @@ a target or note is made of besides numbers is its *form*, a piece of JSON; item
 from __future__ import annotations
 
 import json
-import struct
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,8 +76,8 @@ def flatten(items: Sequence[Item], first: int = 0) -> Block:
         first: added to each item's ``example``: where the examples that were encoded begin.
 
     Raises:
-        UnplainError: a target or note is made of something else than numbers, strings, arrays, tuples, lists
-            and the named tuples of ``NAMED``.
+        UnplainError: a target or note is made of something else than None, integers, arrays of integers,
+            tuples, lists and the named tuples of ``NAMED``.
     """
     columns = {name: array("q" if kind == "<i8" else "i") for name, kind in COLUMNS.items()}
     forms = Forms()
@@ -106,25 +105,17 @@ def form_of(value: Any, numbers: array) -> Any:
     Raises:
         UnplainError: there is none.
     """
-    if value is None or isinstance(value, bool | str):
-        return ("is", value)
+    if value is None:
+        return "none"
     if type(value) is int and value in _INT32:
         numbers.append(value)
         return "int"
-    if type(value) is float:
-        numbers.frombytes(struct.pack("<d", value))
-        return "float"
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+        if value.size and not (int(value.min()) in _INT32 and int(value.max()) in _INT32):
+            raise UnplainError(f"an array with {value.max()}: not a 32-bit number")
         numbers.extend(value.shape)
-        _add_array(value, numbers)
+        numbers.frombytes(np.ascontiguousarray(value, dtype="<i4").tobytes())
         return ("array", value.dtype.str, value.ndim)
-    if isinstance(value, np.generic):
-        _add_array(np.asarray(value), numbers)
-        return ("scalar", value.dtype.str)
-    if type(value) is array and value.typecode == "i":
-        numbers.append(len(value))
-        numbers.extend(value)
-        return "ints of array"
     if type(value) in (tuple, list):
         kind = type(value).__name__
         if all(type(part) is int and part in _INT32 for part in value):
@@ -137,43 +128,24 @@ def form_of(value: Any, numbers: array) -> Any:
     raise UnplainError(f"a target or note holds a {type(value).__name__}: {value!r:.80}")
 
 
-def _add_array(value: np.ndarray, numbers: array) -> None:
-    """The elements as 32-bit numbers; floats by their bits."""
-    if value.dtype.kind in "iub":
-        if value.size and not (int(value.min()) in _INT32 and int(value.max()) in _INT32):
-            raise UnplainError(f"an array with {value.max()}: not a 32-bit number")
-        numbers.frombytes(np.ascontiguousarray(value, dtype="<i4").tobytes())
-    elif value.dtype.kind == "f" and value.itemsize % 4 == 0:
-        numbers.frombytes(np.ascontiguousarray(value).tobytes())
-    else:
-        raise UnplainError(f"an array of {value.dtype}")
-
-
 Make = Callable[[np.ndarray, int], tuple[Any, int]]  # numbers, where to begin -> value, where it ends
 
 
 def maker(form: Any) -> Make:
     """What makes the value of a form from its numbers."""
+    if form == "none":
+        return lambda numbers, at: (None, at)
     if form == "int":
         return lambda numbers, at: (int(numbers[at]), at + 1)
-    if form == "float":
-        return lambda numbers, at: (struct.unpack("<d", numbers[at : at + 2].tobytes())[0], at + 2)
-    if form == "ints of array":
-        return lambda numbers, at: (
-            array("i", numbers[at + 1 : at + 1 + numbers[at]].tobytes()),
-            at + 1 + int(numbers[at]),
-        )
     head, *rest = form
-    if head == "is":
-        return lambda numbers, at: (rest[0], at)
     if head == "ints":
         shape: Any = {"tuple": tuple, "list": list}[rest[0]]
         return lambda numbers, at: (
             shape(numbers[at + 1 : at + 1 + numbers[at]].tolist()),
             at + 1 + int(numbers[at]),
         )
-    if head in ("array", "scalar"):
-        return _array_maker(np.dtype(rest[0]), rest[1] if head == "array" else None)
+    if head == "array":
+        return _array_maker(np.dtype(rest[0]), rest[1])
     build: Any = {"tuple": tuple, "list": list}.get(head)
     if head == "named":
         named, *rest = rest
@@ -190,18 +162,12 @@ def maker(form: Any) -> Make:
     return make
 
 
-def _array_maker(kind: np.dtype, dimensions: int | None) -> Make:
-    """For an array of so many dimensions; None for a scalar."""
-    bits = kind.kind == "f"
-    width = kind.itemsize // 4 if bits else 1
-
+def _array_maker(kind: np.dtype, dimensions: int) -> Make:
     def make(numbers: np.ndarray, at: int) -> tuple[Any, int]:
-        data = at + (dimensions or 0)
-        shape = tuple(numbers[at:data].tolist())
-        stop = data + width * int(np.prod(shape, dtype=np.int64))
-        part = numbers[data:stop]
-        value = (part.view(kind) if bits else part.astype(kind)).reshape(shape).copy()
-        return (value[()] if dimensions is None else value), stop
+        data = at + dimensions
+        shape = numbers[at:data]
+        stop = data + int(np.prod(shape, dtype=np.int64))
+        return numbers[data:stop].astype(kind).reshape(shape), stop
 
     return make
 
