@@ -17,7 +17,7 @@ from xadapt.kinds.kind import Item, Kind
 from xadapt.packing import Packed, encode, pack, pack_attention
 from xadapt.tasks.task import KindName, Task
 
-MINI = Path(__file__).parents[2] / "shared" / "mini-xlmr"
+MINI = Path(__file__).parents[2] / "shared" / "minilm-xlmr"
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,?!'-éßñ中文字"
 
 
