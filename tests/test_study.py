@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import save_tiny
+from tiny import save_tiny, tiny_backbone
 
 from xadapt.backbone import Backbone
 from xadapt.data.folder import Folder
@@ -120,6 +120,14 @@ def test_every_kind_runs_in_every_language_and_a_second_run_trains_nothing(
     assert scores(again) == scores(first)
     assert all(check.problem is None for check in Store(tmp_path).verify())
     backbone.verify()
+
+
+@pytest.mark.parametrize(("width", "rate"), [(192, 3e-3), (384, 2e-3), (768, 3e-4)])
+def test_the_learning_rate_is_one_that_was_tried_at_the_encoders_width(
+    world: Path, width: int, rate: float
+) -> None:
+    made = plan(world, tiny_backbone(hidden_size=width, num_hidden_layers=1), "xnli")
+    assert made.modules[0].settings.lr == rate
 
 
 @pytest.mark.parametrize("seed", [-1, 10**9, 10**5000, True, 1.0], ids=["-1", "1e9", "1e5000", "True", "1.0"])
