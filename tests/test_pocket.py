@@ -19,6 +19,7 @@ from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from tiny import tiny_backbone
 from transformers import AutoTokenizer, XLMRobertaModel
+from vocabulary import train_tokenizer
 
 from xadapt.backbone import POCKET
 from xadapt.data.examples import Classified, Example, Extracted, Paired, Tagged
@@ -393,6 +394,25 @@ def test_pretraining_repeats_and_resumes_bit_for_bit(tmp_path: Path) -> None:
     finally:
         torch.set_num_threads(threads)
     assert digest(tmp_path / "a") == digest(tmp_path / "b") == digest(tmp_path / "c")
+
+
+def test_the_script_draws_the_text_of_the_checkpoint() -> None:
+    """Whoever changes words, frames or sentences changes what the script makes: the shipped checkpoint has
+    read this text."""
+    corpus, seen = Corpus(read_lexicon(), random.Random(0)), hashlib.sha256()
+    for step in (0, 1, 9_999):
+        corpus.reseed(random.Random(f"{pretrain.Recipe.seed}/text/{step}"))
+        for _ in range(50):
+            seen.update(repr(corpus.document()).encode())
+    assert seen.hexdigest()[:12] == "5e5afe46b3a1"
+
+
+@pytest.mark.slow
+def test_the_script_makes_the_shipped_tokenizer() -> None:
+    recipe = pretrain.Recipe(**json.loads((MODEL / "recipe.json").read_text(encoding="utf-8")))
+    assert recipe == pretrain.Recipe()
+    made = train_tokenizer(read_lexicon(), recipe.vocabulary, recipe.tokenizer_texts)
+    assert json.loads(made.to_str()) == json.loads((MODEL / "tokenizer.json").read_text(encoding="utf-8"))
 
 
 def test_whole_words_are_hidden() -> None:
