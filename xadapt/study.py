@@ -89,7 +89,8 @@ class _Run:
         }
         expressions = dict.fromkeys(e.expr for e in self.plan.evaluations)
         addresses = {a: None for places in self.plan.addresses.values() for a in places.values()}
-        self.store.studies.keep("run", list(expressions), list(addresses), facts)
+        keep = self.store.studies.keep
+        self.store.making_room(lambda: keep("run", list(expressions), list(addresses), facts))
         return [self.module(step) for step in self.plan.modules]
 
     def module(self, step: ModuleStep) -> ModuleRow:
