@@ -73,6 +73,30 @@ def test_choices_are_well_formed(pocket: Pocket, task: str) -> None:
     # the option with most words in common with what is read is seldom the right one
     best = [max(range(count), key=lambda i, e=e: len(bag(e.options[i]) & bag(e.context))) for e in items]
     assert np.mean([b == e.label for b, e in zip(best, items, strict=True)]) < 1 / count + 0.15
+    # nor is the longest or the shortest
+    for extreme in (np.argmax, np.argmin):
+        found = [extreme([len(o) for o in e.options]) == e.label for e in items]
+        assert np.mean(found) < 1 / count + 0.1
+
+
+@pytest.mark.parametrize(("task", "bound"), [("copa", 0.7), ("siqa", 0.54), ("hellaswag", 0.61)])
+def test_options_alone_say_little_of_the_right_one(pocket: Pocket, task: str, bound: float) -> None:
+    """Words and neighbours of words, without what the options are about. Chance is 1/2, 1/3 and 1/4."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    def loaded(split: str, size: int) -> list[Chosen]:
+        return [e for e in pocket.load(task, "en", split, size) if isinstance(e, Chosen)]
+
+    train, dev = loaded("train", 2_000), loaded("dev", 600)
+    words = CountVectorizer(ngram_range=(1, 3), binary=True, min_df=3)
+    fitted = LogisticRegression(C=0.3, max_iter=400).fit(
+        words.fit_transform([o for e in train for o in e.options]),
+        [i == e.label for e in train for i in range(CHOICES[task])],
+    )
+    scores = fitted.decision_function(words.transform([o for e in dev for o in e.options]))
+    best = scores.reshape(len(dev), -1).argmax(1)
+    assert np.mean(best == [e.label for e in dev]) < bound
 
 
 def test_a_cause_and_its_effects_are_told_apart() -> None:
