@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -123,6 +124,23 @@ def test_a_spoilt_folder_is_refused(module: Module, tmp_path: Path, spoil: Any, 
     spoil(out)
     with pytest.raises(UserError, match=says):
         Module.from_pretrained(out)
+
+
+def test_adding_to_a_store_on_a_full_disk_adds_and_records_nothing(
+    module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = Store(tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="No space left"):
+            module.add_to(store)
+    assert store.modules() == []
+    assert store.studies.all() == []
+    module.add_to(store)
+    assert len(store.studies.all()) == 1
 
 
 def test_what_is_no_folder_and_no_repository_is_refused(tmp_path: Path) -> None:

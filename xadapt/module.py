@@ -19,7 +19,7 @@ from xadapt.proof import CARD, CONFIG, HEAD, MANIFEST, WEIGHTS, copy_module, pee
 from xadapt.reach import hub_answers
 from xadapt.store import Saved, Store, read_module
 from xadapt.studies import ADDRESS
-from xadapt.upkeep import closure, stands_on
+from xadapt.upkeep import closure, copying, stands_on
 
 BELOW = "below"
 _FILES = (*WEIGHTS, HEAD, CONFIG, MANIFEST, CARD)
@@ -100,13 +100,13 @@ class Module:
             UserError: the folder it was opened from has changed; the disk refuses.
         """
         chain = (*self.below, self.saved)
-        store.studies.keep("copy", [self.expression], [saved.address for saved in chain])
-        for saved in chain:
-            if store.has(saved.address):
-                store.load(saved.address)
-                continue
-            with _alone(saved) as folder:
-                store.take_in(folder)
+        with copying(store, self.expression, [saved.address for saved in chain]):
+            for saved in chain:
+                if store.has(saved.address):
+                    store.load(saved.address)
+                    continue
+                with _alone(saved) as folder:
+                    store.take_in(folder)
 
     # -- from and into folders and the hub --------------------------------------------------
 

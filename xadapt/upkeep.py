@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,8 +152,7 @@ def gc(store: Store, *, dry_run: bool = False) -> Swept:
 def copy(store: Store, address: str, target: Store) -> tuple[str, ...]:
     """Copy a module and all it stands on to another store, lowest first, proven at both ends.
 
-    What the target has already stays, and is proven too. The target keeps a record of the copy once it is
-    whole; a copy that fails is taken away again. The target's ``gc`` waits meanwhile.
+    What the target has already stays, and is proven too. The target keeps a record of the copy.
 
     Returns:
         the addresses, lowest first.
@@ -165,23 +164,35 @@ def copy(store: Store, address: str, target: Store) -> tuple[str, ...]:
         raise UserError("the store cannot be copied to itself", do="name another --to", path=store.root)
     manifest = store.load(address).manifest
     chain = closure(store, [address])
-    new: list[str] = []
+    with copying(target, str(manifest.get("expression", "")), chain):
+        for each in chain:
+            saved = store.load(each)
+            if target.has(each):
+                target.load(each)
+            else:
+                target.take_in(saved.path)
+    return chain
+
+
+@contextmanager
+def copying(target: Store, expression: str, chain: Sequence[str]) -> Iterator[None]:
+    """Modules come to ``target`` within the block: it keeps a record of them once all are there, and on an
+    error none that was not there before. Its ``gc`` waits meanwhile.
+
+    Args:
+        expression: of the last of ``chain``, which are addresses, lowest first.
+    """
     with target.studies.held():
+        before = {each for each in chain if target.has(each)}
         try:
-            for each in chain:
-                saved = store.load(each)
-                if target.has(each):
-                    target.load(each)
-                else:
-                    new.append(each)
-                    target.take_in(saved.path)
-            target.studies.keep("copy", [str(manifest.get("expression", ""))], chain, held=True)
+            yield
+            target.studies.keep("copy", [expression], chain, held=True)
         except BaseException:
             with suppress(UserError):  # the error to tell of is the first one
-                for each in reversed(new):
-                    target.remove(each)
+                for each in reversed(chain):
+                    if each not in before:
+                        target.remove(each)
             raise
-    return chain
 
 
 def bytes_in(path: Path) -> int:
