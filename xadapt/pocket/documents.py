@@ -8,12 +8,13 @@ leave more out and name a noun by its hypernym.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from .frames import NP, Frame
 from .grammar import PLAIN, Form
 from .making import Maker
 from .phrases import Token
-from .reading import ASKABLE, Asked, answers_to, located, shortened
+from .reading import ASKABLE, Asked, alone, located, shortened
 
 
 def _covers(make: Maker, wide: object, narrow: object) -> bool:
@@ -29,13 +30,6 @@ def _covers(make: Maker, wide: object, narrow: object) -> bool:
     if wide.adj is not None and wide.adj != narrow.adj:
         return False
     return wide.head == narrow.head or wide.head in make.lexicon.ancestors(narrow.head)
-
-
-def may_answer(make: Maker, frame: Frame, question: Frame, slot: str) -> bool:
-    """As ``reading.answers_to``, with hypernyms in the question."""
-    if frame.verb != question.verb or getattr(frame, slot) is None:
-        return False
-    return all(_covers(make, getattr(question, s), getattr(frame, s)) for s in question.slots() if s != slot)
 
 
 def _known(make: Maker, frame: Frame) -> list[Token]:
@@ -78,7 +72,7 @@ def portrait(make: Maker) -> Asked:
             continue
         slot = rng.choice(slots)
         index = frames.index(target)
-        if any(answers_to(f, target, slot) for i, f in enumerate(frames) if i != index):
+        if not alone(frames, index, target, slot):
             continue
         context, answer = located(sentences, at, slot)
         question = shortened(make, frames, index, slot)
@@ -96,7 +90,7 @@ def inquiry(make: Maker) -> Asked:
             frames.append(make.sampler.draw(verb=target.verb if rng.random() < 0.35 else None, rate=0.8))
         rng.shuffle(frames)
         at = frames.index(target)
-        others = [f for i, f in enumerate(frames) if i != at]
+        covers = partial(_covers, make)
         question = target
         for change in rng.sample(("time", "place", "manner", "agent", "object", "recipient"), 6):
             value = getattr(question, change)
@@ -105,9 +99,9 @@ def inquiry(make: Maker) -> Asked:
             less = question.put(change, make.broader(value) if isinstance(value, NP) else None)
             if change in ("time", "place", "manner"):
                 less = question.put(change, None)
-            if not any(may_answer(make, f, less, slot) for f in others):
+            if alone(frames, at, less, slot, covers):
                 question = less
-        if not any(may_answer(make, f, question, slot) for f in others):
+        if alone(frames, at, question, slot, covers):
             sentences = [make.told(f) for f in frames]
             context, answer = located(sentences, at, slot)
             return make.say(question, Form(ask=slot)), context, (answer,)

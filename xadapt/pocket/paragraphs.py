@@ -11,14 +11,9 @@ from .frames import Frame
 from .grammar import Form, Grammar
 from .lexicon import LANGUAGES
 from .making import Maker
-from .reading import ASKABLE, answers_to
+from .reading import ASKABLE, alone
 
 PARAGRAPHS, SENTENCES, QUESTIONS = 100, 3, 300
-
-
-def _alone(frames: list[Frame], question: Frame, slot: str, told: Frame) -> bool:
-    """Is the frame the only one that answers?"""
-    return not any(answers_to(f, question, slot) for f in frames if f is not told)
 
 
 def lareqa(make: Maker, task: str, count: int) -> list[Sought]:
@@ -49,8 +44,8 @@ def lareqa(make: Maker, task: str, count: int) -> list[Sought]:
         for other in rng.sample(("manner", "time", "place"), 3):
             if other != slot and getattr(question, other) is not None:
                 less = question.put(other, None)
-                question = less if _alone(frames, less, slot, told) else question
-        if len(items) < QUESTIONS and _alone(frames, question, slot, told):
+                question = less if alone(frames, i, less, slot) else question
+        if len(items) < QUESTIONS and alone(frames, i, question, slot):
             answers = tuple(f"{lang}-{i // SENTENCES}-{i % SENTENCES}" for lang in LANGUAGES)
             items.append(Sought(f"{language}-q{i}", "query", make.say(question, Form(ask=slot)), "", answers))
     for lang in LANGUAGES:

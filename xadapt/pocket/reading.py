@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..data.examples import Answer
@@ -15,11 +16,24 @@ ASKABLE = ("agent", "object", "place", "time", "recipient")
 Asked = tuple[str, str, tuple[Answer, ...]]  # question, context, answers
 
 
-def answers_to(frame: Frame, question: Frame, slot: str) -> bool:
-    """Does ``frame`` tell what ``question`` asks for? All it mentions must agree, ``slot`` aside."""
+def answers_to(
+    frame: Frame, question: Frame, slot: str, agree: Callable[[object, object], bool] = operator.eq
+) -> bool:
+    """Does ``frame`` tell what ``question`` asks for? All it mentions must ``agree``, ``slot`` aside."""
     if frame.verb != question.verb or getattr(frame, slot) is None:
         return False
-    return all(getattr(frame, s) == getattr(question, s) for s in question.slots() if s != slot)
+    return all(agree(getattr(question, s), getattr(frame, s)) for s in question.slots() if s != slot)
+
+
+def alone(
+    frames: Sequence[Frame],
+    at: int,
+    question: Frame,
+    slot: str,
+    agree: Callable[[object, object], bool] = operator.eq,
+) -> bool:
+    """Does no other frame than the one at ``at`` answer?"""
+    return not any(answers_to(f, question, slot, agree) for i, f in enumerate(frames) if i != at)
 
 
 def _context(make: Maker) -> tuple[list[Frame], int, str]:
@@ -37,7 +51,7 @@ def _context(make: Maker) -> tuple[list[Frame], int, str]:
             frames.append(other)
         rng.shuffle(frames)
         at = frames.index(target)
-        if not any(answers_to(f, target, slot) for i, f in enumerate(frames) if i != at):
+        if alone(frames, at, target, slot):
             return frames, at, slot
 
 
@@ -47,7 +61,7 @@ def shortened(make: Maker, frames: list[Frame], at: int, slot: str) -> Frame:
     for other in ("manner", "time", "place"):
         if other != slot and getattr(question, other) is not None and make.rng.random() < 0.6:
             less = question.put(other, None)
-            if not any(answers_to(f, less, slot) for i, f in enumerate(frames) if i != at):
+            if alone(frames, at, less, slot):
                 question = less
     return question
 
