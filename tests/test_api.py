@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,14 @@ def test_what_cannot_be_mounted_is_said(backbone: Backbone, study: Study, tmp_pa
     with pytest.raises(UserError, match="without a study"), backbone.mount("xnli"):
         pass
     with pytest.raises(UserError, match="is not in this study"), backbone.mount("pawsx", study):
+        pass
+    more = replace(study, expressions=["xnli", "mnli > xnli", "pawsx > xnli"])
+    with backbone.mount("mnli > xnli", more):
+        pass  # its own modules are there
+    with (
+        pytest.raises(UserError, match="not trained yet: pawsx, pawsx > xnli"),
+        backbone.mount("pawsx > xnli", more),
+    ):
         pass
     fresh = Study(["xnli"], backbone, store=tmp_path)
     with pytest.raises(UserError, match="not trained yet: xnli"), backbone.mount("xnli", fresh):

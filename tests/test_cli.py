@@ -145,6 +145,7 @@ def test_tasks_shows_every_task(world: Path, capsys: pytest.CaptureFixture[str])
         (["xnli", "--langs", ","], "names nothing"),
         (["xnli", "--seeds", "one"], "not a seed"),
         (["xnli", "--max-steps", "0"], "above 0"),
+        (["xnli", "--max-length", "1", "--dry-run"], "at least 8"),
         (["xnli", "--backbone", "./nowhere"], "no such folder"),
         (["xnli", "--backbone", "roberta"], "unknown backbone"),
         (["xnli", "--data", "./nowhere"], "nowhere"),

@@ -228,6 +228,15 @@ def test_items_are_kept_from_a_number_of_examples_on(made: Made, tmp_path: Path)
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_what_the_readers_noted_is_kept_with_the_items(made: Made) -> None:
+    told: list[object] = []
+    dropped = {"en": {"dropped": 2}}
+    made(notes=lambda: dropped, noted=told.append)
+    assert told == [], "it was loaded: whoever loads it says so"
+    made(notes=dict, noted=told.append)
+    assert told == [dropped]
+
+
 def test_the_address_follows_from_what_determines_the_items(made: Made, tmp_path: Path) -> None:
     base = made.encoder.address(made.wanted())
     other = Backbone.from_pretrained(str(save_tiny(tmp_path / "other")))

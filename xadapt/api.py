@@ -29,6 +29,7 @@ from xadapt.errors import UserError
 from xadapt.methods import Bottleneck, Full, LoRA, Method, parse_method
 from xadapt.module import Module
 from xadapt.mount import Element, Fold, Mounted, encode_many, mount
+from xadapt.needs import needs
 from xadapt.packing import Packed, pack
 from xadapt.parts import Stack
 from xadapt.plan import Plan, make_plan
@@ -199,7 +200,8 @@ class Study:
         """A trained stack of this study, as ``mount`` takes it.
 
         Raises:
-            UserError: it is none of the study's, or not trained, or on another backbone.
+            UserError: it is none of the study's, or on another backbone, or a module of it is not trained
+                (others of the study need not be).
         """
         found = [e for e in self.plan.evaluations if e.seed == seed and e.expr == str(Stack(str(stack)))]
         if not found:
@@ -212,7 +214,11 @@ class Study:
                 f"the study is on {self.plan.backbone.name}, and this is {backbone.name}",
                 do="mount it on the study's backbone",
             )
-        missing = [s.shown for s in self.plan.modules if s.seed == seed and not self._store.has(s.address)]
+        places = self.plan.addresses[seed]
+        needed = {places[need.stack] for need in needs(found[0].stack)} if found[0].stack else set()
+        missing = [
+            s.shown for s in self.plan.modules if s.address in needed and not self._store.has(s.address)
+        ]
         if missing:
             raise UserError(f"not trained yet: {', '.join(missing)}", do="run the study first")
         return Shelf(self.plan, self._store).elements(found[0].stack, seed)

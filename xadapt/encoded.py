@@ -37,6 +37,9 @@ MANY = 20_000  # examples from which on their items are kept on disk
 SEVERAL = 50_000  # examples from which on starting processes pays
 
 
+Notes = Mapping[str, Mapping[str, int]]
+
+
 class Wanted(NamedTuple):
     """What is to be encoded.
 
@@ -46,6 +49,8 @@ class Wanted(NamedTuple):
         load: gives them.
         at_most: how many there can be, where that is known.
         shown: what they are called on the screen.
+        notes: gives what the readers dropped or repaired, by language; asked after ``load``, kept beside.
+        noted: is told of it where the items are found and nothing is loaded.
     """
 
     task: Task
@@ -55,6 +60,8 @@ class Wanted(NamedTuple):
     max_length: int
     training: bool
     shown: str
+    notes: Callable[[], Notes] = dict
+    noted: Callable[[Notes], None] = lambda kept: None
 
 
 class Encoder:
@@ -85,6 +92,7 @@ class Encoder:
         if separable and (wanted.at_most is None or wanted.at_most >= self.many):
             address = self.address(wanted)
             if found := self.find(address):
+                wanted.noted(found.notes)
                 return Deferred(found.examples, wanted.load), found.items
         with self.watch.stage(f"read {wanted.shown}", None):
             examples = wanted.load()
@@ -129,7 +137,7 @@ class Encoder:
                 if file_digest(place / name) != sha256:
                     return None
             self.cache.used(address)
-            return Found(content["examples"], mapped(place, content["forms"]))
+            return Found(content["examples"], mapped(place, content["forms"]), content["notes"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -181,6 +189,7 @@ class Encoder:
                 "examples": len(examples),
                 "counts": counts,
                 "forms": forms,
+                "notes": wanted.notes(),
                 "files": {file.name: file_digest(file) for file in sorted(part.iterdir())},
             }
             whole = {"content": content, "sha256": digest([address, content])}
@@ -197,10 +206,11 @@ class Encoder:
 
 
 class Found(NamedTuple):
-    """Items on disk, and of how many examples they are."""
+    """Items on disk, of how many examples they are, and what the readers noted of these."""
 
     examples: int
     items: FlatItems
+    notes: Notes
 
 
 def _parts(examples: Sequence[Example]) -> Iterator[tuple[int, list[Example]]]:

@@ -122,7 +122,7 @@ def make_plan(
             chosen_split, chosen = _languages(target, source, languages, split)
             _check_tuning(target, source, chosen_split, chosen)
             read = _layers_read(target, backbone, overrides.layer, layers)
-            length = min(overrides.max_length or target.max_length, backbone.max_length)
+            length = planner.length(target)
             filled = planner.filled(stack).with_method(method)
             on = filled if target.train is not None else filled.below
             for seed in places:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xadapt.backbone import Backbone
@@ -29,19 +29,27 @@ class Data:
         self.source, self.watch = source, watch
         self._encoder = Encoder(backbone, store, watch)
         self._encoded: dict[tuple[Any, ...], Both] = {}
-        self._noted: set[tuple[str, str, str]] = set()
+        self._notes: dict[tuple[str, str, str], Mapping[str, int]] = {}
 
     def examples(self, task: Task, lang: str, split: str) -> Sequence[Example]:
         """Examples of one split; never none. Rows that the files lost or had repaired are said, once."""
         examples = self.source.load(task.name, lang, split)
         if not examples:
             raise UserError(f"{self.source.name} has no {split} examples of {task.name} in {lang}")
-        counts = notes_of(self.source, task.name, lang, split)
-        faults = [f"{count:,} {name}" for name, count in counts.items() if name in FAULTS]
-        if faults and (task.name, lang, split) not in self._noted:
-            self._noted.add((task.name, lang, split))
-            self.watch.note(f"{task.name} {split} in {lang}: {', '.join(faults)}")
+        self._note(task, lang, split, notes_of(self.source, task.name, lang, split))
         return examples
+
+    def notes(self, task: Task, lang: str, split: str) -> Mapping[str, int]:
+        """What was dropped, repaired or found odd in examples that this run has loaded, or found encoded."""
+        return self._notes.get((task.name, lang, split), {})
+
+    def _note(self, task: Task, lang: str, split: str, counts: Mapping[str, int]) -> None:
+        if (task.name, lang, split) in self._notes:
+            return
+        self._notes[task.name, lang, split] = counts
+        faults = [f"{count:,} {name}" for name, count in counts.items() if name in FAULTS]
+        if faults:
+            self.watch.note(f"{task.name} {split} in {lang}: {', '.join(faults)}")
 
     def encoded(
         self,
@@ -64,6 +72,11 @@ class Data:
             size: take so many of them, of all languages together, shuffled by ``seed``.
             sample: take so many from all over them (``data.parts.sampled``), whatever the ``seed``.
         """
+
+        def noted(kept: Mapping[str, Mapping[str, int]]) -> None:
+            for lang in languages:
+                self._note(data, lang, split, kept[lang])
+
         drawn = seed if size else None
         key = (task.name, data.name, tuple(languages), split, max_length, size, sample, drawn)
         if key not in self._encoded:
@@ -78,6 +91,8 @@ class Data:
                     max_length=max_length,
                     training=split == "train",
                     shown=f"{data.name} {split} in {', '.join(languages)}",
+                    notes=lambda: {lang: dict(self.notes(data, lang, split)) for lang in languages},
+                    noted=noted,
                 )
             )
         return self._encoded[key]

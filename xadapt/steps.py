@@ -17,6 +17,8 @@ from xadapt.data.examples import Source
 from xadapt.data.settling import Settler
 from xadapt.errors import UserError
 from xadapt.identity import canonical
+from xadapt.kinds import kind_of
+from xadapt.kinds.checks import check_length
 from xadapt.methods import Method, parse_method
 from xadapt.needs import Need, acting, needs, nodes
 from xadapt.parts import Combined, Stack, Term
@@ -265,8 +267,17 @@ class Planner:
                 do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
                 "folder with --intermediate",
             )
+        return Lesson(task, data, languages, term.size, self.length(task))
+
+    def length(self, task: Task) -> int:
+        """Tokens a sequence of ``task``: the user's or the row's, no more than the backbone has places for.
+
+        Raises:
+            UserError: there is no room for text.
+        """
         length = min(self.overrides.max_length or task.max_length, self.backbone.max_length)
-        return Lesson(task, data, languages, term.size, length)
+        check_length(length, kind_of(task).least)
+        return length
 
     def _determines(self, lesson: Lesson, *, named: bool) -> dict[str, Any]:
         """``named``: of several tasks, each has its head and its order of data by its name."""

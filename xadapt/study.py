@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from xadapt.data.examples import notes_of
 from xadapt.disk import NoRoomError
 from xadapt.errors import UserError
 from xadapt.kinds import kind_of
@@ -242,7 +241,7 @@ class _Run:
         notes: dict[str, int] = {}
         for lesson in step.lessons:
             for lang in lesson.languages:
-                for name, count in notes_of(self.source, lesson.data.name, lang, "train").items():
+                for name, count in self.data.notes(lesson.data, lang, "train").items():
                     notes[name] = notes.get(name, 0) + count
         return notes
 

@@ -31,7 +31,11 @@ def check_task(task: Task, kind: str, metrics: tuple[str, ...], *, labels: bool 
 def check_length(max_length: int, least: int) -> None:
     """Refuse a ``max_length`` that leaves no room for text beside the special tokens."""
     if max_length < least:
-        raise UserError(f"max_length {max_length}", expected=f"at least {least} for this kind of task")
+        raise UserError(
+            f"max_length {max_length}",
+            expected=f"at least {least} for this kind of task",
+            do="change --max-length, or the max_length of the task's row",
+        )
 
 
 def readable(

@@ -57,6 +57,7 @@ class Kind(Protocol):
         tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.
         separable: whether an example's items depend on no example of another run of ``TOGETHER``, so that
             large sets can be encoded in such parts and kept on disk (``kinds.flat``).
+        least: the smallest ``max_length`` that leaves room for text beside the special tokens.
         pooled: whether languages search the same candidates, so that an evaluation encodes them once for all.
         continues: whether a head starts as that of a module of the same kind directly below
             (``Shelf.first_head``): where it has no labels of its own, and means the same for every task.
@@ -64,6 +65,7 @@ class Kind(Protocol):
 
     tuned: ClassVar[bool] = False
     separable: ClassVar[bool] = True
+    least: ClassVar[int] = 8
     pooled: ClassVar[bool] = False
     continues: ClassVar[bool] = False
 

@@ -81,7 +81,7 @@ class Search(Kind):
     ) -> list[Item]:
         """``<s> query </s>`` of at most 96 tokens and ``<s> candidate </s></s> context </s>``, cut from the
         longer first. In training, queries whose answer is not among the examples make no item."""
-        check_length(max_length, 8)
+        check_length(max_length, self.least)
         if training and not self.trained:
             raise untrainable(self.task)
         rows = sought(examples)

@@ -60,7 +60,7 @@ class Tag(Kind):
     ) -> list[Item]:
         """Sentences without words make no item."""
         unlabelled = (lambda r: r.tags is None) if training else None
-        rows = readable(examples, Tagged, max_length, least=3, unlabelled=unlabelled)
+        rows = readable(examples, Tagged, max_length, least=self.least, unlabelled=unlabelled)
         for row in rows:
             check_tags(row)
         begin, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
