@@ -1,5 +1,6 @@
 """What must be trained for a stack, in which order and on top of what."""
 
+import pickle
 from collections.abc import Iterable, Iterator
 
 from expressions import prefixes, stacks
@@ -28,6 +29,16 @@ def test_a_sequence_needs_its_prefixes() -> None:
     stack = Stack("mnli[10k] > qqp > xnli")
     assert [need.stack for need in needs(stack)] == list(prefixes(stack))
     assert [need.below for need in needs(stack)] == [None, *prefixes(stack)[:-1]]
+
+
+def test_a_lower_part_of_a_stack_is_the_stack_that_is_written_alone() -> None:
+    whole = Stack("mnli > mean(qqp, anli) > drop(mnli, 0-1) > xnli")
+    written = ["mnli", "mnli > mean(qqp, anli)", "mnli > mean(qqp, anli) > drop(mnli, 0-1)", str(whole)]
+    assert list(whole.lower) == [Stack(text) for text in written]
+    assert [hash(stack) for stack in whole.lower] == [hash(Stack(text)) for text in written]
+    assert whole.below == Stack(written[2])
+    assert Stack("mnli").below is None
+    assert pickle.loads(pickle.dumps(whole)) == whole
 
 
 def test_operands_stand_on_what_lies_below_their_combination() -> None:

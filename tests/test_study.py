@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from xadapt.data.sources import open_source
 from xadapt.errors import UserError
 from xadapt.methods import Method, parse_method
 from xadapt.plan import Overrides, Plan, make_plan
-from xadapt.report import as_json
+from xadapt.report import as_json, brief
 from xadapt.results import Results
 from xadapt.store import Store
 from xadapt.study import run
@@ -321,6 +322,14 @@ def test_first_weights_follow_from_the_seed_and_the_task(
     other = started("udpos")
     name = next(k for k in base if "lora_A" in k or "adapter_down.0.weight" in k)
     assert not torch.allclose(base[name], other[name], rtol=0, atol=1e-3)
+
+
+def test_a_chain_of_a_thousand_modules_is_planned_in_seconds(world: Path, backbone: Backbone) -> None:
+    began = time.monotonic()
+    made = plan(world, backbone, " > ".join(["mnli"] * 1000 + ["xnli"]))
+    assert len(made.modules) == 1001
+    assert time.monotonic() - began < 20  # a second or two; it grew with the cube of the length
+    assert len(brief(made.modules[-1].need.shown)) < 60
 
 
 def test_another_backbone_is_another_address(world: Path, backbone: Backbone, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from xadapt.methods import parse_method
 from xadapt.mount import Dropped as MountedDrop
 from xadapt.mount import Element, Fused, Merged, Part, split_fusion
-from xadapt.needs import Node, nodes
+from xadapt.needs import Node, top_node
 from xadapt.parts import Combined, Dropped, Stack, is_fuse, trains
 from xadapt.store import Saved
 
@@ -38,7 +38,7 @@ def description(stack: Stack | None, addresses: Mapping[Stack, str], seed: int) 
         addresses: of every module in the stack, by its place.
         seed: of the study: merges that drop values at random are drawn from it.
     """
-    return None if stack is None else _described(nodes(stack)[-1], addresses, seed)
+    return None if stack is None else _described(top_node(stack), addresses, seed)
 
 
 def _described(node: Node, addresses: Mapping[Stack, str], seed: int) -> Any:
@@ -75,14 +75,17 @@ def _elements(
     described: Any, load: Callable[[str], Saved], fusion: Mapping[str, Tensor] | None
 ) -> list[Element]:
     """``fusion``: weights of a fuse on top, which the module above it has kept."""
+    chain: list[Element] = []
+    while isinstance(described, str):
+        saved = load(described)
+        fusion, own = split_fusion(saved.weights)
+        label, method = str(saved.manifest["expression"]), parse_method(str(saved.manifest["method"]))
+        chain.append(Part(label, method, own))
+        described = saved.manifest["determinants"].get("below")
+    if chain:
+        return [*_elements(described, load, fusion), *reversed(chain)]
     if described is None:
         return []
-    if isinstance(described, str):
-        saved = load(described)
-        kept, own = split_fusion(saved.weights)
-        under = _elements(saved.manifest["determinants"].get("below"), load, kept)
-        made = Part(str(saved.manifest["expression"]), parse_method(str(saved.manifest["method"])), own)
-        return [*under, made]
     if "drop" in described:
         *under, top = _elements(described["part"], load, fusion)
         return [*under, MountedDrop(top, *described["drop"])]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from xadapt.methods import Method
 from xadapt.syntax import Rule, between, option_problem, whole
 
 Value = int | float | str
@@ -168,3 +169,17 @@ def given(how: str, options: Mapping[str, Value]) -> tuple[tuple[str, Value], ..
             if value != option.default:
                 result.append((name, value))
     return tuple(result)
+
+
+def method_problem(how: str, method: Method | None) -> str | None:
+    """Why a combination cannot have this method behind it."""
+    if method is None or how == "joint":
+        return None
+    if how in MERGES:
+        return f"{how} trains nothing: write the method behind its operands"
+    return None if method.name in COMBINATIONS[how].methods else f"{how} cannot take {method.name} modules"
+
+
+def weight_text(weight: float) -> str:
+    """A weight as an expression has it."""
+    return str(int(weight)) if float(weight).is_integer() else repr(float(weight))

@@ -76,7 +76,12 @@ class Need:
 
 def nodes(stack: Stack) -> tuple[Node, ...]:
     """The parts of ``stack`` with their places, lowest first: what ``mount`` has to put up."""
-    return _nodes((), stack.parts)
+    return _nodes(stack, 0)
+
+
+def top_node(stack: Stack) -> Node:
+    """The last of ``nodes``, without the others."""
+    return _node(stack, None)
 
 
 def needs(stack: Stack, default: Method | None = None) -> tuple[Need, ...]:
@@ -122,26 +127,26 @@ def acting(node: Node, layers: int) -> set[int]:
     return set() if method is None else set(layer_range(method.layers, layers))
 
 
-def _nodes(below: tuple[Part, ...], parts: Sequence[Part]) -> tuple[Node, ...]:
-    result = []
-    for at, part in enumerate(parts):
-        under = (*below, *parts[:at])
-        above = parts[at + 1] if at + 1 < len(parts) else None
-        result.append(_node(under, part, above))
-    return tuple(result)
+def _nodes(stack: Stack, first: int) -> tuple[Node, ...]:
+    """Those of the parts from number ``first`` on."""
+    places = stack.lower[first:]
+    above = [*(place.top for place in places[1:]), None]
+    return tuple(_node(place, part) for place, part in zip(places, above, strict=True))
 
 
-def _node(under: tuple[Part, ...], part: Part, above: Part | None) -> Node:
-    place = Stack((*under, part))
+def _node(place: Stack, above: Part | None) -> Node:
+    under, part = place.parts[:-1], place.top
     if isinstance(part, Dropped):
-        within = _node(under, part.part, None)
+        within = _node(Stack((*under, part.part)), None)
         if above is not None and is_fuse(part.part):  # trained as it stands here, with layers dropped
             within = replace(within, module=_keeper(place, above))
         return Node(part, place, None, (Branch(1.0, (within,)),))
     if trains(part):
         return Node(part, place, place)
     assert isinstance(part, Combined)
-    branches = tuple(Branch(o.weight, _nodes(under, o.stack.parts)) for o in part.operands)
+    branches = tuple(
+        Branch(o.weight, _nodes(Stack((*under, *o.stack.parts)), len(under))) for o in part.operands
+    )
     keeper = _keeper(place, above) if above is not None and is_fuse(part) else None
     return Node(part, place, keeper, branches)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeGuard
+from functools import cached_property, reduce
+from typing import Any, Final, TypeGuard
 
 from xadapt.combine import (
     COMBINATIONS,
@@ -18,28 +19,21 @@ from xadapt.combine import (
     MERGES,
     Value,
     given,
+    method_problem,
     nested_problem,
     option_names,
     value_problem,
     weight_problem,
+    weight_text,
 )
 from xadapt.errors import UserError
 from xadapt.methods import METHODS, Bottleneck, Full, Method
-from xadapt.syntax import pointed
+from xadapt.syntax import Problem, pointed
 
 LARGEST_SIZE: Final = 10**9
 LAST_LAYER: Final = 999
 _TASK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LANGUAGE: Final = re.compile(r"[a-z][a-z0-9_]{1,9}(-[A-Za-z0-9]+)*")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that cannot stand as it does: its place among its siblings, why, what to do."""
-
-    at: int
-    what: str
-    do: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ class Operand:
     weight: float = 1.0
 
     def __str__(self) -> str:
-        weight = "" if self.weight == 1 else f"{_weight(self.weight)}*"
+        weight = "" if self.weight == 1 else f"{weight_text(self.weight)}*"
         return f"{weight}({self.stack})" if len(self.stack) > 1 else f"{weight}{self.stack}"
 
 
@@ -222,6 +216,27 @@ class Stack:
     def __str__(self) -> str:
         return " > ".join(map(str, self.parts))
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stack, (self.parts,)  # a hash holds in one process only
+
+    @cached_property
+    def _hash(self) -> int:
+        return reduce(lambda below, part: hash((below, part)), self.parts, 0)
+
+    @cached_property
+    def lower(self) -> tuple[Stack, ...]:
+        """The stacks up to each part, the whole last; what stands is not checked again without its top."""
+        found: list[Stack] = []
+        for count in range(1, len(self.parts)):
+            stack, below = object.__new__(Stack), found[-1] if found else None
+            known = hash((below._hash if below else 0, self.parts[count - 1]))
+            stack.__dict__.update(parts=self.parts[:count], below=below, _hash=known)
+            found.append(stack)
+        return (*found, self)
+
     def __len__(self) -> int:
         return len(self.parts)
 
@@ -248,10 +263,10 @@ class Stack:
             )
         return term
 
-    @property
+    @cached_property
     def below(self) -> Stack | None:
         """The stack that the top stands on; None where it stands on the backbone."""
-        return Stack(self.parts[:-1]) if len(self.parts) > 1 else None
+        return self.lower[-2] if len(self.parts) > 1 else None
 
     def with_method(self, default: Method) -> Stack:
         """The stack with ``default`` as the method of each module that names none.
@@ -291,15 +306,6 @@ def _with_method(part: Part, default: Method, task: str | None) -> Part:
 # -- what cannot be -------------------------------------------------------------------------------
 # The parser asks these before it builds anything, to point into the text as it was typed; the
 # classes ask them again, for what is built by hand.
-
-
-def method_problem(how: str, method: Method | None) -> str | None:
-    """Why a combination cannot have this method behind it."""
-    if method is None or how == "joint":
-        return None
-    if how in MERGES:
-        return f"{how} trains nothing: write the method behind its operands"
-    return None if method.name in COMBINATIONS[how].methods else f"{how} cannot take {method.name} modules"
 
 
 def drop_problem(part: Part) -> str | None:
@@ -411,7 +417,3 @@ def _within(parts: Iterable[Part]) -> Iterator[Part]:
         elif isinstance(part, Combined):
             for operand in part.operands:
                 yield from _within(operand.stack)
-
-
-def _weight(weight: float) -> str:
-    return str(int(weight)) if float(weight).is_integer() else repr(float(weight))

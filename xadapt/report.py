@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from xadapt.console import size
+from xadapt.parts import Stack
 from xadapt.plan import Plan, held_out
 from xadapt.results import Advance, Cell, Results
 from xadapt.store import Store
@@ -30,6 +31,9 @@ from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
 NO_MODEL = "no model: "
+
+# Parts up to which a plan shows a stack whole.
+LONG_STACK = 12
 
 # Seconds after which a stage is worth a line where no bar is seen.
 LONG = 5.0
@@ -85,7 +89,8 @@ def plan_table(plan: Plan, store: Store) -> Table:
         action = "[green]reuse[/]" if known else "[yellow]train[/]"
         data = ", ".join(f"{lesson.data.name} ({'+'.join(lesson.languages)})" for lesson in step.lessons)
         what = f"{step.method} on {data}" + ("" if known else f", lr {step.settings.lr:g}")
-        table.add_row(action, escape(step.shown), str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
+        shown = escape(brief(step.need.shown))
+        table.add_row(action, shown, str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
     layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
     for (expr, seed, split, languages), count in layers.items():
         at = f" at {count} layers" if count > 1 else ""
@@ -95,6 +100,14 @@ def plan_table(plan: Plan, store: Store) -> Table:
             why = f"has no dev set in {' '.join(held)}: the end of its training data chooses checkpoints"
             table.add_row("not scored", "", "", f"{task.name} {why}")
     return table
+
+
+def brief(stack: Stack) -> str:
+    """A stack for a line of a table: of a long one its ends, and how many parts stand between."""
+    if len(stack) <= LONG_STACK:
+        return str(stack)
+    first, *middle, before, top = stack.parts
+    return f"{first} > ({len(middle)} more) > {before} > {top}"
 
 
 def print_results(results: Results, console: Console, by: GroupBy | None = None) -> None:

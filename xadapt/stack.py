@@ -18,7 +18,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from xadapt.combine import KEYWORDS, MERGES, Value, option_names, value_problem, weight_problem
+from xadapt.combine import (
+    KEYWORDS,
+    MERGES,
+    Value,
+    method_problem,
+    option_names,
+    value_problem,
+    weight_problem,
+)
 from xadapt.errors import UserError, nearest
 from xadapt.methods import METHODS, Method, read_method
 from xadapt.parts import (
@@ -34,7 +42,6 @@ from xadapt.parts import (
     drop_problem,
     inner,
     is_fuse,
-    method_problem,
     operand_problems,
     stack_problem,
 )

@@ -177,3 +177,12 @@ def _tokenize(text: str) -> Iterator[Token]:
         yield token
         at += len(token.text)
     yield Token("end", "", len(text))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that cannot stand as it does: its place among its siblings, why, what to do."""
+
+    at: int
+    what: str
+    do: str | None = None
