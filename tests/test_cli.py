@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny
 
+from xadapt import steps
 from xadapt.cli import main
 from xadapt.tasks import CATALOGUE
 
@@ -99,6 +100,35 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(
     assert "train" in said
     assert "mnli > xnli" in said
     assert sorted(world.rglob("*")) == before
+
+
+def test_what_is_trained_in_another_type_is_said_and_can_be_evaluated(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "xnli", *COMMON, "--dtype", "bfloat16"])
+    capsys.readouterr()
+    main(["run", "mnli > xnli", "xnli", *COMMON, "--dry-run"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 3, trained in bfloat16: --dtype bfloat16 uses them" in said
+    cells = set((world / ".xadapt" / "cells").rglob("*.json"))
+    main(["run", "xnli", *COMMON, "--trained-in", "bfloat16"])
+    assert "0 modules trained" in capsys.readouterr().out
+    assert set((world / ".xadapt" / "cells").rglob("*.json")) > cells, "scores of their own"
+    assert "mnli" in fails(capsys, "run", "mnli > xnli", *COMMON, "--trained-in", "bfloat16")
+
+
+def test_modules_of_an_earlier_version_are_there_and_are_trained_again(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(steps, "TRAINING_VERSION", steps.TRAINING_VERSION - 1)
+        main(["run", "xnli", *COMMON])
+    capsys.readouterr()
+    main(["run", "xnli", *COMMON, "--dry-run"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 modules of an earlier version of the training: what is needed is trained again" in said
+    main(["modules"])
+    assert "1 of an earlier version" in " ".join(capsys.readouterr().out.split())
 
 
 def test_modules_lists_and_proves(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

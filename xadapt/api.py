@@ -135,6 +135,8 @@ class Study:
         store: where modules and scores are kept.
         lr, epochs, batch_size, max_steps, max_length, layer: instead of the tasks' and methods' own;
             max_steps for each task of a joint.
+        trained_in: ``float32`` or ``bfloat16``: evaluate modules of the store that were trained in it; None
+            for what the backbone computes in.
     """
 
     expressions: Sequence[str | Stack]
@@ -153,6 +155,7 @@ class Study:
     max_steps: int | None = None
     max_length: int | None = None
     layer: int | None = None
+    trained_in: str | None = None
 
     @cached_property
     def _store(self) -> Store:
@@ -183,6 +186,7 @@ class Study:
             ),
             catalogue=rows,
             imported=imported_in(self._store, rows),
+            trained_in=self.trained_in,
         )
 
     def run(self, *, watch: Watch | None = None, baselines: bool = True) -> Results:

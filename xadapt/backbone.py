@@ -67,6 +67,11 @@ class Backbone:
         self._loaded = self.fingerprint if dtype == torch.float32 else self._hash(self.model)
 
     @property
+    def dtype_name(self) -> str:
+        """``float32`` or ``bfloat16``."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
     def config(self) -> PretrainedConfig:
         """HF's configuration of the encoder."""
         return self.model.config

@@ -13,7 +13,8 @@ class ModuleInfo:
     """A line of ``xadapt modules``: from the manifest, without loading or proving the weights.
 
     Each is the manifest's key of its name, or its determinants'; of a mapping the telling part
-    (a backbone's ``name``, a source's ``source``); empty where neither has one.
+    (a backbone's ``name``, a source's ``source``); empty where neither has one. ``version`` is that of the
+    training (``xadapt.steps``), None where it was not trained here.
     """
 
     address: str
@@ -28,6 +29,7 @@ class ModuleInfo:
     parameters: int
     bytes: int
     created: str
+    version: int | None
 
 
 def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
@@ -48,6 +50,7 @@ def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
         parameters=parameters if isinstance(parameters, int) else 0,
         bytes=sum(size for size in sizes if isinstance(size, int)),
         created=_text(manifest, "created"),
+        version=manifest["determinants"].get("training_version"),
     )
 
 

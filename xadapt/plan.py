@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xadapt.assembly import description
@@ -62,6 +62,8 @@ class Plan:
 
     Attributes:
         addresses: seed -> the module at each place of the study's stacks, imported ones included.
+        dtype: what the modules are trained in; scores are computed in the backbone's.
+        twins: a module's address -> the address that it has where it is trained in ``other_dtype``.
     """
 
     backbone: Backbone
@@ -69,6 +71,13 @@ class Plan:
     modules: tuple[ModuleStep, ...]
     evaluations: tuple[Evaluation, ...]
     addresses: Mapping[int, Mapping[Stack, str]]
+    dtype: str
+    twins: Mapping[str, str]
+
+    @property
+    def other_dtype(self) -> str:
+        """What ``twins`` are trained in."""
+        return _other(self.dtype)
 
 
 def make_plan(
@@ -84,6 +93,7 @@ def make_plan(
     catalogue: Catalogue = CATALOGUE,
     imported: Mapping[str, Imported] | None = None,
     layers: Sequence[int] | None = None,
+    trained_in: str | None = None,
 ) -> Plan:
     """Work out what ``expressions`` need.
 
@@ -94,6 +104,8 @@ def make_plan(
         imported: modules of the store that stand under a name of their own in expressions.
         layers: hidden layers to evaluate at, each an evaluation of its own; None for the one that the
             kind reads, or ``overrides.layer``.
+        trained_in: what the modules are trained in, where it is not what the backbone computes in: those that
+            are in the store are evaluated, and none can be trained.
 
     Raises:
         UserError: all problems at once, one below the other.
@@ -103,7 +115,10 @@ def make_plan(
     overrides = overrides or Overrides()
     for seed in seeds:
         _check_seed(seed)
-    planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {})
+    dtype = trained_in or backbone.dtype_name
+    planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {}, dtype)
+    other = replace(planner, dtype=_other(planner.dtype))
+    twins: dict[str, str] = {}
     problems: list[UserError] = []
     modules: dict[str, ModuleStep] = {}
     places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
@@ -130,6 +145,8 @@ def make_plan(
                 for step in steps:
                     modules.setdefault(step.address, step)  # the first that asks for it gives it its name
                 places[seed] |= addresses
+                others, _ = other.steps(stack, seed)
+                twins |= {step.address: twin.address for step, twin in zip(steps, others, strict=True)}
                 mounted = description(on, addresses, seed)
                 head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None
                 evaluations += [
@@ -150,7 +167,11 @@ def make_plan(
         raise problems[0]
     if problems:
         raise UserError("\n".join(str(p) for p in problems))
-    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places)
+    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places, planner.dtype, twins)
+
+
+def _other(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else "bfloat16"
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from xadapt.console import size
 from xadapt.parts import Stack
 from xadapt.plan import Plan, held_out
 from xadapt.results import Advance, Cell, Results
-from xadapt.store import Store
+from xadapt.steps import TRAINING_VERSION
+from xadapt.store import ModuleInfo, Store
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
@@ -91,6 +92,8 @@ def plan_table(plan: Plan, store: Store) -> Table:
         what = f"{step.method} on {data}" + ("" if known else f", lr {step.settings.lr:g}")
         shown = escape(brief(step.need.shown))
         table.add_row(action, shown, str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
+    for action, what in _of_use_otherwise(plan, store):
+        table.add_row(action, "", "", what)
     layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
     for (expr, seed, split, languages), count in layers.items():
         at = f" at {count} layers" if count > 1 else ""
@@ -100,6 +103,25 @@ def plan_table(plan: Plan, store: Store) -> Table:
             why = f"has no dev set in {' '.join(held)}: the end of its training data chooses checkpoints"
             table.add_row("not scored", "", "", f"{task.name} {why}")
     return table
+
+
+def _of_use_otherwise(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+    """Of modules that would be trained: why those that the store has do not serve."""
+    lacking = [step.address for step in plan.modules if not store.has(step.address)]
+    other = plan.other_dtype
+    if count := sum(store.has(plan.twins[address]) for address in lacking):
+        what = f"{count} of {len(lacking)}, trained in {other}: --dtype {other} uses them"
+        if other != plan.backbone.dtype_name:
+            what += f", --trained-in {other} evaluates them in {plan.backbone.dtype_name}"
+        yield "in the store", what
+    if lacking and (count := sum(outdated(info) for info in store.modules())):
+        what = f"{count} modules of an earlier version of the training: what is needed is trained again"
+        yield "in the store", what
+
+
+def outdated(info: ModuleInfo) -> bool:
+    """Whether a module was trained by an earlier version, so that no plan asks for it."""
+    return info.version is not None and info.version < TRAINING_VERSION
 
 
 def brief(stack: Stack) -> str:

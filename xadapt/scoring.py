@@ -147,7 +147,7 @@ class Scoring:
                 "mounted": evaluation.mounted,
                 "module": evaluation.module,
                 "backbone": self.backbone.fingerprint,
-                "dtype": str(self.backbone.dtype).removeprefix("torch."),
+                "dtype": self.backbone.dtype_name,
                 # The name too: MLQA is scored in its own way.
                 "task": {"name": task.name, **asked(task)},
                 "lang": lang,

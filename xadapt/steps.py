@@ -152,7 +152,7 @@ class ModuleStep:
 
 @dataclass(frozen=True)
 class Planner:
-    """What is the same for all stacks of a study."""
+    """What is the same for all stacks of a study; ``dtype`` is what its modules are trained in."""
 
     backbone: Backbone
     settler: Settler
@@ -160,6 +160,7 @@ class Planner:
     overrides: Overrides
     catalogue: Catalogue
     imported: Mapping[str, Imported]
+    dtype: str
 
     @property
     def source(self) -> Source:
@@ -237,7 +238,7 @@ class Planner:
         determinants: dict[str, Any] = {
             "training_version": TRAINING_VERSION,
             "backbone": self.backbone.fingerprint,
-            "dtype": str(self.backbone.dtype).removeprefix("torch."),
+            "dtype": self.dtype,
             "below": description(need.below, addresses, seed),
             "lessons": [self._determines(lesson, named=len(lessons) > 1) for lesson in lessons],
             "mixing": mixing,

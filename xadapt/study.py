@@ -90,6 +90,13 @@ class _Run:
         addresses = {a: None for places in self.plan.addresses.values() for a in places.values()}
         keep = self.store.studies.keep
         self.store.making_room(lambda: keep("run", list(expressions), list(addresses), facts))
+        lacking = [step.shown for step in self.plan.modules if not self.store.has(step.address)]
+        if lacking and self.plan.dtype != self.backbone.dtype_name:
+            raise UserError(
+                f"not in the store as trained in {self.plan.dtype}: {', '.join(lacking)}",
+                expected=f"trained modules only: this run computes in {self.backbone.dtype_name}",
+                do=f"train them with --dtype {self.plan.dtype} first, or leave --trained-in out",
+            )
         return [self.module(step) for step in self.plan.modules]
 
     def module(self, step: ModuleStep) -> ModuleRow:

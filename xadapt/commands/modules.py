@@ -179,6 +179,7 @@ def _ls(store: Store, console: Console) -> None:
     from rich.table import Table
 
     from xadapt.console import size
+    from xadapt.report import outdated
     from xadapt.upkeep import bytes_in
 
     names: dict[str, list[str]] = {}
@@ -215,6 +216,8 @@ def _ls(store: Store, console: Console) -> None:
         )
     console.print(table)
     console.print(f"{len(found)} modules, {size(sum(m.bytes for m in found))}")
+    if old := sum(map(outdated, found)):
+        console.print(f"{old} of an earlier version of the training: runs train what they need of them again")
     for path, what in store.leftovers():
         console.print(f"also there: {path.relative_to(store.root)}, {size(bytes_in(path))}: {what}")
 

@@ -50,6 +50,7 @@ class Opened:
             ),
             catalogue=self.catalogue,
             imported=imported_in(self.store, self.catalogue),
+            trained_in=options.trained_in,
             **more,
         )
         layer = getattr(options, "layer", None)

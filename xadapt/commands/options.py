@@ -37,5 +37,7 @@ class Planned:
     """auto, cpu, cuda, cuda:1"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto takes bf16 where the hardware has it and the width gains from it"""
+    trained_in: Literal["float32", "bfloat16"] | None = None
+    """evaluate modules that were trained in this type; by default those of --dtype"""
     threads: int | None = None
     """CPU threads; by default all cores"""

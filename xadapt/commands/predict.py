@@ -108,7 +108,7 @@ def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:
         "backbone": {
             "name": plan.backbone.name,
             "fingerprint": plan.backbone.fingerprint,
-            "dtype": str(plan.backbone.dtype).removeprefix("torch."),
+            "dtype": plan.backbone.dtype_name,
         },
         "data": {"source": plan.source.name, "revisions": {one.lang: one.revision for one in made}},
     }
