@@ -35,16 +35,16 @@ from rich.table import Table
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from xadapt.backbone import POCKET, Backbone
-from xadapt.console import wide
-from xadapt.data.examples import Classified, Example
+from xadapt.backbone.backbone import POCKET, Backbone
+from xadapt.common.console import wide
 from xadapt.data.folder import Folder
 from xadapt.data.hub_rows import examples_of
-from xadapt.data.pocket import Pocket
-from xadapt.encoded import Encoder, Wanted
-from xadapt.report import Bars
-from xadapt.store import Store
+from xadapt.data.pocket.source import Pocket
+from xadapt.report.tables import Bars
+from xadapt.store.store import Store
+from xadapt.study.item_cache import Encoder, Wanted
 from xadapt.tasks import task_named
+from xadapt.tasks.examples import Classified, Example
 
 SHARED = Path(__file__).parents[2] / "shared"
 LABELS = ("entailment", "neutral", "contradiction")

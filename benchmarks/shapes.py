@@ -7,8 +7,8 @@ from typing import Literal
 
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
-from xadapt.backbone import Backbone
-from xadapt.randomness import seeded
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.randomness import seeded
 
 Shape = Literal["base", "large", "pocket"]
 

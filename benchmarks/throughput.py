@@ -41,19 +41,19 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from xadapt.console import wide
-from xadapt.evaluate import predict
+from xadapt.common.console import wide
+from xadapt.common.measure import Spread, interleaved, peak_bytes, ratios, synchronise, timed
+from xadapt.common.randomness import generator, seeded
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
-from xadapt.measure import Spread, interleaved, peak_bytes, ratios, synchronise, timed
-from xadapt.methods import Method, parse_method
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.lora import lora_config
-from xadapt.proof import weights_file_of
-from xadapt.randomness import generator, seeded
-from xadapt.store import Store, address_of
+from xadapt.stacks.methods import Method, parse_method
+from xadapt.store.integrity import weights_file_of
+from xadapt.store.store import Store, address_of
 from xadapt.tasks import task_named
-from xadapt.train import Optimisation, Prepared, Settings
+from xadapt.train.evaluate import predict
+from xadapt.train.loop import Optimisation, Prepared, Settings
 
 METHODS = {"full": "full", "lora": "lora", "lora q,v": "lora(targets=qv)", "bottleneck": "bottleneck"}
 TRAINERS = {"Trainer + peft, dynamic padding": False, "Trainer + peft, grouped by length": True}

@@ -20,22 +20,22 @@ import tyro
 from rich.markup import escape
 from rich.table import Table
 
-from xadapt.backbone import Backbone
-from xadapt.console import one_message, size, wide
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.console import one_message, size, wide
+from xadapt.common.files import write_output
+from xadapt.common.measure import interleaved, ratios, timed
 from xadapt.data.sources import open_source
-from xadapt.disk import write_output
-from xadapt.evaluate import predict
 from xadapt.kinds import kind_of
-from xadapt.measure import interleaved, ratios, timed
-from xadapt.methods import parse_method
 from xadapt.mount import mount
-from xadapt.needs import needs
-from xadapt.plan import Overrides, Plan, make_plan
-from xadapt.report import Bars
-from xadapt.results import Results
-from xadapt.shelf import Shelf
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.report.tables import Bars
+from xadapt.stacks.methods import parse_method
+from xadapt.stacks.places import needs
+from xadapt.store.store import Store
+from xadapt.study.module_loader import Shelf
+from xadapt.study.plan import Overrides, Plan, make_plan
+from xadapt.study.results import Results
+from xadapt.study.run import run
+from xadapt.train.evaluate import predict
 
 NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import tyro
 
-from xadapt.backbone import Backbone
-from xadapt.console import one_message, wide
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.console import one_message, wide
+from xadapt.common.files import write_output
 from xadapt.data.sources import open_source
-from xadapt.disk import write_output
-from xadapt.methods import parse_method
-from xadapt.plan import Overrides, make_plan
-from xadapt.report import Bars, as_json, plan_table, print_results
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.report.tables import Bars, as_json, plan_table, print_results
+from xadapt.stacks.methods import parse_method
+from xadapt.store.store import Store
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.run import run
 
 EXPRESSIONS = (
     "xnli",  # the baseline: a module for the target task alone

@@ -19,9 +19,9 @@ import tyro
 from rich.table import Table
 
 import xadapt
-from xadapt.console import one_message, wide
-from xadapt.measure import Spread, interleaved, timed
-from xadapt.report import Bars
+from xadapt.common.console import one_message, wide
+from xadapt.common.measure import Spread, interleaved, timed
+from xadapt.report.tables import Bars
 
 SENTENCES = ["The old man reads a book.", "Der alte Mann liest ein Buch.", "Mzee anasoma kitabu."]
 

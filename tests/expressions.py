@@ -4,9 +4,9 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from xadapt.combine import COMBINATIONS, KEYWORDS, MERGES
-from xadapt.methods import METHODS, Bottleneck, Full, LoRA, Method
-from xadapt.parts import Combined, Dropped, Operand, Part, Stack, Term, is_fuse, trains
+from xadapt.stacks.combinations import COMBINATIONS, KEYWORDS, MERGES
+from xadapt.stacks.methods import METHODS, Bottleneck, Full, LoRA, Method
+from xadapt.stacks.stack import Combined, Dropped, Operand, Part, Stack, Term, is_fuse, trains
 
 layers = st.just("all") | st.integers(1, 48).map("top{}".format)
 loras = st.builds(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
-from xadapt.errors import UserError
 
 Write = Callable[[str, str | bytes], Path]
 XNLI = "A man sleeps.\tHe rests.\tentailment\nA man sleeps.\tHe runs.\tcontradiction\n"

@@ -114,7 +114,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import asdict
 from xadapt.data.sources import open_source
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 
 source, answers = open_source("hub"), []
 for method, *arguments in json.loads(sys.argv[1]):

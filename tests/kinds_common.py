@@ -13,8 +13,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig
 
+from xadapt.backbone.packing import Packed, encode, pack, pack_attention
 from xadapt.kinds.kind import Item, Kind
-from xadapt.packing import Packed, encode, pack, pack_attention
 from xadapt.tasks.task import KindName, Task
 
 MINI = Path(__file__).parents[2] / "shared" / "minilm-xlmr"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xadapt.backbone import Backbone
-from xadapt.methods import Method
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import pack
 from xadapt.mount import Element, Mounted, Part, mount
-from xadapt.packing import pack
+from xadapt.stacks.methods import Method
 
 BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
 

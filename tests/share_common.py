@@ -10,15 +10,15 @@ import torch
 from tiny import save_tiny
 from torch import Tensor, nn
 
-from xadapt.assembly import elements
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import pack
 from xadapt.kinds import kind_of
 from xadapt.kinds.heads import first_token_logits, in_float32
-from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
-from xadapt.packing import pack
-from xadapt.proof import weights_file_of
-from xadapt.store import Saved, Store, address_of
+from xadapt.mount.mount_spec import elements
+from xadapt.stacks.methods import parse_method
+from xadapt.store.integrity import weights_file_of
+from xadapt.store.store import Saved, Store, address_of
 from xadapt.tasks import task_named
 
 SEQUENCES = [[0, 5, 6, 7, 2], [0, 9, 2], [0, 11, 12, 2, 2, 13, 14, 15, 2], [0, 21, 22, 2]]

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import xadapt
-from xadapt import Backbone, Module, Stack, Store, Study, UserError, api, pack
+from xadapt import Backbone, Module, Stack, Store, Study, UserError, pack
+from xadapt.study import study as api
 
 
 @pytest.fixture(scope="module")

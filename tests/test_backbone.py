@@ -10,8 +10,8 @@ import torch
 from tiny import save_tiny, tiny_backbone, tiny_model
 from transformers import BertConfig, BertModel
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 
 
 def test_a_local_folder_opens_frozen(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny
 
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
 
 COMMIT = "a" * 40
 SCRIPT = """
 import sys
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 try:
     print("fingerprint", Backbone.from_pretrained(sys.argv[1]).fingerprint)
 except UserError as error:

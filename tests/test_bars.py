@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
 from xadapt.data.sources import open_source
-from xadapt.methods import LoRA
-from xadapt.plan import make_plan
-from xadapt.results import Results
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.stacks.methods import LoRA
+from xadapt.store.store import Store
+from xadapt.study.plan import make_plan
+from xadapt.study.results import Results
+from xadapt.study.run import run
 
 pytestmark = pytest.mark.slow
 
@@ -71,5 +71,5 @@ def test_retrieval_has_room_in_both_directions(results: Results) -> None:
 
 
 def test_the_checkpoint_is_small() -> None:
-    folder = Path(__file__).parents[1] / "xadapt" / "pocket" / "model"
+    folder = Path(__file__).parents[1] / "xadapt" / "data" / "pocket" / "model"
     assert sum(f.stat().st_size for f in folder.iterdir()) < 8_000_000

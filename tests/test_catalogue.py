@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from xadapt.common.errors import UserError
 from xadapt.data.hub_rows import FIELDS
 from xadapt.data.readers import KIND_READ, READERS
-from xadapt.errors import UserError
 from xadapt.tasks.catalogue import CATALOGUE, XTREME, XTREME_R, task_named
 from xadapt.tasks.languages import LANGUAGES, grouped, iso3_of, name_of, resource_of
 from xadapt.tasks.task import File, Task

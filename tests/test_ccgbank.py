@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from folders import XNLI, Write, refused, writer
 
-from xadapt.data.examples import Example, Tagged
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
-from xadapt.data.settling import LARGE, RARE, Settler, labels_of
-from xadapt.errors import UserError
+from xadapt.data.labels import LARGE, RARE, Settler, labels_of
 from xadapt.tasks import CATALOGUE
+from xadapt.tasks.examples import Example, Tagged
 
 PIPES = "Pierre|NNP|N/N Vinken|NNP|N joins|VBZ|(S[dcl]\\NP)/NP\n"
 AUTO = (

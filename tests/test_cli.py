@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny
 
-from xadapt import steps
-from xadapt.cli import main
+from xadapt.cli.main import main
+from xadapt.study import module_plan as steps
 from xadapt.tasks import CATALOGUE
 
 PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8

@@ -18,10 +18,10 @@ import pytest
 from store_common import put
 from tiny import save_tiny
 
-from xadapt.cli import main
-from xadapt.disk import check_place, write_output
-from xadapt.errors import UserError
-from xadapt.store import Store
+from xadapt.cli.main import main
+from xadapt.common.errors import UserError
+from xadapt.common.files import check_place, write_output
+from xadapt.store.store import Store
 
 PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
 RUN = ["run", "xnli", "--backbone", "./backbone", "--data", "./xtreme", "--max-steps", "3"]
@@ -158,7 +158,8 @@ def test_a_dash_is_standard_output_and_tables_go_to_standard_error(
 def test_the_file_that_is_open_as_standard_output_is_standard_output(tmp_path: Path) -> None:
     """/dev/stdout, too, leads to it: replacing it would lose what was printed."""
     code = (
-        "from xadapt.disk import *; p = Path('/dev/stdout'); print(is_output(p)); write_output(p, {'a': 1})"
+        "from xadapt.common.files import *; p = Path('/dev/stdout'); "
+        "print(is_output(p)); write_output(p, {'a': 1})"
     )
     with (tmp_path / "out").open("w") as out:
         subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
@@ -368,7 +369,7 @@ def until(process: subprocess.Popen[bytes], what: bytes) -> bytes:
     return said
 
 
-@pytest.mark.parametrize("module", ["tyro", "xadapt.commands.run", "xadapt.cli"])
+@pytest.mark.parametrize("module", ["tyro", "xadapt.cli.run", "xadapt.cli.main"])
 def test_ctrl_c_while_the_program_is_loaded(module: str) -> None:
     """-v makes Python say what it imports."""
     command = [sys.executable, "-v", "-m", "xadapt", "tasks"]
@@ -394,8 +395,8 @@ def test_ctrl_c_in_a_command_says_what_is_kept_only_where_something_is(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xadapt.report.plan_table", stopped)
-    monkeypatch.setattr("xadapt.listing.tasks_table", stopped)
+    monkeypatch.setattr("xadapt.report.tables.plan_table", stopped)
+    monkeypatch.setattr("xadapt.report.task_table.tasks_table", stopped)
     said = []
     for words in (RUN, ["tasks"]):
         with pytest.raises(SystemExit) as stop:
@@ -415,7 +416,7 @@ def test_ctrl_c_that_a_library_turns_into_an_error_is_ctrl_c_still(
         except KeyboardInterrupt as error:
             raise ImportError("cannot import name 'GenerationMixin'") from error
 
-    monkeypatch.setattr("xadapt.listing.tasks_table", turned)
+    monkeypatch.setattr("xadapt.report.task_table.tasks_table", turned)
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(SystemExit) as stop:
@@ -481,7 +482,7 @@ def test_a_name_that_is_no_text_is_shown_and_written(world: Path) -> None:
 @pytest.mark.parametrize("words", [["tasks"], ["modules"], ["--help"]], ids=" ".join)
 def test_what_trains_nothing_loads_no_torch(words: list[str], tmp_path: Path) -> None:
     script = (
-        "import sys; from xadapt.cli import main\n"
+        "import sys; from xadapt.cli.main import main\n"
         f"try: main({words})\nexcept SystemExit: pass\n"
         "print({'torch', 'transformers', 'peft', 'adapters', 'datasets'} & set(sys.modules), file=sys.stderr)"
     )

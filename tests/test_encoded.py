@@ -19,21 +19,23 @@ import pytest
 from test_flat import same
 from tiny import save_tiny
 
-from xadapt import cache, prepared, study
-from xadapt.backbone import Backbone
-from xadapt.data.examples import Classified, Example, Sought
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import Joined
-from xadapt.encoded import Encoder, Wanted
-from xadapt.errors import UserError
 from xadapt.kinds.flat import FlatItems, Writer
-from xadapt.methods import parse_method
-from xadapt.plan import Overrides, make_plan
-from xadapt.results import Results, Unwatched
-from xadapt.store import Store
+from xadapt.stacks.methods import parse_method
+from xadapt.store import cache
+from xadapt.store.maintenance import gc
+from xadapt.store.store import Store
+from xadapt.study import inputs as prepared
+from xadapt.study import run as study
+from xadapt.study.item_cache import Encoder, Wanted
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.results import Results, Unwatched
 from xadapt.tasks import task_named
-from xadapt.train import Prepared
-from xadapt.upkeep import gc
+from xadapt.tasks.examples import Classified, Example, Sought
+from xadapt.train.loop import Prepared
 
 LABELS = ("entailment", "neutral", "contradiction")
 

@@ -14,22 +14,22 @@ from mount_common import outputs, run
 from rich.console import Console
 from test_study import backbone, plan, world  # noqa: F401  (fixtures)
 
-from xadapt.backbone import Backbone
-from xadapt.cli import main
-from xadapt.evaluate import evaluate
-from xadapt.importance import importance_tables
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import pack
+from xadapt.cli.main import main
 from xadapt.kinds import kind_of
-from xadapt.learned import LOOKED_AT, dev_of, fusion_tables, similarity_table
 from xadapt.mount import Element, Fused, Merged, Mounted, mount
 from xadapt.mount.interpret import effect_similarity, similarity
-from xadapt.mount.mixture import NAME
+from xadapt.mount.lora_fusion import NAME
 from xadapt.mount.weights import fill
-from xadapt.packing import pack
-from xadapt.plan import Overrides, Plan
-from xadapt.prepared import Data
-from xadapt.results import Unwatched
-from xadapt.shelf import Shelf
-from xadapt.store import Store
+from xadapt.store.store import Store
+from xadapt.study.ablation import importance_tables
+from xadapt.study.analysis import LOOKED_AT, dev_of, fusion_tables, similarity_table
+from xadapt.study.inputs import Data
+from xadapt.study.module_loader import Shelf
+from xadapt.study.plan import Overrides, Plan
+from xadapt.study.results import Unwatched
+from xadapt.train.evaluate import evaluate
 
 FUSE = "fuse(mnli, squad_v1) > udpos"
 MEAN = "mean(mnli, squad_v1) > udpos"
@@ -143,7 +143,7 @@ def test_importance_is_the_score_of_the_stack_that_is_put_together_without_the_o
         mounted.append(mount(*arguments, **options))
         return mounted[-1]
 
-    monkeypatch.setattr("xadapt.scoring.mount", watched)
+    monkeypatch.setattr("xadapt.study.evaluation.mount", watched)
     for cell in (world / "store" / "cells").rglob("*.json"):
         cell.unlink()
     said = explained(expression, "--importance", "--method", method, "--langs", "en")
@@ -190,7 +190,7 @@ def test_every_language_has_a_column_and_many_languages_go_down(
     assert "de ┃" in across
     de, en, mean = numbers(rows(across)["mnli"])
     assert mean == pytest.approx((de + en) / 2, abs=0.11)
-    monkeypatch.setattr("xadapt.importance.WIDE", 1)
+    monkeypatch.setattr("xadapt.study.ablation.WIDE", 1)
     down = rows(explained(MEAN, "--importance", "--langs", "all"))
     assert list(down) == ["de", "en", "mean"]
     assert [cells[1] for cells in down.values()] == rows(across)["mnli"]
@@ -225,7 +225,7 @@ def test_each_combination_of_a_stack_has_its_own_table(explained: Explained) -> 
 
 def test_scores_are_made_once(explained: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
     said = explained(MEAN, "--importance")
-    monkeypatch.setattr("xadapt.scoring.evaluate_layers", None)
+    monkeypatch.setattr("xadapt.study.evaluation.evaluate_layers", None)
     assert explained(MEAN, "--importance") == said
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from kinds_common import letter_tokenizer, task
 
-from xadapt.data.examples import Answer, Chosen, Classified, Example, Extracted, Paired, Tagged
 from xadapt.kinds import kind_of
 from xadapt.kinds.flat import FlatItems, UnplainError, Writer, flatten, lengths_of, mapped
 from xadapt.kinds.kind import Item
+from xadapt.tasks.examples import Answer, Chosen, Classified, Example, Extracted, Paired, Tagged
 
 CONTEXT = "the tent is near the hearth and the rain hits it in the night"
 EXAMPLES: dict[str, list[Example]] = {

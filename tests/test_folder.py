@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from folders import XNLI, Write, question, refused, squad, writer
 
-from xadapt.data.examples import Chosen, Classified, Extracted, Paired, Tagged, Text
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.sources import open_source
-from xadapt.errors import UserError
 from xadapt.tasks import CATALOGUE, File, Task, task_named
+from xadapt.tasks.examples import Chosen, Classified, Extracted, Paired, Tagged, Text
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import time
 import pytest
 from tiny import SHARED
 
-from xadapt.data.examples import Extracted, Sought
 from xadapt.data.folder import Folder
 from xadapt.tasks import CATALOGUE
+from xadapt.tasks.examples import Extracted, Sought
 
 pytestmark = pytest.mark.skipif(
     not (SHARED / "xtreme").is_dir(), reason="needs the real data in ../shared, which is not here"

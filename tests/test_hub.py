@@ -15,8 +15,8 @@ import datasets
 import pytest
 from hub_server import HEAD, REPOSITORY, ask, card, parquet, served
 
+from xadapt.common.errors import UserError
 from xadapt.data.hub import HubSource
-from xadapt.errors import UserError
 from xadapt.tasks.catalogue import CATALOGUE, task_named
 
 NLI = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])

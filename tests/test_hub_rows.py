@@ -15,11 +15,11 @@ import datasets
 import pytest
 from hub_server import ask, card, parquet, served
 
-from xadapt.data.examples import Text
+from xadapt.common.errors import UserError
 from xadapt.data.hub_rows import examples_of
 from xadapt.data.reading import hold_out
-from xadapt.errors import UserError
 from xadapt.tasks import CATALOGUE, task_named
+from xadapt.tasks.examples import Text
 
 STRING, INTEGER = datasets.Value("string"), datasets.Value("int32")
 NLI = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])

@@ -9,13 +9,13 @@ from mount_common import BATCH, module, outputs
 from rich.console import Console
 from tiny import tiny_backbone
 
-from xadapt.backbone import Backbone
-from xadapt.heat import heat_map
-from xadapt.methods import Bottleneck, Full, LoRA, Method
+from xadapt.backbone.backbone import Backbone
 from xadapt.mount import Dropped, Element, Fused, Merged, Part, mount
+from xadapt.mount.elements import without
 from xadapt.mount.interpret import effect_similarity, fusion_weights, similarity
-from xadapt.mount.mixture import NAME
-from xadapt.mount.parts import without
+from xadapt.mount.lora_fusion import NAME
+from xadapt.report.heatmap import heat_map
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 
 METHODS = [LoRA(r=4), Bottleneck(reduction=4), Full()]
 

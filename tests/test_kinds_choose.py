@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
 from transformers import XLMRobertaForMultipleChoice, XLMRobertaForSequenceClassification
 
-from xadapt.data.examples import Chosen
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 from xadapt.kinds.choose import Choose, longest_first
+from xadapt.tasks.examples import Chosen
 
 ROWS = [
     Chosen("1", "the hen ate", "then what?", ("it ran", "it slept in the tent", "rain"), 1),

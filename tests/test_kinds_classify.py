@@ -5,11 +5,11 @@ import torch
 from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
 from transformers import XLMRobertaForSequenceClassification
 
-from xadapt.data.examples import Classified
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 from xadapt.kinds import KINDS, kind_of
 from xadapt.kinds.classify import Classify, overlap_features, words
 from xadapt.kinds.encoding import chunks
+from xadapt.tasks.examples import Classified
 
 PAIRS = [
     Classified("1", "the hen is in the tent", "a hen", "yes"),

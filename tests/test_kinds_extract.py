@@ -8,9 +8,9 @@ from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, pac
 from torch import nn
 from transformers import XLMRobertaForQuestionAnswering
 
-from xadapt.data.examples import Answer, Extracted
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 from xadapt.kinds.extract import ANSWER_TOKENS, Extract, Span, windows
+from xadapt.tasks.examples import Answer, Extracted
 
 TOKENIZER = letter_tokenizer()
 STORY = "the hen Ann ate a nut in the tent. then it rained there, and the heir of Tartu ran here at 10."

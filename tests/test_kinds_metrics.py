@@ -10,7 +10,6 @@ from kinds_common import task
 from sklearn.metrics import average_precision_score
 from transformers.data.metrics import squad_metrics
 
-from xadapt.data.examples import Answer, Extracted
 from xadapt.kinds.extract import Extract
 from xadapt.kinds.metrics import (
     answer_scores,
@@ -20,6 +19,7 @@ from xadapt.kinds.metrics import (
     pair_f1,
     squad_words,
 )
+from xadapt.tasks.examples import Answer, Extracted
 
 
 def test_squads_normalisation():

@@ -8,13 +8,13 @@ from kinds_common import MINI, batch_of, config, letter_tokenizer, task
 from torch import nn
 from transformers import XLMRobertaModel
 
-from xadapt.data.examples import Sought
-from xadapt.errors import UserError
+from xadapt.backbone.packing import encode, pack_attention
+from xadapt.common.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item
 from xadapt.kinds.mine import Match, Mine, best_threshold, mined
 from xadapt.kinds.pooling import unit
-from xadapt.packing import encode, pack_attention
+from xadapt.tasks.examples import Sought
 
 TASK = task("retrieve", name="bucc", metrics=("f1",))
 TOKENIZER = letter_tokenizer()

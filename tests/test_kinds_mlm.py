@@ -9,17 +9,17 @@ from kinds_common import batch_of, task
 from tiny import SHARED, TEXT, save_tiny, tiny_backbone, tiny_config, tiny_tokenizer
 from transformers import XLMRobertaForMaskedLM
 
-from xadapt.backbone import Backbone
-from xadapt.data.examples import Text
-from xadapt.errors import UserError
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import encode, pack_attention
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of, mlm
 from xadapt.kinds.flat import FlatItems, flatten
 from xadapt.kinds.mlm import Mlm, WordHead, hidden_words, most_frequent_token
-from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
-from xadapt.packing import encode, pack_attention
-from xadapt.randomness import seeded
-from xadapt.train import Prepared, Settings, train
+from xadapt.stacks.methods import parse_method
+from xadapt.tasks.examples import Text
+from xadapt.train.loop import Prepared, Settings, train
 
 TASK = task("mlm")
 TOKENIZER = tiny_tokenizer()

@@ -7,11 +7,11 @@ from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, pad
 from torch import nn
 from transformers import XLMRobertaModel
 
-from xadapt.data.examples import Paired
-from xadapt.errors import UserError
+from xadapt.backbone.packing import encode, pack_attention
+from xadapt.common.errors import UserError
 from xadapt.kinds import pooling
 from xadapt.kinds.retrieve import Retrieve
-from xadapt.packing import encode, pack_attention
+from xadapt.tasks.examples import Paired
 
 ROWS = [
     Paired(str(k), s, t)

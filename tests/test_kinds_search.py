@@ -12,17 +12,17 @@ from kinds_common import MINI, batch_of, config, letter_tokenizer, mini_tokenize
 from tiny import tiny_backbone
 from transformers import XLMRobertaModel
 
-from xadapt.data.examples import Answer, Extracted, Sought
-from xadapt.errors import UserError
-from xadapt.evaluate import evaluate
+from xadapt.backbone.packing import encode, pack_attention
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
 from xadapt.kinds.pools import completed, counted, sentence_around, sought
 from xadapt.kinds.search import Search
-from xadapt.methods import parse_method
 from xadapt.mount import Part, mount
-from xadapt.packing import encode, pack_attention
-from xadapt.randomness import seeded
-from xadapt.train import Prepared, Settings, train
+from xadapt.stacks.methods import parse_method
+from xadapt.tasks.examples import Answer, Extracted, Sought
+from xadapt.train.evaluate import evaluate
+from xadapt.train.loop import Prepared, Settings, train
 
 TOKENIZER = letter_tokenizer()
 TRAINED = task("retrieve", name="lareqa", metrics=("map@20",), train="squad_v1")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
 from transformers import XLMRobertaForTokenClassification
 
-from xadapt.data.examples import Tagged
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 from xadapt.kinds.tag import OUTSIDE, Tag
+from xadapt.tasks.examples import Tagged
 
 ROWS = [
     Tagged("1", ("Ann", "eats", "in", "Tartu", "."), ("B-PER", "O", "O", "B-LOC", "O")),

@@ -12,17 +12,18 @@ import pytest
 from kinds_common import task
 from tiny import TEXT, save_tiny, tiny_backbone
 
-from xadapt import evaluate, scoring
-from xadapt.cli import main
-from xadapt.curve import best_layers
-from xadapt.data.examples import Example, Paired, Sought
-from xadapt.errors import UserError
-from xadapt.methods import parse_method
-from xadapt.plan import Overrides, make_plan
-from xadapt.results import Results
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.cli.main import main
+from xadapt.common.errors import UserError
+from xadapt.report.layer_curve import best_layers
+from xadapt.stacks.methods import parse_method
+from xadapt.store.store import Store
+from xadapt.study import evaluation as scoring
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.results import Results
+from xadapt.study.run import run
 from xadapt.tasks import CATALOGUE
+from xadapt.tasks.examples import Example, Paired, Sought
+from xadapt.train import evaluate
 
 TATOEBA = replace(task("retrieve", name="tatoeba"), languages=("de", "es"), max_length=32)
 BUCC = replace(task("retrieve", name="bucc", metrics=("f1",)), languages=("de", "ru"), max_length=32)

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from folders import XNLI, Write, refused, writer
 
+from xadapt.common.errors import UserError
 from xadapt.data import hub_rows, lazy
-from xadapt.data.examples import Classified, Example
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import Deferred, FileRows, Joined, Lazy, TableRows, Taken
 from xadapt.data.parts import sampled
 from xadapt.data.readers import READERS
 from xadapt.data.reading import hold_out
-from xadapt.errors import UserError
 from xadapt.kinds.checks import typed
 from xadapt.tasks.catalogue import task_named
+from xadapt.tasks.examples import Classified, Example
 
 LABELS = ("entailment", "neutral", "contradiction")
 ROWS = "".join(f"A man sees {i} birds.\tHe sees ß{'é' * (i % 7)}.\t{LABELS[i % 3]}\n" for i in range(300))

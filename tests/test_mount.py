@@ -7,11 +7,11 @@ import torch
 from tiny import tiny_backbone
 from torch import Tensor
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, LoRA, Method
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import pack
+from xadapt.common.errors import UserError
 from xadapt.mount import Mounted, Part, mount
-from xadapt.packing import pack
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 
 BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
 METHODS = [LoRA(r=4), LoRA(r=4, layers="top2", targets="qv"), Bottleneck(reduction=4), Full()]

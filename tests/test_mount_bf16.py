@@ -10,11 +10,11 @@ from mount_common import BATCH, module
 from tiny import save_tiny, tiny_backbone, tiny_model
 from torch import Tensor
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.methods import Full, LoRA, Method
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import encode
+from xadapt.common.errors import UserError
 from xadapt.mount import Element, Merged, Mounted, Part, mount
-from xadapt.packing import encode
+from xadapt.stacks.methods import Full, LoRA, Method
 
 
 def rounded() -> Backbone:

@@ -10,13 +10,13 @@ from mount_common import BATCH, module, outputs, run
 from tiny import tiny_backbone
 from torch import Tensor
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, LoRA, Method
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 from xadapt.mount import Dropped, Element, Fused, Merged, Mounted, Part, mount, split_fusion
+from xadapt.mount.adapter_fusion import LeanFusion
 from xadapt.mount.bottleneck import Bottlenecks
-from xadapt.mount.fusion import LeanFusion
-from xadapt.mount.mixture import NAME
+from xadapt.mount.lora_fusion import NAME
+from xadapt.stacks.methods import Bottleneck, LoRA, Method
 
 METHODS = [LoRA(r=4), Bottleneck(reduction=4)]
 

@@ -14,14 +14,14 @@ from peft import LoraConfig, PeftModel
 from tiny import tiny_backbone
 from torch import Tensor, nn
 
-from xadapt.backbone import Backbone
-from xadapt.combine import COMBINATIONS, MERGES
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, LoRA
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 from xadapt.mount import Dropped, Element, Fused, Merged, Part, linear_shapes, mount
 from xadapt.mount.effect import effect_of
-from xadapt.mount.factors import Factors, inner, lora_of
+from xadapt.mount.low_rank import Factors, inner, lora_of
 from xadapt.mount.merge import merge
+from xadapt.stacks.combinations import COMBINATIONS, MERGES
+from xadapt.stacks.methods import Bottleneck, Full, LoRA
 
 NAME = "encoder.layer.0.attention.self.query"
 WAYS = sorted(MERGES)

@@ -11,9 +11,8 @@ from mount_common import BATCH, module, outputs, run
 from safetensors.torch import load_file, save_file
 from tiny import tiny_backbone
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, LoRA, Method
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 from xadapt.mount import (
     Dropped,
     Element,
@@ -25,10 +24,11 @@ from xadapt.mount import (
     mount,
 )
 from xadapt.mount.effect import effect_of
-from xadapt.mount.factors import layer_of
+from xadapt.mount.elements import without
 from xadapt.mount.interpret import fusion_weights, similarity
-from xadapt.mount.mixture import NAME
-from xadapt.mount.parts import without
+from xadapt.mount.lora_fusion import NAME
+from xadapt.mount.low_rank import layer_of
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 
 METHODS = [LoRA(r=4), Bottleneck(reduction=4)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xadapt.official.benchmarks import XTREME, XTREME_R, Benchmark, average, by_language_group, headline
+from xadapt.interop.leaderboards import XTREME, XTREME_R, Benchmark, average, by_language_group, headline
 from xadapt.tasks import CATALOGUE
 
 TWO = Benchmark(

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny
 
-from xadapt.cli import main
-from xadapt.commands.predict import with_target
-from xadapt.data.examples import Tagged
+from xadapt.cli.main import main
+from xadapt.cli.predict import with_target
 from xadapt.data.folder import Folder
+from xadapt.interop.xtreme_scores import score_folder
 from xadapt.kinds import kind_of
-from xadapt.official.scoring import score_folder
-from xadapt.report_scores import scores_as_json
+from xadapt.report.leaderboard_tables import scores_as_json
 from xadapt.tasks import CATALOGUE, task_named
+from xadapt.tasks.examples import Tagged
 
 PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
 TAGGED = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n" * 6

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from xadapt.data.examples import Answer, Chosen, Classified, Example, Extracted, Paired, Sought, Tagged
-from xadapt.errors import UserError
-from xadapt.official.formats import UNANSWERED, Read, file_of, folder_of, format_of
+from xadapt.common.errors import UserError
+from xadapt.interop.xtreme_files import UNANSWERED, Read, file_of, folder_of, format_of
 from xadapt.tasks import Task, task_named
+from xadapt.tasks.examples import Answer, Chosen, Classified, Example, Extracted, Paired, Sought, Tagged
 
 
 def row(name: str, kind: str, *metrics: str, **more: Any) -> Task:

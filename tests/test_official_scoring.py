@@ -15,12 +15,12 @@ from seqeval.metrics import f1_score
 from sklearn.metrics import accuracy_score
 from tiny import SHARED
 
-from xadapt.data.examples import Classified, Example, Extracted, Paired, Sought, Tagged
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
-from xadapt.errors import UserError
-from xadapt.official.scoring import labelled, score_folder
-from xadapt.official.submission import write_predictions
+from xadapt.interop.xtreme_folder import write_predictions
+from xadapt.interop.xtreme_scores import labelled, score_folder
 from xadapt.tasks import task_named
+from xadapt.tasks.examples import Classified, Example, Extracted, Paired, Sought, Tagged
 
 NLI = "a\tb\tentailment\na\tb\tneutral\nc\td\tneutral\nc\td\tcontradiction\n"
 POS = "Anna\tPROPN\neats\tVERB\n\nwhy\tADV\n\n"

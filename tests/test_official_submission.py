@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from xadapt.data.examples import Classified, Example
-from xadapt.errors import UserError
-from xadapt.official.submission import check_place, split_of, write_predictions
+from xadapt.common.errors import UserError
+from xadapt.interop.xtreme_folder import check_place, split_of, write_predictions
 from xadapt.tasks import task_named
+from xadapt.tasks.examples import Classified, Example
 
 XNLI = task_named("xnli")
 EXAMPLES: list[Example] = [Classified("0", "a", "b", None), Classified("1", "c", "d", None)]

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny, tiny_backbone
 
-from xadapt.cli import main
-from xadapt.data.examples import Classified
+from xadapt.cli.main import main
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
-from xadapt.data.own_tasks import read_tasks
 from xadapt.data.sources import open_source
-from xadapt.errors import UserError
-from xadapt.methods import LoRA
-from xadapt.official.scoring import FolderScores, score_folder
-from xadapt.plan import Plan, make_plan
-from xadapt.steps import Imported
+from xadapt.data.user_tasks import read_tasks
+from xadapt.interop.xtreme_scores import FolderScores, score_folder
+from xadapt.stacks.methods import LoRA
+from xadapt.study.module_plan import Imported
+from xadapt.study.plan import Plan, make_plan
 from xadapt.tasks import CATALOGUE, File
+from xadapt.tasks.examples import Classified
 
 STANCE = """
 [[task]]

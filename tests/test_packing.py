@@ -15,11 +15,11 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaXLConfig, XLMRobertaXLModel
 
+from xadapt.backbone.packing import budgeted, encode, pack, pack_attention
 from xadapt.kinds.heads import per_sequence
-from xadapt.methods import Bottleneck, Full, LoRA
 from xadapt.mount import Part, mount
 from xadapt.mount.lora import lora_config
-from xadapt.packing import budgeted, encode, pack, pack_attention
+from xadapt.stacks.methods import Bottleneck, Full, LoRA
 
 SEQUENCES = [[0, 5, 6, 7, 2], [0, 9, 2], [0, *range(10, 60), 2], [0, 8, 4, 2, 2], [0, 77, 2], [0, 3, 2]]
 

@@ -21,22 +21,22 @@ from tiny import tiny_backbone
 from transformers import AutoTokenizer, XLMRobertaModel
 from vocabulary import train_tokenizer
 
-from xadapt.backbone import POCKET
-from xadapt.data.examples import Classified, Example, Extracted, Paired, Tagged
-from xadapt.data.pocket import Pocket
-from xadapt.errors import UserError
-from xadapt.methods import parse_method
-from xadapt.plan import make_plan
-from xadapt.pocket.derive import SHAPES
-from xadapt.pocket.frames import NP, Frame, Sampler, split_of
-from xadapt.pocket.grammar import Form, Grammar
-from xadapt.pocket.lexicon import LANGUAGES, read_lexicon
-from xadapt.pocket.making import Maker
-from xadapt.pocket.phrases import spell
-from xadapt.pocket.reading import answers_to
-from xadapt.report import print_results
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.backbone.backbone import POCKET
+from xadapt.common.errors import UserError
+from xadapt.data.pocket.derive import SHAPES
+from xadapt.data.pocket.frames import NP, Frame, Sampler, split_of
+from xadapt.data.pocket.grammar import Form, Grammar
+from xadapt.data.pocket.lexicon import LANGUAGES, read_lexicon
+from xadapt.data.pocket.making import Maker
+from xadapt.data.pocket.phrases import spell
+from xadapt.data.pocket.reading import answers_to
+from xadapt.data.pocket.source import Pocket
+from xadapt.report.tables import print_results
+from xadapt.stacks.methods import parse_method
+from xadapt.store.store import Store
+from xadapt.study.plan import make_plan
+from xadapt.study.run import run
+from xadapt.tasks.examples import Classified, Example, Extracted, Paired, Tagged
 
 MODEL = POCKET
 UD = {
@@ -259,8 +259,8 @@ def test_errors_say_what_to_do(pocket: Pocket) -> None:
 
 
 # What the first items of each task are, in every split and in its last language. An item that changes
-# changes the line: raise ``VERSION`` of xadapt/data/pocket.py then, so that nobody's store takes the new
-# items for the old ones, and write the new line here.
+# changes the line: raise ``VERSION`` of xadapt/data/pocket/source.py then, so that nobody's store takes
+# the new items for the old ones, and write the new line here.
 ITEMS = {
     "anli": "6acfd7ff0cc7",
     "mnli": "c3239909cbd1",

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from xadapt.backbone import Backbone
-from xadapt.data.pocket import Pocket
-from xadapt.methods import LoRA
-from xadapt.plan import Overrides, make_plan
-from xadapt.results import Results
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.backbone.backbone import Backbone
+from xadapt.data.pocket.source import Pocket
+from xadapt.stacks.methods import LoRA
+from xadapt.store.store import Store
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.results import Results
+from xadapt.study.run import run
 from xadapt.tasks import CATALOGUE
 
 pytestmark = pytest.mark.slow  # two minutes

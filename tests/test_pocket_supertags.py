@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ccg import Atom, spans
 
-from xadapt.data.examples import Tagged
-from xadapt.data.pocket import Pocket
+from xadapt.data.pocket.source import Pocket
+from xadapt.tasks.examples import Tagged
 
 SENTENCES = {Atom("S", "dcl"), Atom("S", "wq")}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xadapt.data.examples import Chosen, Classified, Extracted, Sought, Text
-from xadapt.data.pocket import Pocket
-from xadapt.pocket.choices import RULES, leads_to
-from xadapt.pocket.derive import SHAPES
-from xadapt.pocket.lexicon import LANGUAGES
+from xadapt.data.pocket.choices import RULES, leads_to
+from xadapt.data.pocket.derive import SHAPES
+from xadapt.data.pocket.lexicon import LANGUAGES
+from xadapt.data.pocket.source import Pocket
+from xadapt.tasks.examples import Chosen, Classified, Extracted, Sought, Text
 
 CHOICES = {"copa": 2, "siqa": 3, "cosmos_qa": 4, "hellaswag": 4, "commonsense_qa": 5}
 

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from tiny import save_tiny
 
-from xadapt import evaluate
-from xadapt.backbone import Backbone
-from xadapt.data.examples import Example, Sought
+from xadapt.backbone.backbone import Backbone
 from xadapt.data.folder import Folder
 from xadapt.kinds import RETRIEVAL
 from xadapt.kinds.kind import Item
 from xadapt.kinds.search import Search
-from xadapt.methods import parse_method
 from xadapt.mount import mount
-from xadapt.plan import Overrides, make_plan
-from xadapt.results import Cell
-from xadapt.store import Store
-from xadapt.study import predict, run
+from xadapt.stacks.methods import parse_method
+from xadapt.store.store import Store
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.results import Cell
+from xadapt.study.run import predict, run
 from xadapt.tasks import task_named
+from xadapt.tasks.examples import Example, Sought
+from xadapt.train import evaluate
 
 LANGUAGES = ("de", "en", "es")
 WORDS = {"de": "der alte Mann isst", "en": "the old man eats", "es": "el hombre viejo come"}

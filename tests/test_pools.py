@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from folders import XNLI, Write, refused, writer
 
-from xadapt.data.examples import Sought
 from xadapt.data.folder import Folder
+from xadapt.tasks.examples import Sought
 
 
 @pytest.fixture

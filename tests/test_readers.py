@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import pytest
 from folders import XNLI, Write, question, refused, squad, writer
 
-from xadapt.data.examples import Chosen, Classified, Extracted, Tagged
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import LARGE
 from xadapt.data.reading import bytes_of
-from xadapt.errors import UserError
+from xadapt.tasks.examples import Chosen, Classified, Extracted, Tagged
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from xadapt.cli import Run, parsed
-from xadapt.stack import parse
+from xadapt.cli.main import Run, parsed
+from xadapt.stacks.parser import parse
 from xadapt.tasks import CATALOGUE
 
 ROOT = Path(__file__).parents[1]

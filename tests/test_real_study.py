@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from tiny import SHARED
 
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
-from xadapt.errors import UserError
-from xadapt.methods import LoRA
-from xadapt.plan import Overrides, make_plan
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.stacks.methods import LoRA
+from xadapt.store.store import Store
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.run import run
 from xadapt.tasks import CATALOGUE
 
 HERE = (SHARED / "xtreme").is_dir() and (SHARED / "mini-xlmr").is_dir()

@@ -9,8 +9,8 @@ import torch
 from share_common import assert_equal, logits, theirs, tiny_folder, trained
 from transformers import AutoModelForSequenceClassification
 
-from xadapt.cli import main
-from xadapt.store import Store
+from xadapt.cli.main import main
+from xadapt.store.store import Store
 
 
 def test_a_module_goes_out_and_comes_in_under_a_name(

@@ -18,15 +18,15 @@ from share_common import KINDS, SEQUENCES, assert_equal, logits, theirs, tiny_fo
 from torch import nn
 from transformers import XLMRobertaForSequenceClassification
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.randomness import seeded
-from xadapt.share.adapters_out import export_adapters
-from xadapt.share.heads import FORMS
-from xadapt.share.peft_out import export_peft
-from xadapt.share.taking import take
-from xadapt.share.whole import whole
-from xadapt.store import Saved, Store
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
+from xadapt.interop.adapters_out import export_adapters
+from xadapt.interop.export import whole
+from xadapt.interop.heads import FORMS
+from xadapt.interop.import_module import take
+from xadapt.interop.peft_out import export_peft
+from xadapt.store.store import Saved, Store
 from xadapt.tasks import task_named
 
 LINEARS = ["query", "key", "value", "dense"]

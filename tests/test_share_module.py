@@ -17,13 +17,13 @@ from safetensors.torch import load_file, save_file
 from share_common import assert_equal, logits, tiny_folder, trained
 from transformers import AutoModel
 
-from xadapt.backbone import Backbone
-from xadapt.disk import file_digest
-from xadapt.errors import UserError
-from xadapt.identity import digest
-from xadapt.methods import LoRA
-from xadapt.module import Module
-from xadapt.store import Store
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.common.files import file_digest
+from xadapt.common.identity import digest
+from xadapt.interop.module import Module
+from xadapt.stacks.methods import LoRA
+from xadapt.store.store import Store
 
 
 @pytest.fixture(scope="module")

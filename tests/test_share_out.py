@@ -13,17 +13,17 @@ from peft import PeftModel
 from share_common import IDS, KINDS, MASK, SEQUENCES, assert_equal, logits, theirs, tiny_folder, trained
 from transformers import AutoModel, AutoTokenizer
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.methods import LoRA
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import pack
+from xadapt.common.errors import UserError
+from xadapt.interop.adapters_out import export_adapters
+from xadapt.interop.export import whole
+from xadapt.interop.heads import FORMS
+from xadapt.interop.merged import export_merged
+from xadapt.interop.peft_out import export_peft
 from xadapt.mount import Part, mount
-from xadapt.packing import pack
-from xadapt.share.adapters_out import export_adapters
-from xadapt.share.heads import FORMS
-from xadapt.share.merged import export_merged
-from xadapt.share.peft_out import export_peft
-from xadapt.share.whole import whole
-from xadapt.store import Saved, Store
+from xadapt.stacks.methods import LoRA
+from xadapt.store.store import Saved, Store
 from xadapt.tasks import task_named
 
 LORAS = ["lora(r=4)", "lora(r=3, alpha=5, targets=qv, layers=top2)"]

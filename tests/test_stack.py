@@ -5,9 +5,9 @@ from expressions import methods, prefixes, stacks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, LoRA, Method, layer_range, parse_method
-from xadapt.stack import KEYWORDS, Stack, Term, parse
+from xadapt.common.errors import UserError
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, layer_range, parse_method
+from xadapt.stacks.parser import KEYWORDS, Stack, Term, parse
 
 calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 TASKS = ("mnli", "qqp", "squad_v1", "xnli", "xquad")

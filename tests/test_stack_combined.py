@@ -2,10 +2,10 @@
 
 import pytest
 
-from xadapt.combine import COMBINATIONS, MERGES
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, LoRA
-from xadapt.stack import Combined, Dropped, Operand, Stack, Term, parse
+from xadapt.common.errors import UserError
+from xadapt.stacks.combinations import COMBINATIONS, MERGES
+from xadapt.stacks.methods import Bottleneck, Full, LoRA
+from xadapt.stacks.parser import Combined, Dropped, Operand, Stack, Term, parse
 
 TASKS = ("mnli", "qqp", "squad_v1", "hellaswag", "xnli", "tatoeba")
 

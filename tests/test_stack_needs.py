@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from expressions import prefixes, stacks
 from hypothesis import HealthCheck, given, settings
 
-from xadapt.methods import LoRA
-from xadapt.needs import Node, needs, nodes
-from xadapt.parts import Stack, trains
-from xadapt.stack import parse
+from xadapt.stacks.methods import LoRA
+from xadapt.stacks.parser import parse
+from xadapt.stacks.places import Node, needs, nodes
+from xadapt.stacks.stack import Stack, trains
 
 calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_common import calm, determinants, manifest, put, weights
 
-from xadapt.errors import UserError
-from xadapt.identity import digest
-from xadapt.proof import SCHEMA
-from xadapt.store import Saved, Store, address_of
+from xadapt.common.errors import UserError
+from xadapt.common.identity import digest
+from xadapt.store.integrity import SCHEMA
+from xadapt.store.store import Saved, Store, address_of
 
 
 @pytest.fixture

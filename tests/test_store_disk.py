@@ -10,10 +10,10 @@ import torch
 from safetensors import SafetensorError
 from store_common import determinants, put, weights
 
-from xadapt import disk
-from xadapt.errors import UserError
-from xadapt.store import Saved, Store, address_of, load_checkpoint, save_checkpoint
-from xadapt.upkeep import gc
+from xadapt.common import files as disk
+from xadapt.common.errors import UserError
+from xadapt.store.maintenance import gc
+from xadapt.store.store import Saved, Store, address_of, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture

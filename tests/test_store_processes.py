@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_common import calm, determinants, put, weights
 
-from xadapt import disk
-from xadapt.errors import UserError
-from xadapt.store import Saved, Store, address_of, save_checkpoint
+from xadapt.common import files as disk
+from xadapt.common.errors import UserError
+from xadapt.store.store import Saved, Store, address_of, save_checkpoint
 
 FORK = multiprocessing.get_context("fork")  # torch is loaded once
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from store_common import determinants, put, weights
 
-from xadapt.errors import UserError
-from xadapt.store import Store, address_of
-from xadapt.upkeep import copy, gc, remove
+from xadapt.common.errors import UserError
+from xadapt.store.maintenance import copy, gc, remove
+from xadapt.store.store import Store, address_of
 
 FORK = multiprocessing.get_context("fork")  # torch is loaded once
 

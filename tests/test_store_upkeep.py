@@ -11,10 +11,10 @@ import pytest
 import torch
 from store_common import determinants, manifest, put, weights
 
-from xadapt import disk
-from xadapt.errors import UserError
-from xadapt.store import Saved, Store, address_of
-from xadapt.upkeep import closure, copy, gc, remove, resolve, stands_on
+from xadapt.common import files as disk
+from xadapt.common.errors import UserError
+from xadapt.store.maintenance import closure, copy, gc, remove, resolve, stands_on
+from xadapt.store.store import Saved, Store, address_of
 
 
 @pytest.fixture

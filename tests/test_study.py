@@ -12,16 +12,16 @@ import pytest
 import torch
 from tiny import save_tiny, tiny_backbone
 
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.sources import open_source
-from xadapt.errors import UserError
-from xadapt.methods import Method, parse_method
-from xadapt.plan import Overrides, Plan, make_plan
-from xadapt.report import as_json, brief
-from xadapt.results import Results
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.report.tables import as_json, brief
+from xadapt.stacks.methods import Method, parse_method
+from xadapt.store.store import Store
+from xadapt.study.plan import Overrides, Plan, make_plan
+from xadapt.study.results import Results
+from xadapt.study.run import run
 from xadapt.tasks import File, Task
 
 FAST = Overrides(max_steps=6, batch_size=8)

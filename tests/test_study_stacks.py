@@ -11,24 +11,25 @@ import pytest
 import torch
 from test_study import backbone, plan, scores, world  # noqa: F401  (fixtures)
 
-from xadapt import api, study
-from xadapt.backbone import Backbone
-from xadapt.data.examples import Chosen, Classified, Example
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import pack
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
 from xadapt.data.sources import open_source
-from xadapt.errors import UserError
+from xadapt.interop.module import Module
 from xadapt.kinds import kind_of
-from xadapt.methods import parse_method
-from xadapt.module import Module
 from xadapt.mount import Mounted
-from xadapt.packing import pack
-from xadapt.plan import Overrides, make_plan
-from xadapt.randomness import seeded
-from xadapt.shelf import Shelf
-from xadapt.store import Store
-from xadapt.study import run
+from xadapt.stacks.methods import parse_method
+from xadapt.store.maintenance import stands_on
+from xadapt.store.store import Store
+from xadapt.study import run as study
+from xadapt.study import study as api
+from xadapt.study.module_loader import Shelf
+from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.run import run
 from xadapt.tasks import task_named
-from xadapt.train import Prepared, Trained, train
-from xadapt.upkeep import stands_on
+from xadapt.tasks.examples import Chosen, Classified, Example
+from xadapt.train.loop import Prepared, Trained, train
 
 FEW = Overrides(max_steps=3, batch_size=8)
 

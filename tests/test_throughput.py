@@ -48,7 +48,7 @@ def test_peak_memory_is_not_inherited_from_the_process_that_asks() -> None:
     """ru_maxrss would be: every contender once showed the benchmark's own peak."""
     large = bytearray(700_000_000)
     large[::4096] = b"x" * len(large[::4096])
-    code = "from xadapt.measure import peak_bytes; print(peak_bytes('cpu'))"
+    code = "from xadapt.common.measure import peak_bytes; print(peak_bytes('cpu'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 600e6 < len(large)
 

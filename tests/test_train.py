@@ -16,15 +16,15 @@ import torch
 from tiny import tiny_backbone
 from torch import Tensor
 
-from xadapt.data.examples import Classified
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import generator, seeded
 from xadapt.kinds import kind_of
-from xadapt.methods import Bottleneck, Full, LoRA, Method
 from xadapt.mount import Element, Fused, Part, mount
-from xadapt.mount.mixture import NAME
-from xadapt.randomness import generator, seeded
+from xadapt.mount.lora_fusion import NAME
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 from xadapt.tasks import task_named
-from xadapt.train import Prepared, Settings, Trained, train
+from xadapt.tasks.examples import Classified
+from xadapt.train.loop import Prepared, Settings, Trained, train
 
 TASK = task_named("xnli")
 LEARNS = Settings(lr=1e-2, epochs=12, batch_size=16, looks=12)
@@ -185,7 +185,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from safetensors.torch import save_file
 from test_train import run
-from xadapt.train import Settings
+from xadapt.train.loop import Settings
 out = Path(sys.argv[1])
 print("began", flush=True)
 result = run(checkpoint=out / "checkpoint.safetensors", rows=400,

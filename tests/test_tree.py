@@ -7,11 +7,11 @@ from expressions import prefixes, stacks
 from hypothesis import HealthCheck, given, settings
 from rich.console import Console
 
-from xadapt.errors import UserError
-from xadapt.methods import LoRA
-from xadapt.needs import Node, nodes
-from xadapt.parts import Stack
-from xadapt.tree import Facts, draw
+from xadapt.common.errors import UserError
+from xadapt.report.tree import Facts, draw
+from xadapt.stacks.methods import LoRA
+from xadapt.stacks.places import Node, nodes
+from xadapt.stacks.stack import Stack
 
 BASE = Facts("frozen", 278_000_000, 1_112_000_000)
 

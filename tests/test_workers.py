@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from xadapt import workers
-from xadapt.errors import UserError
-from xadapt.workers import in_order, processes
+from xadapt.common import workers
+from xadapt.common.errors import UserError
+from xadapt.common.workers import in_order, processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 

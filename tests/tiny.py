@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizerFast
 
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
 
 SHARED = Path(__file__).parents[2] / "shared"
 

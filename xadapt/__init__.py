@@ -1,6 +1,6 @@
 """Parameter-efficient intermediate-task training for zero-shot cross-lingual transfer.
 
-The public names are those of ``xadapt.api``, which is loaded when the first of them is asked for:
+The public names are those of ``xadapt.study.study``, which is loaded when the first of them is asked for:
 ``import xadapt`` alone takes no time.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xadapt.api import (
+    from xadapt.study.study import (
         Backbone,
         Bottleneck,
         Full,
@@ -46,7 +46,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from xadapt import api
+        from xadapt.study import study as api
 
         return getattr(api, name)
     raise AttributeError(f"module 'xadapt' has no attribute {name!r}")

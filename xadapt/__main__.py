@@ -16,7 +16,7 @@ def main() -> None:
     usual = signal.getsignal(signal.SIGINT)
     if usual is signal.default_int_handler:  # else whoever started us has it ignored
         signal.signal(signal.SIGINT, _stop)
-    from xadapt import cli
+    from xadapt.cli import main as cli
 
     signal.signal(signal.SIGINT, usual)
     try:

@@ -14,10 +14,10 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from xadapt.pocket.frames import NP, Frame, Sampler, split_of
-from xadapt.pocket.grammar import PLAIN, Form, Grammar
-from xadapt.pocket.lexicon import LANGUAGES, Lexicon
-from xadapt.pocket.phrases import Token, spell
+from xadapt.data.pocket.frames import NP, Frame, Sampler, split_of
+from xadapt.data.pocket.grammar import PLAIN, Form, Grammar
+from xadapt.data.pocket.lexicon import LANGUAGES, Lexicon
+from xadapt.data.pocket.phrases import Token, spell
 
 Words = list[Token]
 # how often each sort of document is drawn

@@ -40,8 +40,8 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
 from vocabulary import as_transformers, train_tokenizer
 
-from xadapt.packing import Packed, encode, pack, pack_attention
-from xadapt.pocket.lexicon import read_lexicon
+from xadapt.backbone.packing import Packed, encode, pack, pack_attention
+from xadapt.data.pocket.lexicon import read_lexicon
 
 SNAPSHOT = "snapshot.safetensors"
 

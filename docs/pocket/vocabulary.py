@@ -14,8 +14,8 @@ from corpus import Corpus
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import XLMRobertaTokenizerFast
 
-from xadapt.pocket.lexicon import LANGUAGES, Lexicon
-from xadapt.pocket.phrases import spell
+from xadapt.data.pocket.lexicon import LANGUAGES, Lexicon
+from xadapt.data.pocket.phrases import spell
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 PUNCTUATION = ".?!,।¿"

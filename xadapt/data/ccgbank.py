@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from xadapt.data.examples import Tagged
+from xadapt.common.errors import UserError
 from xadapt.data.reading import Reading, lines_of
-from xadapt.errors import UserError
+from xadapt.tasks.examples import Tagged
 from xadapt.tasks.task import Task
 
 # A leaf of a derivation: category, two parts of speech, the word, the category with its dependencies.

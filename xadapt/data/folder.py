@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from xadapt.data.examples import Example
+from xadapt.common.errors import UserError
+from xadapt.common.identity import digest
 from xadapt.data.lazy import Lazy
 from xadapt.data.parts import joined, revision_of
 from xadapt.data.readers import READERS
 from xadapt.data.reading import Reading, bytes_of, hold_out, oddities
-from xadapt.errors import UserError
-from xadapt.identity import digest
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
+from xadapt.tasks.examples import Example
 from xadapt.tasks.languages import LANGUAGES, iso3_of
 from xadapt.tasks.task import File, Task, reading_of
 

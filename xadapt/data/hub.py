@@ -12,14 +12,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath
 from typing import Any
 
-from xadapt.data.examples import Example
+from xadapt.common.errors import UserError
+from xadapt.common.hub import hub_answers
+from xadapt.common.identity import digest
 from xadapt.data.hub_rows import REPORT, config_of, examples_of, file_of
 from xadapt.data.parts import joined, revision_of
 from xadapt.data.reading import hold_out
-from xadapt.errors import UserError
-from xadapt.identity import digest
-from xadapt.reach import hub_answers
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
+from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Hub, Task, reading_of
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from xadapt.data.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
+from xadapt.common.errors import UserError
 from xadapt.data.lazy import LARGE, RUN, Lazy, Paragraphs, TableRows, settled
 from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of, oddities
-from xadapt.errors import UserError
+from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
 from xadapt.tasks.languages import iso3_of, name_of
 from xadapt.tasks.task import Hub, Task
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from xadapt.common.errors import UserError
 from xadapt.data.reading import BOM, decoded, empty, opened
-from xadapt.errors import UserError
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that is a character only in pairs
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xadapt.data.examples import Answer, Chosen, Classified, Extracted
+from xadapt.common.errors import UserError
 from xadapt.data.json_fields import field, json_lines, parsed, wrong
 from xadapt.data.reading import Reading, all_alike, answers_of, missing_label, placed, text_of
-from xadapt.errors import UserError
+from xadapt.tasks.examples import Answer, Chosen, Classified, Extracted
 from xadapt.tasks.task import Task
 
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
-from xadapt.data.examples import Text
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
+from xadapt.tasks.examples import Text
 
 LARGE = 20_000  # examples from which on a source gives a lazy sequence
 RUN = 4096  # examples read at once

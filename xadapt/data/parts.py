@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from xadapt.data.examples import Example
+from xadapt.common.randomness import generator
 from xadapt.data.lazy import Joined
-from xadapt.randomness import generator
+from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
 
 T = TypeVar("T")

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from xadapt.common.errors import UserError
 from xadapt.data.ccgbank import auto, supertags
-from xadapt.data.examples import Paired, Tagged, Text
 from xadapt.data.json_readers import commonsense, copa, cosmos, hellaswag, nli_lines, social, squad
-from xadapt.data.pools import bucc, entity_pairs, lareqa, mentions
 from xadapt.data.reading import Reading, lines_of, missing_label
-from xadapt.data.rows import pairs, table, unknown_label
-from xadapt.errors import UserError
+from xadapt.data.retrieval_readers import bucc, entity_pairs, lareqa, mentions
+from xadapt.data.tsv_readers import pairs, table, unknown_label
+from xadapt.tasks.examples import Paired, Tagged, Text
 from xadapt.tasks.task import KindName, Task
 
 

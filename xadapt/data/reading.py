@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from xadapt.data.examples import (
+from xadapt.common.errors import UserError
+from xadapt.tasks.examples import (
     Answer,
     Chosen,
     Classified,
@@ -20,7 +21,6 @@ from xadapt.data.examples import (
     Tagged,
     Text,
 )
-from xadapt.errors import UserError
 
 BOM = b"\xef\xbb\xbf"
 NEARBY = 50  # characters that an upstream answer offset may be off by

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xadapt.data.examples import Source
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue
+from xadapt.tasks.examples import Source
 
 
 def open_source(name: str, intermediate: Path | None = None, catalogue: Catalogue = CATALOGUE) -> Source:
@@ -28,7 +28,7 @@ def open_source(name: str, intermediate: Path | None = None, catalogue: Catalogu
                 do="leave it out, or name a folder as the source",
             )
         if name == "pocket":
-            from xadapt.data.pocket import Pocket
+            from xadapt.data.pocket.source import Pocket
 
             return Pocket()
         from xadapt.data.hub import HubSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xadapt.errors import UserError, nearest
+from xadapt.common.errors import UserError, nearest
 from xadapt.kinds.choose import Choose
 from xadapt.kinds.classify import Classify
 from xadapt.kinds.extract import Extract

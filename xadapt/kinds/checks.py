@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from xadapt.data.examples import Example
+from xadapt.common.errors import UserError, nearest
 from xadapt.data.lazy import Lazy
-from xadapt.errors import UserError, nearest
+from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
 
 T = TypeVar("T")

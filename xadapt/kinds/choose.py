@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Chosen, Example
-from xadapt.errors import UserError
+from xadapt.backbone.packing import Packed
+from xadapt.common.errors import UserError
 from xadapt.kinds.checks import check_scored, check_task, readable, typed
 from xadapt.kinds.encoding import compact, pieces
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import percent
-from xadapt.packing import Packed
+from xadapt.tasks.examples import Chosen, Example
 from xadapt.tasks.task import Task
 
 

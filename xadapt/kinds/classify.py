@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Classified, Example
+from xadapt.backbone.packing import Packed
+from xadapt.common.randomness import generator
 from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import binary_f1, percent
-from xadapt.packing import Packed
-from xadapt.randomness import generator
+from xadapt.tasks.examples import Classified, Example
 from xadapt.tasks.task import Task
 
 # A word in any script: one character where words are not spaced (Thai to Khmer, kana, han), else a run of

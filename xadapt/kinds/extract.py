@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Answer, Example, Extracted
-from xadapt.errors import UserError
+from xadapt.backbone.packing import Packed
+from xadapt.common.errors import UserError
 from xadapt.kinds.checks import check_scored, check_task, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
-from xadapt.packing import Packed
+from xadapt.tasks.examples import Answer, Example, Extracted
 from xadapt.tasks.task import Task
 
 ANSWER_TOKENS = 30  # the longest answer that is predicted, as in BERT's run_squad.py and XTREME

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaClassificationHead
 
-from xadapt.packing import Packed
+from xadapt.backbone.packing import Packed
 
 
 def sequence_head(config: PretrainedConfig, outputs: int) -> nn.Module:

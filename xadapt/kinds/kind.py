@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Example
-from xadapt.packing import Packed
+from xadapt.backbone.packing import Packed
+from xadapt.tasks.examples import Example
 
 # Name -> language -> metric -> 0..100.
 Baselines = Mapping[str, Mapping[str, Mapping[str, float]]]

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Example, Sought
+from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import check_scored, check_task, readable, refuse_unlabelled, typed, untrainable
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item, Kind
@@ -18,7 +18,7 @@ from xadapt.kinds.metrics import pair_f1
 from xadapt.kinds.pooling import first_of_each, means, middle_layer, nearest, unit
 from xadapt.kinds.pools import sides
 from xadapt.kinds.spelling import spelt_alike
-from xadapt.packing import Packed
+from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
 
 NEIGHBOURS = 4

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Example, Text
-from xadapt.errors import UserError
+from xadapt.backbone.packing import Packed
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import generator
 from xadapt.kinds.checks import check_task, readable
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import as_hf
 from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
-from xadapt.packing import Packed
-from xadapt.randomness import generator
+from xadapt.tasks.examples import Example, Text
 from xadapt.tasks.task import Task
 
 HIDDEN = 0.15  # of the tokens (Devlin et al. 2019, arXiv 1810.04805, section 3.1)

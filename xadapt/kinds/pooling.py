@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from xadapt.errors import UserError
+from xadapt.backbone.packing import Packed
+from xadapt.common.errors import UserError
 from xadapt.kinds.heads import per_sequence
-from xadapt.packing import Packed
 
 # Queries and candidates compared at once: 64 MiB of cosines, however many there are in all.
 QUERIES, CANDIDATES = 1024, 16_384

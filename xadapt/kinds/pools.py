@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from xadapt.data.examples import Answer, Example, Extracted, Sought
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 from xadapt.kinds.checks import typed
 from xadapt.kinds.kind import Item
+from xadapt.tasks.examples import Answer, Example, Extracted, Sought
 
 # A sentence ends before white space that follows a full stop, perhaps in quotes, and stands before what can
 # begin one. English: only SQuAD's contexts are cut here, the benchmarks bring their own sentences.

@@ -9,14 +9,14 @@ import numpy as np
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Example, Paired
+from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import check_scored, check_task, readable, typed, untrainable
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import percent
 from xadapt.kinds.pooling import first_of_each, means, middle_layer, nearest, unit
 from xadapt.kinds.spelling import spelt_alike
-from xadapt.packing import Packed
+from xadapt.tasks.examples import Example, Paired
 from xadapt.tasks.task import Task
 
 

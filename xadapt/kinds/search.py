@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Example
+from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import (
     check_length,
     check_scored,
@@ -26,7 +26,7 @@ from xadapt.kinds.metrics import average_precision, percent
 from xadapt.kinds.pooling import means, middle_layer, nearest, unit
 from xadapt.kinds.pools import sides, sought
 from xadapt.kinds.spelling import spelt_alike
-from xadapt.packing import Packed
+from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
 
 RANKS = 20

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.data.examples import Example, Tagged
-from xadapt.errors import UserError
+from xadapt.backbone.packing import Packed
+from xadapt.common.errors import UserError
 from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import entity_f1, percent
-from xadapt.packing import Packed
+from xadapt.tasks.examples import Example, Tagged
 from xadapt.tasks.task import Task
 
 OUTSIDE = -1  # in a target: a tag that is not among the task's

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.methods import Bottleneck, Full, LoRA
-from xadapt.mount import delta, lora, mixture
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import Packed, pack
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
+from xadapt.mount import delta, lora
+from xadapt.mount import lora_fusion as mixture
 from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
 from xadapt.mount.effect import changes_nothing, effect_of
-from xadapt.mount.factors import Effect, total
-from xadapt.mount.mounted import Mounted, encode_many
-from xadapt.mount.parts import (
+from xadapt.mount.elements import (
     Dropped,
     Element,
     Fused,
@@ -33,9 +33,10 @@ from xadapt.mount.parts import (
     method_of,
     undropped,
 )
+from xadapt.mount.low_rank import Effect, total
+from xadapt.mount.mounted import Mounted, encode_many
 from xadapt.mount.weights import attach_full
-from xadapt.packing import Packed, pack
-from xadapt.randomness import seeded
+from xadapt.stacks.methods import Bottleneck, Full, LoRA
 
 __all__ = [
     "Dropped",

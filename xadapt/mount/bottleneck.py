@@ -19,11 +19,11 @@ from adapters.configuration import build_full_config
 from torch import nn
 from transformers import XLMRobertaModel
 
-from xadapt.methods import Bottleneck, layer_range
+from xadapt.mount.adapter_fusion import LeanFusion, averaged
 from xadapt.mount.effect import changes_nothing
-from xadapt.mount.fusion import LeanFusion, averaged
-from xadapt.mount.parts import Element, Fused, Merged, Part, layers_of
+from xadapt.mount.elements import Element, Fused, Merged, Part, layers_of
 from xadapt.mount.weights import fill
+from xadapt.stacks.methods import Bottleneck, layer_range
 
 # The names under which one module's and one fusion's weights are stored, whatever stands beside them.
 STORED, STORED_FUSION = "module", "fusion"

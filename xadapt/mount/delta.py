@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xadapt.mount.factors import Effect, Factors
+from xadapt.mount.low_rank import Effect, Factors
 
 
 class Term(nn.Module):

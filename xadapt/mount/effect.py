@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xadapt.errors import UserError
-from xadapt.mount import merge, mixture
-from xadapt.mount.factors import Effect, acts, effect_of_lora, layer_of
-from xadapt.mount.parts import Dropped, Element, Merged, Part, layers_of
+from xadapt.common.errors import UserError
+from xadapt.mount import lora_fusion as mixture
+from xadapt.mount import merge
+from xadapt.mount.elements import Dropped, Element, Merged, Part, layers_of
+from xadapt.mount.low_rank import Effect, acts, effect_of_lora, layer_of
 
 
 def effect_of(element: Element, shapes: Mapping[str, tuple[int, int]]) -> Effect:

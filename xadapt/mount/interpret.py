@@ -11,14 +11,14 @@ import torch
 from adapters.methods.modeling import BertFusion
 from torch import Tensor, nn
 
-from xadapt.backbone import Backbone
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import Packed
 from xadapt.mount import linear_shapes, mount
+from xadapt.mount.adapter_fusion import LeanFusion, probabilities
 from xadapt.mount.effect import effect_of
-from xadapt.mount.factors import inner, layer_of
-from xadapt.mount.fusion import LeanFusion, probabilities
+from xadapt.mount.elements import Element
+from xadapt.mount.low_rank import inner, layer_of
 from xadapt.mount.mounted import Mounted
-from xadapt.mount.parts import Element
-from xadapt.packing import Packed
 
 # In the model a fusion has the name fusion3 or lean4, counted upwards along the stack.
 _PLACE = re.compile(r"encoder\.layer\.(\d+)\..*\.(?:fusion|lean)(\d+)")

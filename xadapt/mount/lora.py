@@ -13,9 +13,9 @@ from peft import LoraConfig, LoraModel, PeftModel
 from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
-from xadapt.methods import LoRA, layer_range
-from xadapt.mount.factors import LINEARS
+from xadapt.mount.low_rank import LINEARS
 from xadapt.mount.weights import fill
+from xadapt.stacks.methods import LoRA, layer_range
 
 # A fusion of bottlenecks has linears called query, key and value too.
 NOT_THE_ENCODER = r".*\.adapter_fusion_layer\..*"

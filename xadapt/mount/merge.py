@@ -35,10 +35,10 @@ import torch
 from peft.utils import merge_utils
 from torch import Tensor
 
-from xadapt.combine import COMBINATIONS
-from xadapt.errors import UserError
-from xadapt.mount.factors import Effect, Factors, from_dense, total
-from xadapt.randomness import seeded
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
+from xadapt.mount.low_rank import Effect, Factors, from_dense, total
+from xadapt.stacks.combinations import COMBINATIONS
 
 Terms = Sequence[tuple[float, Factors]]
 

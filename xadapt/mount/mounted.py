@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
-from xadapt.backbone import Backbone
-from xadapt.errors import UserError
-from xadapt.mount.fusion import penalty
+from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.packing import Packed, continued, encode, states
+from xadapt.common.errors import UserError
+from xadapt.mount.adapter_fusion import penalty
 from xadapt.mount.weights import fill
-from xadapt.packing import Packed, continued, encode, states
 
 
 class Mounted:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 
 
 def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], label: str) -> None:

@@ -1,7 +1,7 @@
 """The catalogue: every task that can stand in an expression or be evaluated.
 
 A task is a row in ``intermediate``, ``xtreme`` or ``xtreme_r``, or in a file of a user's own
-(``xadapt.data.own_tasks``); adding one is adding a row and, for a new file format, one reader.
+(``xadapt.data.user_tasks``); adding one is adding a row and, for a new file format, one reader.
 Nothing here reads a file.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from xadapt.errors import UserError, nearest
+from xadapt.common.errors import UserError, nearest
 from xadapt.tasks.intermediate import INTERMEDIATE
 from xadapt.tasks.task import Task
 from xadapt.tasks.xtreme import TARGETS

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from xadapt.errors import UserError
+from xadapt.common.errors import UserError
 
 GroupBy = Literal["resource", "family", "script", "seen"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xadapt.identity import fields_of
+from xadapt.common.identity import fields_of
 
 KindName = Literal["classify", "choose", "tag", "extract", "retrieve", "mlm"]
 Role = Literal["intermediate", "target"]
@@ -102,7 +102,7 @@ class Task:
         metrics: the first is the main one; ``accuracy``, ``f1``, ``exact_match``, ``map@20``.
         labels: the label set of ``classify`` and ``tag``, in head order.
         open_labels: the label set is what the training data has: ``labels`` is empty here and settled
-            (``xadapt.data.settling``) before the kind is built; other tags can occur and are never right.
+            (``xadapt.data.labels``) before the kind is built; other tags can occur and are never right.
         max_length: tokens a sequence, special tokens included.
         stride: tokens shared by two windows of one context (``extract``).
         unanswerable: whether a question may have no answer (SQuAD v2.0).

@@ -1,0 +1,72 @@
+"""What the commands ask of their options before anything is loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xadapt.common.errors import UserError
+from xadapt.common.files import explained
+
+if TYPE_CHECKING:
+    from xadapt.cli.options import Planned
+
+
+def words(text: str, option: str) -> list[str]:
+    """Values between commas or spaces, each once. Raises ``UserError`` where there is none."""
+    found = [w for w in re.split(r"[,\s]+", text.strip()) if w]
+    if not found:
+        raise UserError(f"{option} {text!r} names nothing", expected="values separated by commas")
+    return list(dict.fromkeys(found))
+
+
+def whole(word: str, option: str) -> int:
+    """A seed. Raises ``UserError`` for anything but a whole number from 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", word, re.ASCII):
+        raise UserError(f"{option}: {word!r} is not a seed", expected="whole numbers from 0, such as 0,1,2")
+    return int(word)
+
+
+MOST = {"lr": 1000.0, "threads": max(64, os.cpu_count() or 1)}  # more threads than a system gives end it
+_MANY = 10**9
+
+
+def check_numbers(options: Planned) -> None:
+    """Raises ``UserError`` for the first number of the options that is set and can mean nothing."""
+    for name in ("epochs", "batch_size", "max_steps", "max_length", "threads", "lr"):
+        value, most = getattr(options, name), MOST.get(name, _MANY)
+        if value is not None and not 0 < value <= most:  # NaN is not
+            raise UserError(
+                f"--{name.replace('_', '-')} {value}", expected=f"a number above 0, and at most {most:,}"
+            )
+    seed = getattr(options, "seed", 0)
+    if not 0 <= seed < _MANY:
+        raise UserError(f"--seed {seed}", expected=f"a whole number from 0 to {_MANY - 1:,}")
+
+
+# What a store begins with: see xadapt.store.store.
+_OF_A_STORE = {"modules", "cells", "studies", "names", "locks", "work", "cache"}
+
+
+def check_store(path: Path, *, reading: bool = False) -> None:
+    """Raises ``UserError`` for what is no store: listed, it would be taken for an empty one; written to, it
+    would be strewn with folders.
+
+    Args:
+        reading: whether it must be there already.
+    """
+    with explained(path, "read"):
+        if path.is_dir():
+            # what a file manager or a new disk has of its own is nobody's content
+            names = sorted(n for n in os.listdir(path) if not n.startswith(".") and n != "lost+found")
+            known = not names or _OF_A_STORE.intersection(names)
+            got = None if known else f"not a store: it holds {', '.join(names[:3])}"
+        elif os.path.lexists(path):
+            got = "not a store, and not a folder"
+        else:
+            got = "there is no store" if reading else None
+    if got:
+        expected = "a folder that 'xadapt run' has made" + ("" if reading else ", an empty or a new one")
+        raise UserError(got, expected=expected, do="name another", path=path)

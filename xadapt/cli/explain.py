@@ -1,0 +1,76 @@
+"""``xadapt explain``: an expression as a tree, before anything is run; and what its modules have learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tyro
+
+from xadapt.cli.checks import check_numbers, words
+from xadapt.cli.opening import opened
+from xadapt.cli.options import Planned
+from xadapt.common.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Explain(Planned):
+    """Draw an expression: what is frozen, trains, is reused; sizes; where each part sits in the layers."""
+
+    expression: tyro.conf.Positional[str]
+    """a stack expression, such as "fuse(mnli, squad_v1) > xnli" """
+    weights: bool = False
+    """also what each fusion has learned, by layer and module (--data tells on which English dev examples)"""
+    similarity: bool = False
+    """also how alike the modules are, two by two and layer by layer"""
+    importance: bool = False
+    """also what each operand of a fusion or merge is worth: dev scores with it left out"""
+    langs: str | None = None
+    """languages of --importance, such as en,de, or all; by default English, all where there is none"""
+    seed: int = 0
+    """the seed of every module"""
+
+
+def explain(options: Explain, console: Console, errors: Console) -> None:
+    """Plan the expression and draw it, with the tables that are asked for; nothing is trained."""
+    check_numbers(options)
+    if options.langs is not None and not options.importance:
+        raise UserError("--langs without --importance", do="add --importance, which it belongs to")
+    languages = None if options.langs is None else words(options.langs, "--langs")
+
+    from xadapt.report.tables import Bars
+    from xadapt.report.tree import Facts, draw
+    from xadapt.study.ablation import importance_tables
+    from xadapt.study.analysis import fusion_tables, similarity_table
+    from xadapt.study.sizes import facts_of
+
+    found = opened(options)
+    plan = found.plan([options.expression], options, seeds=[options.seed])
+    (evaluation,) = plan.evaluations
+    backbone = found.backbone
+    base = Facts(
+        "frozen",
+        sum(p.numel() for p in backbone.model.parameters()),
+        sum(p.numel() * p.element_size() for p in backbone.model.parameters()),
+    )
+    if evaluation.stack is None:
+        console.print(
+            f"{options.expression}: the bare {backbone.name}, {base.parameters:,} parameters, nothing trains"
+        )
+    else:
+        facts = facts_of(plan, found.store, evaluation)
+        console.print(
+            draw(evaluation.stack, facts, backbone=backbone.name, base=base, n_layers=backbone.layers)
+        )
+    watch = Bars(errors)
+    if options.weights:
+        for table in fusion_tables(plan, found.store, evaluation, watch):
+            console.print(table)
+    if options.similarity:
+        console.print(similarity_table(plan, found.store, evaluation, watch))
+    if options.importance:
+        for table in importance_tables(plan, found.store, evaluation, watch, languages):
+            console.print(table)

@@ -1,0 +1,94 @@
+"""The command line: options, typed once, into calls. A command is a file of ``commands/``."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from typing import Annotated, Any
+
+import tyro
+
+from xadapt.cli.explain import Explain, explain
+from xadapt.cli.layers import Layers, sweep
+from xadapt.cli.modules import Modules, modules
+from xadapt.cli.options import Planned
+from xadapt.cli.predict import Predict, predict
+from xadapt.cli.run import Run, execute
+from xadapt.cli.score import Score, score
+from xadapt.cli.tasks import Tasks, show_tasks
+from xadapt.common.console import one_message, wide
+from xadapt.common.errors import UserError, shortened
+from xadapt.common.files import is_output
+
+Command = (
+    Annotated[Tasks, tyro.conf.subcommand("tasks")]
+    | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Explain, tyro.conf.subcommand("explain")]
+    | Annotated[Layers, tyro.conf.subcommand("layers")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Modules, tyro.conf.subcommand("modules")]
+)
+
+
+def parsed(arguments: list[str] | None) -> Any:
+    """The command that the words say; exits with status 2 where they say none.
+
+    Raises:
+        UserError: a word is empty, which would else stand for this folder wherever a place is named.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    for before, word in zip(["xadapt", *words], words, strict=False):
+        if not word or (word.endswith("=") and word.startswith("--")):
+            got = f"nothing behind {shortened(word or before)!r}"
+            do = "see whether a variable of the shell is unset, or leave it out"
+            raise UserError(got, expected="a value: an empty one means nothing here", do=do)
+    short = [shortened(word) for word in words]
+    if short != words:  # a refusal repeats a word as it is, be it a megabyte
+        named = [word for word in words if word.startswith("-") and "=" not in word[:100]]
+        if (
+            max(map(len, named), default=0) < 100
+        ):  # of a longer one, the likeliest option is sought for minutes
+            with suppress(SystemExit), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                return _parsed(words)
+    return _parsed(short)
+
+
+def _parsed(words: list[str]) -> Any:
+    return tyro.cli(
+        Command,
+        prog="xadapt",
+        args=words,
+        description=__doc__,
+        config=(
+            tyro.conf.CascadeSubcommandArgs,
+            tyro.conf.OmitSubcommandPrefixes,
+            tyro.conf.OmitArgPrefixes,
+        ),
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command: exits with status 2 and one message on anything the user can put right."""
+    with one_message(goes_on=False):
+        command = parsed(arguments)
+    with one_message(goes_on=isinstance(command, Planned)):
+        json = getattr(command, "json", None)
+        errors = wide(stderr=True)
+        console = errors if json is not None and is_output(json) else wide()
+        match command:
+            case Tasks():
+                show_tasks(command, console)
+            case Run():
+                execute(command, console, errors)
+            case Explain():
+                explain(command, console, errors)
+            case Predict():
+                predict(command, console, errors)
+            case Score():
+                score(command, console, errors)
+            case Layers():
+                sweep(command, console, errors)
+            case Modules():
+                modules(command, console)

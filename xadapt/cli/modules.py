@@ -1,0 +1,374 @@
+"""``xadapt modules``: what the store holds, and what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from xadapt.cli.checks import check_store
+from xadapt.common.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xadapt.store.store import ModuleInfo, Store
+
+Words = tyro.conf.Positional[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Ls:
+    """List the modules, their sizes, and what stopped runs have left."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print what a module's manifest says, and what it stands on."""
+
+    module: tyro.conf.Positional[str]
+    """an address, its first digits, or a name"""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Read every file and check it against its manifest."""
+
+
+@dataclass(frozen=True)
+class Rm:
+    """Remove modules; those that others stand on only with --force."""
+
+    modules: Words
+    """addresses, their first digits, or names"""
+    force: bool = False
+    """also what other modules stand on"""
+
+
+@dataclass(frozen=True)
+class Gc:
+    """Remove the modules that no kept study, copy or name refers to, and what stopped runs have left."""
+
+    dry_run: bool = False
+    """show what would go and stop"""
+
+
+@dataclass(frozen=True)
+class Cp:
+    """Copy modules, with all they stand on, to another store; verified at both ends."""
+
+    modules: Words
+    """addresses, their first digits, or names"""
+    to: Path
+    """the other store; made if it is not there"""
+
+
+@dataclass(frozen=True)
+class ListStudies:
+    """List the studies whose modules 'gc' keeps."""
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Drop the records of studies; 'gc' may then take what only they kept."""
+
+    studies: Words
+    """keys, as 'studies' lists them"""
+
+
+@dataclass(frozen=True)
+class Import:
+    """Take in a PEFT LoRA folder, or one of the library adapters, under a name."""
+
+    folder: tyro.conf.Positional[Path]
+    """adapter_config.json with adapter_model.safetensors (PEFT) or adapter.safetensors (adapters)"""
+    task: str
+    """the task that it was trained on: its kind, labels and metric"""
+    name: str
+    """what it is called from then on"""
+    backbone: str = "pocket"
+    """pocket, a hub id, or a folder in HF format: what it was trained on"""
+    labels: str | None = None
+    """what the rows of its head stand for, in order, where the folder does not say: a,b,c"""
+    head: bool = True
+    """without its head, a module can stand below others only"""
+    any_base: bool = False
+    """do not compare the name of the backbone that the folder gives"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a module, with what it stands on, for another library."""
+
+    module: tyro.conf.Positional[str]
+    """an address, its first digits, or a name"""
+    to: Literal["peft", "adapters", "merged"]
+    """a PEFT folder (LoRA), a folder of the library adapters (bottleneck), or plain HF weights"""
+    out: Path
+    """a new or an empty folder"""
+    backbone: str | None = None
+    """where its backbone lies; by default where it was when the module was trained"""
+    choices: int | None = None
+    """options an item of multiple choice; adapters needs it"""
+    head: bool = True
+    """with its head; without, what is written is an encoder"""
+
+
+Action = (
+    Annotated[Ls, tyro.conf.subcommand("ls")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Rm, tyro.conf.subcommand("rm")]
+    | Annotated[Gc, tyro.conf.subcommand("gc")]
+    | Annotated[Cp, tyro.conf.subcommand("cp")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[ListStudies, tyro.conf.subcommand("studies")]
+    | Annotated[Forget, tyro.conf.subcommand("forget")]
+)
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Show what the store holds; prove, remove, copy, import and export modules."""
+
+    action: Action = field(default_factory=Ls)
+    store: Path = Path(".xadapt")
+    """where modules and scores are kept"""
+
+
+def modules(options: Modules, console: Console) -> None:
+    """``xadapt modules ACTION``"""
+    from xadapt.store.store import Store
+
+    store = Store(options.store)
+    check_store(options.store, reading=_reads(options))
+    match options.action:
+        case Ls():
+            _ls(store, console)
+        case Show(module):
+            _show(store, module, console)
+        case Verify():
+            _verify(store, console)
+        case Rm(words, force):
+            _rm(store, words, force, console)
+        case Gc(dry_run):
+            _gc(store, dry_run, console)
+        case Cp(words, to):
+            check_store(to)
+            _cp(store, words, Store(to), console)
+        case Import() as wanted:
+            _import(store, wanted, console)
+        case Export() as wanted:
+            _export(store, wanted, console)
+        case ListStudies():
+            _studies(store, console)
+        case Forget(keys):
+            _forget(store, keys, console)
+
+
+def _reads(options: Modules) -> bool:
+    """Whether there must be a store already: all but importing, and listing where none is named, need one."""
+    return not isinstance(options.action, Import) and options != Modules()
+
+
+def _ls(store: Store, console: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from xadapt.common.console import size
+    from xadapt.report.tables import outdated
+    from xadapt.store.maintenance import bytes_in
+
+    names: dict[str, list[str]] = {}
+    for name, address in store.studies.names().items():
+        names.setdefault(address, []).append(name)
+    table = Table(title=f"modules in {store.root}", title_justify="left")
+    for column in (
+        "address",
+        "expression",
+        "seed",
+        "method",
+        "backbone",
+        "data",
+        "dev",
+        "parameters",
+        "on disk",
+        "made",
+    ):
+        table.add_column(column)
+    found = store.modules()
+    for m in found:
+        shown = ", ".join([*(f"{name} =" for name in names.get(m.address, ())), m.expression])
+        table.add_row(
+            m.address,
+            escape(shown),
+            "" if m.seed is None else str(m.seed),
+            m.method,
+            m.backbone,
+            m.data,
+            m.dev,
+            f"{m.parameters:,}",
+            size(m.bytes),
+            m.created,
+        )
+    console.print(table)
+    console.print(f"{len(found)} modules, {size(sum(m.bytes for m in found))}")
+    if old := sum(map(outdated, found)):
+        console.print(f"{old} of an earlier version of the training: runs train what they need of them again")
+    for path, what in store.leftovers():
+        console.print(f"also there: {path.relative_to(store.root)}, {size(bytes_in(path))}: {what}")
+
+
+def _show(store: Store, word: str, console: Console) -> None:
+    from rich.table import Table
+
+    from xadapt.common.console import size
+    from xadapt.store.maintenance import resolve, stands_on
+    from xadapt.store.summary import facts
+
+    address = resolve(store, word)
+    manifest = store.load(address).manifest
+    table = Table(show_header=False, box=None)
+    rows = {"address": address, **facts(manifest)}
+    rows["stands on"] = ", ".join(stands_on(manifest)) or "the bare backbone"
+    rows["names"] = ", ".join(n for n, a in store.studies.names().items() if a == address)
+    rows["kept by studies"] = ", ".join(s.key for s in store.studies.all() if address in s.modules)
+    for name, file in manifest["files"].items():
+        rows[name] = f"{size(file['bytes'])}, sha256 {file['sha256'][:16]}..."
+    for key, value in rows.items():
+        if value:
+            table.add_row(key, _plain(value))
+    console.print(table)
+
+
+def _verify(store: Store, console: Console) -> None:
+    from rich.markup import escape
+
+    results = store.verify()
+    for address, expression, problem in results:
+        state = "[green]ok[/]" if problem is None else "[red]broken[/]"
+        console.print(f"{state}  {address}  {escape(expression)}")
+        if problem is not None:
+            console.print(f"        {problem}", markup=False)
+    broken = sum(problem is not None for _, _, problem in results)
+    console.print(f"{len(results)} modules, {broken} broken")
+    if broken:
+        raise UserError(
+            f"{broken} of {len(results)} modules in {store.root} are broken",
+            do="remove their folders; the next run trains them again",
+        )
+
+
+def _rm(store: Store, words: tuple[str, ...], force: bool, console: Console) -> None:
+    from xadapt.store.maintenance import remove, resolve
+
+    # All words are understood before the first module goes.
+    addresses = dict.fromkeys(resolve(store, word) for word in _some(words))
+    for address in addresses:
+        remove(store, address, force=force)
+        console.print(f"removed {address}")
+
+
+def _gc(store: Store, dry_run: bool, console: Console) -> None:
+    from xadapt.common.console import size
+    from xadapt.store.maintenance import gc
+
+    swept = gc(store, dry_run=dry_run)
+    would = "would remove" if dry_run else "removed"
+    for module in swept.modules:
+        console.print(f"{would} {_line(module)}", markup=False)
+    for path in swept.leftovers:
+        console.print(f"{would} {path.relative_to(store.root)}", markup=False)
+    count = len(swept.modules)
+    console.print(f"{would} {count} modules and {len(swept.leftovers)} leftovers, {size(swept.bytes)}")
+
+
+def _cp(store: Store, words: tuple[str, ...], target: Store, console: Console) -> None:
+    from xadapt.store.maintenance import copy, resolve
+
+    for address in dict.fromkeys(resolve(store, word) for word in _some(words)):
+        for each in copy(store, address, target):
+            console.print(f"{each} is in {target.root}", markup=False)
+
+
+def _import(store: Store, wanted: Import, console: Console) -> None:
+    from xadapt.backbone.backbone import Backbone
+    from xadapt.interop.import_module import take
+
+    labels = [word.strip() for word in wanted.labels.split(",")] if wanted.labels else None
+    saved = take(
+        wanted.folder,
+        store,
+        Backbone.from_pretrained(wanted.backbone, device="cpu", dtype="float32"),
+        task=wanted.task,
+        name=wanted.name,
+        labels=labels,
+        with_head=wanted.head,
+        any_base=wanted.any_base,
+    )
+    head = "with its head" if saved.head else "without a head: it can stand below others only"
+    console.print(f"{wanted.name} = {saved.address}, {saved.manifest['method']}, {head}", markup=False)
+
+
+def _export(store: Store, wanted: Export, console: Console) -> None:
+    from xadapt.backbone.backbone import Backbone
+    from xadapt.interop.adapters_out import export_adapters
+    from xadapt.interop.export import whole
+    from xadapt.interop.merged import export_merged
+    from xadapt.interop.peft_out import export_peft
+    from xadapt.store.maintenance import resolve
+
+    exported = whole(store, resolve(store, wanted.module), head=wanted.head)
+    name = wanted.backbone or exported.top.manifest["backbone"]["name"]
+    backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
+    match wanted.to:
+        case "peft":
+            export_peft(exported, backbone, wanted.out)
+        case "adapters":
+            export_adapters(exported, backbone, wanted.out, choices=wanted.choices)
+        case "merged":
+            export_merged(exported, backbone, wanted.out)
+    console.print(f"{exported.shown} on {backbone.name} is in {wanted.out}", markup=False)
+
+
+def _studies(store: Store, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"studies that {store.root} keeps modules for", title_justify="left")
+    for column in ("key", "why", "expressions", "modules", "backbone", "data", "seeds", "made"):
+        table.add_column(column)
+    for s in store.studies.all():
+        said = [s.facts.get(key, "") for key in ("backbone", "data", "seeds")]
+        cells = [s.key, s.why, "\n".join(s.expressions), str(len(s.modules)), *map(str, said), s.created]
+        table.add_row(*map(_plain, cells))
+    console.print(table)
+
+
+def _forget(store: Store, keys: tuple[str, ...], console: Console) -> None:
+    for key in _some(keys):
+        if not store.studies.forget(key):
+            raise UserError(
+                f"{store.root} has no record of a study {key}", do="'xadapt modules studies' lists them"
+            )
+        console.print(f"forgot {key}; 'xadapt modules gc' removes what only it kept")
+
+
+def _some(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words:
+        raise UserError("nothing is named", expected="one or more", do="'xadapt modules' lists what there is")
+    return words
+
+
+def _line(module: ModuleInfo) -> str:
+    from xadapt.common.console import size
+
+    return f"{module.address}  {module.expression}  (seed {module.seed}, {size(module.bytes)})"
+
+
+def _plain(value: object) -> str:
+    from rich.markup import escape
+
+    return escape(str(value))

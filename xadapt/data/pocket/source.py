@@ -1,0 +1,72 @@
+"""The source ``pocket``: tasks derived from generated text in seven languages. See ``xadapt.data.pocket``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+
+from xadapt.common.errors import UserError, nearest
+from xadapt.data.pocket.derive import SHAPES, derive, languages_of
+from xadapt.data.pocket.lexicon import LANGUAGES, Lexicon, read_lexicon
+from xadapt.tasks.examples import Example
+
+# Part of every revision: to be raised by whoever changes an item. ``tests/test_pocket.py`` notices.
+VERSION = 2
+
+
+class Pocket:
+    """The built-in world: no files to fetch, the same examples on every machine."""
+
+    name = "pocket"
+    generated = True
+    LANGUAGES = LANGUAGES
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        return read_lexicon()
+
+    def _check(self, task: str, language: str, split: str) -> None:
+        if task not in SHAPES:
+            raise UserError(
+                f"the pocket world has no task {task!r}{nearest(task, list(SHAPES))}",
+                expected=f"one of {', '.join(SHAPES)}",
+                do="choose one of these, or another source: hub, or a folder in XTREME's layout",
+            )
+        sizes = SHAPES[task].sizes
+        if split not in sizes:
+            raise UserError(
+                f"the pocket world has no split {split!r} of {task}",
+                expected=f"one of {', '.join(sizes)}",
+                do="choose one of these splits",
+            )
+        known = languages_of(task, split)
+        if language not in known:
+            raise UserError(
+                f"the pocket world has no {split} of {task} in {language!r}",
+                expected=f"one of {', '.join(known)}",
+                do="choose one of these languages, or another source",
+            )
+
+    def languages(self, task: str, split: str) -> tuple[str, ...]:
+        """The languages with ``split`` of ``task``; ``()`` where none."""
+        return languages_of(task, split)
+
+    def load(self, task: str, language: str, split: str, size: int | None = None) -> Sequence[Example]:
+        """Every item, or the first ``size``; of pools the first queries with all candidates."""
+        self._check(task, language, split)
+        return derive(self._lexicon, task, language, split, size)
+
+    def revision(self, task: str, language: str, split: str) -> str:
+        """16 hex digits of the items' version and of what is asked for; nothing is generated."""
+        self._check(task, language, split)
+        return hashlib.sha256(f"pocket/{VERSION}/{task}/{language}/{split}".encode()).hexdigest()[:16]
+
+    def held_out(self, task: str, language: str) -> bool:
+        """Never: every dev set is generated."""
+        return False
+
+    def test_split(self, task: str) -> str:
+        """``test``; intermediate tasks have ``dev`` only."""
+        shape = SHAPES.get(task)
+        return "dev" if shape is not None and "test" not in shape.sizes else "test"

@@ -1,0 +1,173 @@
+"""A bottleneck, or a stack of them, for the library ``adapters``.
+
+One module is a folder for ``AutoAdapterModel.load_adapter(folder, use_safetensors=True)``; a stack one for
+``load_adapter_setup``, with its composition in ``adapter_setup.json``. The library writes its own format.
+A fusion is the library's own; a mean of bottlenecks is one bottleneck of their summed width, since the
+library's Average divides by their number a second time.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from adapters import AutoAdapterModel, SeqBnConfig
+from adapters.composition import Fuse, Stack
+from torch import Tensor
+
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.common.randomness import seeded
+from xadapt.interop.export import Whole, check_backbone
+from xadapt.interop.folder import new_folder
+from xadapt.interop.heads import form_of, label_config, to_flex
+from xadapt.mount import Dropped, Element, Fused, Merged, Part
+from xadapt.mount.bottleneck import STORED, STORED_FUSION
+from xadapt.mount.elements import layers_of, method_of
+from xadapt.mount.low_rank import layer_of
+from xadapt.mount.weights import fill
+from xadapt.stacks.methods import Bottleneck
+
+
+def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: int | None = None) -> None:
+    """Write the adapters, the uppermost one's head, and the composition of a stack.
+
+    Args:
+        exported: a module with all it stands on.
+        out: a new or an empty folder.
+        choices: options an item of multiple choice, which ``adapters`` fixes in the head.
+
+    Raises:
+        UserError: a module that is no bottleneck, a head that ``adapters`` has no type for, another
+            backbone, a fusion of modules that stand in different layers.
+    """
+    check_backbone(exported, backbone)
+    top = exported.top
+    form = form_of(top.manifest, exported.head)
+    options: dict[str, Any] = {}
+    if form is not None:
+        labels = label_config(form, top.manifest, exported.head)
+        if labels:
+            options = {"num_labels": len(labels["id2label"]), "id2label": labels["id2label"]}
+        elif form.flex == "multiple_choice":
+            if choices is None:
+                raise UserError(
+                    f"adapters fixes the number of options in a head, and {exported.shown} has none",
+                    do="give it, such as --choices 4",
+                )
+            options = {"num_choices": choices}
+    config = copy.deepcopy(backbone.config)
+    config.name_or_path = backbone.name
+    with seeded("adapters"):
+        model: Any = AutoAdapterModel.from_config(config)
+        setup = Stack()
+        for element in exported.elements:
+            setup.children.append(_add(model, element, setup.flatten()))
+        last = setup.last()
+        if form is not None:
+            getattr(model, f"add_{_ADD.get(form.flex, form.flex)}_head")(last, **options)
+            parameters = {k: p for k, p in model.named_parameters() if k.startswith(f"heads.{last}.")}
+            fill(parameters, to_flex(form, exported.head, last), f"head of {exported.shown}")
+    with new_folder(out) as folder:
+        if len(setup) == 1:
+            model.save_adapter(str(folder), last, with_head=form is not None, use_safetensors=True)
+        else:
+            head = None if form is None else last
+            model.save_adapter_setup(str(folder), setup, head_setup=head, use_safetensors=True)
+
+
+_ADD = {"question_answering": "qa"}
+
+
+def _add(model: Any, element: Element, taken: set[str]) -> str | Fuse:
+    """Add one element, and say how the library's composition calls it."""
+    if method_of(element) is not Bottleneck:
+        method = method_of(element).name
+        raise UserError(
+            f"{element.label} is a {method} module, which is no bottleneck",
+            expected="a stack of bottleneck modules",
+            do="export it --to merged" if method == "full" else "export it --to peft, or --to merged",
+        )
+    layers = model.config.num_hidden_layers
+    if not isinstance(element, Fused):
+        return _single(model, element, taken)
+    if len({frozenset(layers_of(each, layers)) for each in element.operands}) > 1:
+        raise UserError(
+            f"{element.label} fuses modules that stand in different layers",
+            expected="modules in the same layers: adapters fuses all of them or none",
+            do="use it with xadapt",
+        )
+    names: list[str] = []
+    for operand in element.operands:
+        names.append(_single(model, operand, taken | set(names)))
+    fuse = Fuse(*names)
+    model.add_adapter_fusion(fuse)
+    assert element.weights is not None, "a fusion that is stored is trained"
+    own = f".adapter_fusion_layer.{fuse.name}."
+    parameters = {
+        key.removeprefix("roberta.").replace(own, f".adapter_fusion_layer.{STORED_FUSION}."): p
+        for key, p in model.named_parameters()
+        if own in key
+    }
+    # The library adds a fusion to every layer; where none of its modules stands, it never runs.
+    fill({k: parameters[k] for k in element.weights}, element.weights, element.label)
+    return fuse
+
+
+def _single(model: Any, element: Element, taken: set[str]) -> str:
+    """Add one bottleneck; its name is its task's, numbered where that is taken."""
+    word = re.findall(r"\w+", element.label.rpartition("> ")[2])[0]
+    name = word if word not in taken else f"{word}_{len(taken) + 1}"
+    layers = model.config.num_hidden_layers
+    weights = _weights(element, layers)
+    left = sorted(set(range(layers)) - set(map(layer_of, weights)))
+    width = next(t.shape[0] for key, t in weights.items() if key.endswith("adapter_down.0.bias"))
+    # A quotient that comes back to this very width when the library divides by it.
+    factor = model.config.hidden_size / width
+    while int(model.config.hidden_size // factor) < width:
+        factor = float(torch.nextafter(torch.tensor(factor, dtype=torch.float64), torch.tensor(0.0)))
+    reduction = int(factor) if factor == int(factor) else factor
+    model.add_adapter(name, config=SeqBnConfig(reduction_factor=reduction, leave_out=left))
+    parameters = {
+        key.removeprefix("roberta.").replace(f".{name}.", f".{STORED}."): tensor
+        for key, tensor in model.named_parameters()
+        if f".adapters.{name}." in key
+    }
+    fill(parameters, weights, element.label)
+    return name
+
+
+def _weights(element: Element, layers: int) -> dict[str, Tensor]:
+    """The element as one bottleneck's weights, by stored name.
+
+    A mean is the bottlenecks side by side, each one's ``up`` times its share: relu works on each unit
+    alone. Where a layer is narrower than another, units without weights fill it up.
+    """
+    if isinstance(element, Part):
+        return dict(element.weights or {})
+    if isinstance(element, Dropped):
+        kept = layers_of(element, layers)
+        return {k: t for k, t in _weights(element.part, layers).items() if layer_of(k) in kept}
+    assert isinstance(element, Merged), "a fusion within a combination is refused by the parser"
+    whole = sum(weight for weight, _ in element.operands)
+    parts = [(weight / whole, _weights(each, layers)) for weight, each in element.operands]
+    made: dict[str, Tensor] = {}
+    for key in sorted({key for _, weights in parts for key in weights}):
+        here = [(share, weights[key]) for share, weights in parts if key in weights]
+        if key.endswith("adapter_up.bias"):
+            made[key] = torch.stack([share * t for share, t in here]).sum(dim=0)
+        elif key.endswith("adapter_up.weight"):
+            made[key] = torch.cat([share * t for share, t in here], dim=1)
+        else:
+            made[key] = torch.cat([t for _, t in here])
+    width = max(t.shape[0] for key, t in made.items() if key.endswith("adapter_down.0.bias"))
+    for key, tensor in made.items():
+        if not key.endswith("adapter_up.bias"):
+            shape = list(tensor.shape)
+            shape[1 if key.endswith("adapter_up.weight") else 0] = width
+            made[key] = tensor.new_zeros(shape)
+            made[key][tuple(slice(n) for n in tensor.shape)] = tensor
+    return made

@@ -1,0 +1,57 @@
+"""What an export consists of: a module's head, and all that is mounted for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from torch import Tensor
+
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.mount import Element
+from xadapt.mount.mount_spec import elements
+from xadapt.store.store import Saved, Store
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A module with all it stands on.
+
+    Attributes:
+        top: whose labels are exported.
+        elements: as ``mount`` takes them, lowest first; the last is ``top``.
+        head: that of ``top``; empty where the encoder goes out alone.
+    """
+
+    top: Saved
+    elements: tuple[Element, ...]
+    head: Mapping[str, Tensor]
+
+    @property
+    def shown(self) -> str:
+        """How messages name it."""
+        return str(self.top.manifest.get("expression") or self.top.address)
+
+
+def whole(store: Store, address: str, *, head: bool = True) -> Whole:
+    """The module of ``address`` and all it stands on, with its head or without.
+
+    Raises:
+        UserError: a module is missing or unsound.
+    """
+    load = cache(store.load)  # what several operands stand on is read and proven once
+    return Whole(load(address), tuple(elements(address, load)), load(address).head if head else {})
+
+
+def check_backbone(exported: Whole, backbone: Backbone) -> None:
+    """Refuse a backbone that is not the module's own: what it stands on was trained on the same."""
+    trained_on = exported.top.manifest["backbone"]
+    if trained_on["fingerprint"] != backbone.fingerprint:
+        raise UserError(
+            f"module {exported.top.address} belongs to {trained_on['name']} "
+            f"(fingerprint {trained_on['fingerprint'][:12]})",
+            expected=f"{backbone.name} (fingerprint {backbone.fingerprint[:12]})",
+            do="name the backbone that it was trained on by --backbone",
+        )

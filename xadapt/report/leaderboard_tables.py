@@ -1,0 +1,178 @@
+"""Predictions and their scores as tables and JSON: per task and language, per group, overall."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from xadapt.interop.leaderboards import XTREME, XTREME_R, Average, average, by_language_group
+from xadapt.interop.xtreme_files import asked
+from xadapt.interop.xtreme_scores import FolderScores
+from xadapt.study.results import Predicted
+from xadapt.tasks.languages import GroupBy, basis_of, grouped
+
+BENCHMARKS = (XTREME, XTREME_R)
+
+
+def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console: Console) -> None:
+    """What was written where."""
+    table = Table(title="predictions", title_justify="left")
+    for column, side in (("language", "left"), ("examples", "right"), ("file", "left")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for one, file in zip(made, files, strict=True):
+        table.add_row(one.lang, f"{asked(one.examples):,}", escape(str(file)))
+    console.print(table)
+
+
+def print_scores(found: FolderScores, console: Console, by: GroupBy | None = None) -> None:
+    """Every score, the benchmarks' averages, what they lack, and what was refused.
+
+    Args:
+        by: average over groups of languages as well.
+    """
+    averages = _averages(found)
+    console.print(_languages(found))
+    if averages:
+        console.print(_benchmarks(averages))
+    console.print(_caption(found, averages), style="dim", highlight=False)
+    if by is not None:
+        console.print(_groups(found, by))
+        caption = f"means over languages by {basis_of(by)}; en left out: it is what systems are trained in"
+        console.print(caption, style="dim", highlight=False)
+    for one in averages:
+        if one.overall is None:
+            console.print(f"missing for {one.benchmark.name}: {missing(one)}", highlight=False)
+    for refused in found.refused:
+        console.print(f"not scored: {refused.task} in {refused.lang}: {refused.reason}", highlight=False)
+    for row in found.scored:
+        for what, count in row.notes.items():
+            console.print(f"{row.task} in {row.lang}: {count:,} {what}", highlight=False)
+    if found.ignored:
+        console.print(f"no files of predictions: {', '.join(found.ignored)}", highlight=False, markup=False)
+
+
+def scores_as_json(found: FolderScores, by: GroupBy | None = None) -> dict[str, object]:
+    """The machine's form; scores in 0..100, null where a benchmark is not complete."""
+    return {
+        "scores": [asdict(row) for row in found.scored],
+        "refused": [asdict(row) for row in found.refused],
+        "ignored": list(found.ignored),
+        "benchmarks": {
+            one.benchmark.name: {
+                "overall": one.overall,
+                "groups": dict(one.groups),
+                "tasks": {
+                    t.task: {"score": t.score, "scored": t.scored, "missing": t.missing} for t in one.tasks
+                },
+            }
+            for one in _averages(found)
+        },
+        "language_groups": {
+            task: {group: {"score": mean, "languages": langs} for group, (mean, langs) in per.items()}
+            for task, per in by_language_group(found.by_task(), _grouped(found, by)).items()
+        },
+    }
+
+
+def missing(one: Average) -> str:
+    """Tasks and languages that a benchmark asks for and that have no score."""
+    parts = []
+    for task in one.tasks:
+        if task.missing:
+            what = " ".join(task.missing) if task.scored else f"all {len(task.missing)} languages"
+            parts.append(f"{task.task} ({what})")
+    return ", ".join(parts)
+
+
+def _caption(found: FolderScores, averages: Sequence[Average]) -> str:
+    parts = ["question answering counts with the mean of exact match and F1"]
+    if any(t.scored and t.missing for one in averages for t in one.tasks):
+        parts.append("in parentheses: over a part of the languages, and in no average")
+    if any(row.split == "dev" for row in found.scored):
+        parts.append("the leaderboards are on test: what is scored on dev cannot be put beside them")
+    return "; ".join(parts)
+
+
+def _averages(found: FolderScores) -> list[Average]:
+    """Of the benchmarks that have one of the scored tasks."""
+    scores = found.by_task()
+    return [average(b, scores) for b in BENCHMARKS if any(task in b.languages for task in scores)]
+
+
+def _languages(found: FolderScores) -> Table:
+    """Languages down, tasks and their metrics across; empty where a task is not in a language."""
+    table = Table(title="scores", title_justify="left")
+    table.add_column("")
+    columns = {(r.task, metric): r.split for r in found.scored for metric in r.scores}
+    for (task, metric), split in columns.items():
+        table.add_column(f"{task}\n[dim]{metric.replace('exact_match', 'EM')}\n{split}[/]", justify="right")
+    by_task = found.by_task()
+    languages = sorted({row.lang for row in found.scored}, key=lambda lang: (lang != "en", lang))
+    for lang in languages:
+        cells = []
+        for task, metric in columns:
+            exists = any(lang in b.languages.get(task, ()) for b in BENCHMARKS)
+            score = by_task[task].get(lang, {}).get(metric)
+            cells.append(_shown(score) if exists or score is not None else "")
+        table.add_row(lang, *cells)
+    table.add_section()
+    means = [statistics.fmean(s[m] for s in by_task[t].values()) for t, m in columns]
+    table.add_row("mean of these", *map(_shown, means))
+    return table
+
+
+def _benchmarks(averages: Sequence[Average]) -> Table:
+    """Groups, their tasks below them, and the whole; one column a benchmark."""
+    table = Table(title="averages as the leaderboards have them", title_justify="left")
+    table.add_column("")
+    for one in averages:
+        table.add_column(one.benchmark.name, justify="right")
+        table.add_column("languages", justify="right")
+    for group in dict.fromkeys(group for one in averages for group in one.groups):
+        cells = [cell for one in averages for cell in (_shown(one.groups.get(group)), "")]
+        table.add_row(f"[bold]{group}[/]", *cells)
+        tasks = dict.fromkeys(t for one in averages for t in one.benchmark.groups.get(group, ()))
+        for task in tasks:
+            cells = []
+            for one in averages:
+                here = next((t for t in one.tasks if t.task == task), None)
+                if here is None or task not in one.benchmark.groups.get(group, ()):
+                    cells += ["", ""]
+                    continue
+                shown, whole = _shown(here.score), len(here.scored) + len(here.missing)
+                partly = here.score is not None and here.missing
+                cells += [f"({shown})" if partly else shown, f"{len(here.scored)} of {whole}"]
+            table.add_row(f"  {task}", *cells)
+    table.add_section()
+    overall = [cell for one in averages for cell in (_shown(one.overall), "")]
+    table.add_row("[bold]overall[/]", *overall)
+    return table
+
+
+def _grouped(found: FolderScores, by: GroupBy | None) -> dict[str, tuple[str, ...]]:
+    """The scored languages in groups, without English."""
+    languages = dict.fromkeys(row.lang for row in found.scored if row.lang != "en")
+    return {} if by is None else grouped(languages, by)
+
+
+def _groups(found: FolderScores, by: GroupBy) -> Table:
+    """Tasks down, groups of languages across, with how many languages each mean is over."""
+    groups = _grouped(found, by)
+    table = Table(title="means over groups of languages (how many)", title_justify="left")
+    table.add_column("")
+    for group in groups:
+        table.add_column(escape(group), justify="right")
+    for task, per in by_language_group(found.by_task(), groups).items():
+        cells = [f"{per[g][0]:.1f} ({len(per[g][1])})" if g in per else "-" for g in groups]
+        table.add_row(task, *cells)
+    return table
+
+
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"

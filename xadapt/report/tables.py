@@ -1,0 +1,282 @@
+"""Results as tables for people and JSON for programs; progress bars on the way there."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from xadapt.common.console import size
+from xadapt.stacks.stack import Stack
+from xadapt.store.store import ModuleInfo, Store
+from xadapt.study.module_plan import TRAINING_VERSION
+from xadapt.study.plan import Plan, held_out
+from xadapt.study.results import Advance, Cell, Results
+from xadapt.tasks.languages import GroupBy, basis_of, grouped
+
+POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
+NO_MODEL = "no model: "
+
+# Parts up to which a plan shows a stack whole.
+LONG_STACK = 12
+
+# Seconds after which a stage is worth a line where no bar is seen.
+LONG = 5.0
+
+
+class Bars:
+    """Progress bars with an estimate, on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def stage(self, what: str, total: int | None) -> Iterator[Advance]:
+        """A bar that goes when its work is done; where nobody watches, a line at the end."""
+        if not self.console.is_terminal:
+            began = time.monotonic()
+            yield lambda n=1, **facts: None
+            if time.monotonic() - began > LONG:
+                self.note(f"{what}: {time.monotonic() - began:.1f} s")
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}", style="dim"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            bar = progress.add_task(what, total=total, facts="")
+
+            def advance(n: int = 1, **facts: float) -> None:
+                if facts:
+                    progress.update(bar, facts=" ".join(f"{k} {v:.3g}" for k, v in facts.items()))
+                progress.advance(bar, n)
+
+            yield advance
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, style="dim", highlight=False, markup=False)
+
+
+def plan_table(plan: Plan, store: Store) -> Table:
+    """What will be trained, what is in the store, what will be evaluated."""
+    table = Table(title=escape(f"plan: {plan.backbone.name} on {plan.source.name}"), title_justify="left")
+    for column in ("", "expression", "seed", "what"):
+        table.add_column(column)
+    for step in plan.modules:
+        known = store.has(step.address)
+        action = "[green]reuse[/]" if known else "[yellow]train[/]"
+        data = ", ".join(f"{lesson.data.name} ({'+'.join(lesson.languages)})" for lesson in step.lessons)
+        what = f"{step.method} on {data}" + ("" if known else f", lr {step.settings.lr:g}")
+        shown = escape(brief(step.need.shown))
+        table.add_row(action, shown, str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
+    for action, what in _of_use_otherwise(plan, store):
+        table.add_row(action, "", "", what)
+    layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
+    for (expr, seed, split, languages), count in layers.items():
+        at = f" at {count} layers" if count > 1 else ""
+        table.add_row("evaluate", escape(expr), str(seed), f"{split}: {' '.join(languages)}{at}")
+    for task, split in {e.task.name: (e.task, e.split) for e in plan.evaluations}.values():
+        if held := held_out(task, plan.source, split):
+            why = f"has no dev set in {' '.join(held)}: the end of its training data chooses checkpoints"
+            table.add_row("not scored", "", "", f"{task.name} {why}")
+    return table
+
+
+def _of_use_otherwise(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+    """Of modules that would be trained: why those that the store has do not serve."""
+    lacking = [step.address for step in plan.modules if not store.has(step.address)]
+    other = plan.other_dtype
+    if count := sum(store.has(plan.twins[address]) for address in lacking):
+        what = f"{count} of {len(lacking)}, trained in {other}: --dtype {other} uses them"
+        if other != plan.backbone.dtype_name:
+            what += f", --trained-in {other} evaluates them in {plan.backbone.dtype_name}"
+        yield "in the store", what
+    if lacking and (count := sum(outdated(info) for info in store.modules())):
+        what = f"{count} modules of an earlier version of the training: what is needed is trained again"
+        yield "in the store", what
+
+
+def outdated(info: ModuleInfo) -> bool:
+    """Whether a module was trained by an earlier version, so that no plan asks for it."""
+    return info.version is not None and info.version < TRAINING_VERSION
+
+
+def brief(stack: Stack) -> str:
+    """A stack for a line of a table: of a long one its ends, and how many parts stand between."""
+    if len(stack) <= LONG_STACK:
+        return str(stack)
+    first, *middle, before, top = stack.parts
+    return f"{first} > ({len(middle)} more) > {before} > {top}"
+
+
+def print_results(results: Results, console: Console, by: GroupBy | None = None) -> None:
+    """One table a target task, then the modules.
+
+    Args:
+        by: means over groups of languages, English left out, as columns of each table.
+    """
+    for task in dict.fromkeys(c.task for c in results.cells):
+        for title, table, caption in _task_tables(results, task, console.width, by):
+            console.print(title, highlight=False)
+            console.print(table)
+            console.print(caption, style="dim", highlight=False)
+            console.print()
+    if results.modules:
+        console.print(_module_table(results))
+    trained = sum(m.trained for m in results.modules)
+    reused = len(results.modules) - trained
+    says = f"{trained} modules trained, {reused} reused, {results.seconds:.1f} s in all"
+    console.print(says + ("" if trained or not results.modules else ": nothing was trained"))
+    if results.generated or results.backbone == "pocket":
+        console.print(f"[dim]{POCKET_NOTE}[/]")
+
+
+def _task_tables(
+    results: Results, task: str, width: int, by: GroupBy | None
+) -> Iterator[tuple[str, Table, str]]:
+    """For each metric: a title, the table, what is to be known of it."""
+    cells = [c for c in results.cells if c.task == task]
+    seeds = len({c.seed for c in cells})
+    for metric in dict.fromkeys(c.metric for c in cells):
+        rows = [c for c in cells if c.metric == metric]
+        split = rows[0].split
+        low, high = min(c.n for c in rows), max(c.n for c in rows)
+        items = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        world = f", {results.data} world" if results.generated else ""
+        header, lines = _grid(results, task, metric, by)
+        # Many languages, or a narrow screen: languages go down, expressions across.
+        if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
+            header, *lines = [list(column) for column in zip(header, *lines, strict=True)]
+        title = (
+            f"[bold]{escape(task)}: {metric} on {split}{world}[/] "
+            f"({items} items a language, {seeds} seed{'s' * (seeds > 1)})"
+        )
+        table = Table()
+        for i, name in enumerate(header):
+            table.add_column(escape(name), justify="right" if i else "left", no_wrap=i == 0)
+        for line in lines:
+            table.add_row(*map(escape, line), style="dim" if line[0].startswith(NO_MODEL) else None)
+        yield title, table, _caption(results, rows, split, seeds, by)
+
+
+def _grid(results: Results, task: str, metric: str, by: GroupBy | None) -> tuple[list[str], list[list[str]]]:
+    """One line an expression or baseline, one column a language, then groups, mean, gap and gain."""
+    rows = [c for c in results.cells if c.task == task and c.metric == metric]
+    beside = [b for b in results.baselines if b.task == task and b.metric == metric]
+    languages = list(dict.fromkeys(c.lang for c in rows))
+    languages.sort(key=lambda lang: lang != "en")
+    others = [lang for lang in languages if lang != "en"]
+    summary = ["mean of others", *(["gap"] if "en" in languages else []), "gain"] if others else []
+    groups = {} if by is None else grouped(others, by)
+    lines: list[list[str]] = []
+    first: list[float] | None = None
+
+    def line(name: str, per_lang: dict[str, list[float]], gain: str) -> list[str]:
+        zero_shot = _means_over(per_lang, others)
+        english = per_lang.get("en", [])
+        gap = [e - z for e, z in zip(english, zero_shot, strict=True)] if english and zero_shot else []
+        ends = {"mean of others": _spread(zero_shot), "gap": _spread(gap), "gain": gain}
+        within = (_spread(_means_over(per_lang, codes)) for codes in groups.values())
+        return [name, *map(_spread, per_lang.values()), *within, *(ends[s] for s in summary)]
+
+    for expr in dict.fromkeys(c.expr for c in rows):
+        per_lang = {lang: [c.score for c in rows if (c.expr, c.lang) == (expr, lang)] for lang in languages}
+        zero_shot = _means_over(per_lang, others)
+        gain = "·"
+        if first is None:
+            first = zero_shot
+        elif len(zero_shot) == len(first):
+            gain = _spread([a - b for a, b in zip(zero_shot, first, strict=True)], sign=True)
+        lines.append(line(expr, per_lang, gain))
+    for name in dict.fromkeys(b.name for b in beside):
+        per_lang = {lang: [b.score for b in beside if (b.name, b.lang) == (name, lang)] for lang in languages}
+        lines.append(line(f"{NO_MODEL}{name}", per_lang, ""))
+    named = (f"{group} ({len(codes)})" for group, codes in groups.items())
+    return ["expression", *languages, *named, *summary], lines
+
+
+def _caption(results: Results, rows: Sequence[Cell], split: str, seeds: int, by: GroupBy | None) -> str:
+    parts = []
+    if (layer := rows[0].layer) is not None:
+        parts.append(f"hidden layer {layer}, mean-pooled")
+    if seeds > 1:
+        parts.append("± is the standard deviation over seeds")
+    if by is not None:
+        parts.append(f"means over languages by {basis_of(by)}, en left out; in parentheses how many")
+    if any(c.lang == "en" for c in rows):
+        parts.append("gap: en - mean of others")
+    parts.append("gain: mean of others against the first expression")
+    trained = {m.expr for m in results.modules}
+    if split == "dev" and any(c.lang == "en" and c.expr in trained for c in rows):
+        parts.append("en dev also stopped the training: read en with that in mind")
+    return "; ".join(parts)
+
+
+def _means_over(per_lang: dict[str, list[float]], languages: Sequence[str]) -> list[float]:
+    """For each seed, the mean over languages."""
+    columns = [per_lang[lang] for lang in languages]
+    if not columns or not all(columns):
+        return []
+    return [statistics.mean(scores) for scores in zip(*columns, strict=True)]
+
+
+def _spread(scores: Sequence[float], *, sign: bool = False) -> str:
+    if not scores:
+        return "-"
+    mean = f"{statistics.mean(scores):{'+' if sign else ''}.1f}"
+    return mean if len(scores) == 1 else f"{mean} ±{statistics.stdev(scores):.1f}"
+
+
+def _module_table(results: Results) -> Table:
+    table = Table(title="modules", title_justify="left")
+    for column, side in (
+        ("expression", "left"),
+        ("seed", "right"),
+        ("", "left"),
+        ("seconds", "right"),
+        ("parameters", "right"),
+        ("on disk", "right"),
+    ):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for m in results.modules:
+        done = "[yellow]trained[/]" if m.trained else "[green]reused[/]"
+        table.add_row(
+            escape(m.expr), str(m.seed), done, f"{m.seconds:.1f}", f"{m.parameters:,}", size(m.bytes)
+        )
+    return table
+
+
+def as_json(results: Results) -> dict[str, object]:
+    """The machine's form of the results; scores in 0..100."""
+    return {
+        "backbone": results.backbone,
+        "data": results.data,
+        "generated": results.generated,
+        "cells": [asdict(c) for c in results.cells],
+        "modules": [asdict(m) for m in results.modules],
+        "baselines": [asdict(b) for b in results.baselines],
+        "seconds": round(results.seconds, 2),
+    }

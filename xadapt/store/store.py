@@ -1,0 +1,394 @@
+"""Trained modules on disk, addressed by what determined them, written whole or not at all.
+
+    ROOT/modules/<address>/     adapter_model.safetensors, or model.safetensors of a full copy
+                                head.safetensors, adapter_config.json, manifest.json, README.md
+    ROOT/work/<address>/        what a training run needs to resume; gone when it is done
+    ROOT/locks/<address>.lock   held by the process that trains the module
+    ROOT/cells/                 scores: see xadapt.store.score_cache
+    ROOT/studies/, ROOT/names/  why modules are kept: see xadapt.store.records
+    ROOT/cache/                 encoded data: see xadapt.store.cache; may be removed at any time, and is
+                                where a module needs the room
+
+How a module proves itself when it is loaded: see xadapt.store.integrity.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from xadapt.common.errors import UserError
+from xadapt.common.files import (
+    TEMPORARY,
+    NoRoomError,
+    check_tensors,
+    explained,
+    json_text,
+    load_checkpoint,
+    read_json,
+    read_tensors,
+    save_checkpoint,
+    sync,
+    temporary,
+    write_tensors,
+)
+from xadapt.store.cache import Cache
+from xadapt.store.integrity import (
+    CARD,
+    CONFIG,
+    HEAD,
+    MANIFEST,
+    OWN_KEYS,
+    WEIGHTS,
+    WeightsFile,
+    address_of,
+    copy_module,
+    peek,
+    prove,
+    sealed,
+)
+from xadapt.store.locks import Locks
+from xadapt.store.records import ADDRESS, Studies
+from xadapt.store.score_cache import Cells
+from xadapt.store.summary import ModuleInfo, card, describe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of", "load_checkpoint", "save_checkpoint"]
+
+T = TypeVar("T")
+_BEFORE_ANY = "left by a run that was stopped before its first checkpoint"
+_ABANDONED = 3600.0  # seconds after which nobody can still be writing a temporary folder
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A module as it lies in the store.
+
+    Attributes:
+        manifest: what the caller of ``write`` gave, and what the store adds: schema, address,
+            files (name -> sha256 and bytes), created, versions.
+        weights, head: on the CPU, in the dtype they were given in.
+        config: what stands in ``adapter_config.json``; None where the module has none.
+    """
+
+    address: str
+    path: Path
+    manifest: dict[str, Any]
+    weights: dict[str, Tensor]
+    head: dict[str, Tensor]
+    config: dict[str, Any] | None = None
+
+
+class Check(NamedTuple):
+    """What ``verify`` found at one place; ``problem`` is None for a sound module."""
+
+    address: str
+    expression: str
+    problem: str | None
+
+
+class Store:
+    """The folder of modules. Making the object touches no disk; reading needs no right to write."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self._modules = self.root / "modules"
+        self._cells = Cells(self.root / "cells")
+        self.locks = Locks(self.root / "locks")
+        self.cache = Cache(self.root / "cache", self.locks.held)
+        self.studies = Studies(self.root)
+
+    # -- modules ----------------------------------------------------------------------------
+
+    def path(self, address: str) -> Path:
+        """Where the module of ``address`` lies, if it does.
+
+        Raises:
+            UserError: that is no address, and could be a way out of the store.
+        """
+        return self._modules / _checked(address)
+
+    def has(self, address: str) -> bool:
+        """Whether the module is there; ``load`` says whether it is sound."""
+        path = self.path(address) / MANIFEST
+        with explained(path, "read"):
+            return path.is_file()
+
+    def write(
+        self,
+        address: str,
+        *,
+        weights: Mapping[str, Tensor],
+        head: Mapping[str, Tensor],
+        manifest: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+        weights_file: WeightsFile = "adapter_model.safetensors",
+    ) -> Saved:
+        """Put a module in its place, whole or not at all, and read it back.
+
+        Where another process was first, its module stays and is returned, and this one is dropped.
+
+        Args:
+            address: ``address_of(manifest["determinants"])``.
+            manifest: plain JSON; ``determinants`` must be in it.
+            config: for ``adapter_config.json``; None for no such file.
+
+        Raises:
+            UserError: the disk refuses, or a weight is not finite; nothing half-written is left.
+            ValueError, TypeError: a manifest or weights that no module can have.
+        """
+        place = self.path(address)
+        if address != address_of(manifest["determinants"]):
+            raise ValueError(f"{address} is not the address of these determinants")
+        if taken := [key for key in OWN_KEYS if key in manifest]:
+            raise ValueError(f"the store fills in these keys of a manifest itself: {', '.join(taken)}")
+        if not weights or weights_file not in WEIGHTS:
+            raise ValueError(f"a module has weights, in one of {WEIGHTS}")
+        check_tensors(weights, place / weights_file)
+        check_tensors(head, place / HEAD)
+
+        def fill(part: Path) -> None:
+            write_tensors(part / weights_file, weights)
+            write_tensors(part / HEAD, head)
+            if config is not None:
+                (part / CONFIG).write_text(json_text(config, indent=2), encoding="utf-8")
+            full = sealed(address, manifest, part)
+            (part / CARD).write_text(card(full), encoding="utf-8")
+            (part / MANIFEST).write_text(json_text(full, indent=2), encoding="utf-8")
+
+        self._new(place, fill)
+        return self.load(address)
+
+    def take_in(self, folder: Path) -> Saved:
+        """Put a copy of a module's folder, from another store or anywhere, in its place here.
+
+        Raises:
+            UserError: it is no sound module, before or after; the disk refuses.
+        """
+        address = str((peek(folder) or {}).get("address", folder.name))
+        with explained(folder, "read"):
+            prove(folder, _checked(address))
+
+        def fill(part: Path) -> None:
+            copy_module(folder, part)
+            prove(part, address)
+
+        self._new(self.path(address), fill)
+        return self.load(address)
+
+    def load(self, address: str) -> Saved:
+        """The module of ``address``, proven.
+
+        Raises:
+            UserError: it is missing, incomplete, altered, of another schema, or holds files that
+                no module has; the file is named.
+        """
+        path = self.path(address)
+        with explained(path, "read"):
+            return read_module(path, self._prove(path))
+
+    def remove(self, address: str) -> bool:
+        """Take the module away, whole or not at all; False where there is none.
+
+        Raises:
+            UserError: the disk refuses.
+        """
+        place = self.path(address)
+        if not os.path.lexists(place):
+            return False
+        with explained(place, "remove"):
+            away = self._aside(place, f"{TEMPORARY}removed")
+            if away.is_symlink():
+                away.unlink()
+            else:
+                with suppress(FileNotFoundError):  # another process may be sweeping it away
+                    shutil.rmtree(away)
+        return True
+
+    def lock(self, address: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """Hold the module for training. Of two processes the second waits for the first, and
+        should then ask ``has`` again. Raises as ``Locks.hold``, and a UserError for what is no address.
+        """
+        return self.locks.hold(_checked(address), on_wait)
+
+    # -- what a training run keeps, and scores -----------------------------------------------
+
+    def work(self, address: str) -> Path:
+        """The folder for the checkpoint of a module in training; made if it is not there.
+
+        Raises:
+            UserError: the disk refuses.
+        """
+        path = self.root / "work" / _checked(address)
+
+        def make() -> None:
+            with explained(path):
+                path.mkdir(parents=True, exist_ok=True)
+
+        self.making_room(make)
+        return path
+
+    def done(self, address: str) -> None:
+        """Remove what ``work`` gave; harmless where there is nothing."""
+        shutil.rmtree(self.root / "work" / _checked(address), ignore_errors=True)
+
+    def read_cell(self, key: str) -> dict[str, Any] | None:
+        """The scores kept under ``key``; None where there are none, or damaged ones."""
+        return self._cells.read(key)
+
+    def write_cell(self, key: str, cell: Mapping[str, Any]) -> None:
+        """Keep scores under ``key``, whole or not at all; raises as ``Cells.write``."""
+        self.making_room(lambda: self._cells.write(key, cell))
+
+    def making_room(self, write: Callable[[], T]) -> T:
+        """What ``write`` gives; on a full disk the cache gives way, and ``write`` is tried once more."""
+        try:
+            return write()
+        except NoRoomError:
+            if not self.cache.give_way():
+                raise
+            return write()
+
+    # -- what is there ----------------------------------------------------------------------
+
+    def modules(self) -> list[ModuleInfo]:
+        """What the store holds, oldest first. What has no manifest is left to ``verify``."""
+        found = []
+        for path in _entries(self._modules):
+            if ADDRESS.fullmatch(path.name) and (manifest := peek(path)):
+                found.append(describe(path, manifest))
+        return sorted(found, key=lambda info: (info.created, info.address))
+
+    def verify(self) -> list[Check]:
+        """Prove every module, and name what lies among them and is none."""
+        found = []
+        for path in _entries(self._modules):
+            if path.name.startswith(TEMPORARY):
+                continue
+            manifest = peek(path)
+            expression = describe(path, manifest).expression if manifest else ""
+            problem = None
+            try:
+                with explained(path, "read"):
+                    self._prove(path)
+            except UserError as error:
+                problem = str(error)
+            found.append(Check(path.name, expression, problem))
+        return found
+
+    def leftovers(self, *, abandoned: bool = False) -> list[tuple[Path, str]]:
+        """What stopped runs have left, and what it is; no fault, and nothing that is ever loaded.
+
+        Args:
+            abandoned: without the temporaries that someone may still be writing.
+        """
+        saving = [path for path in _entries(self._modules) if path.name.startswith(TEMPORARY)]
+        saving = [path for path in saving if not abandoned or _age(path) > _ABANDONED]
+        return [(path, "left by a run that was stopped while saving") for path in saving] + [
+            (path, "a checkpoint to resume training from" if _entries(path) else _BEFORE_ANY)
+            for path in _entries(self.root / "work")
+        ]
+
+    def discard(self, leftover: Path) -> None:
+        """Remove what ``leftovers`` named; harmless where it is gone."""
+        shutil.rmtree(leftover, ignore_errors=True)
+
+    # -- how --------------------------------------------------------------------------------
+
+    def _new(self, place: Path, fill: Callable[[Path], None]) -> None:
+        """Have an empty folder filled, which then is at ``place``, whole; or, on an error, nowhere."""
+
+        def write() -> None:
+            with explained(place):
+                self._sweep()
+                part = temporary(self._modules, place.name)
+                try:
+                    fill(part)
+                    for file in part.iterdir():
+                        sync(file)
+                    sync(part)
+                    self._place(part, place)
+                    sync(self._modules)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+
+        self.making_room(write)
+
+    def _prove(self, path: Path) -> dict[str, Any]:
+        """The manifest of the module at ``path``, proven; UserError, OSError."""
+        if path.is_symlink() or not ADDRESS.fullmatch(path.name):
+            raise UserError(
+                "not a module", expected="a folder named by its address", do="move it elsewhere", path=path
+            )
+        if not path.is_dir():
+            raise UserError(
+                f"the store has no module {path.name}",
+                do="'xadapt modules' lists what it has; 'xadapt run' trains what is missing",
+                path=self.root,
+            )
+        return prove(path, path.name)
+
+    def _place(self, part: Path, place: Path) -> None:
+        """Rename ``part`` to ``place``, unless a module is there already."""
+        if os.path.lexists(place) and not (place / MANIFEST).is_file():
+            self._aside(place, "incomplete")  # perhaps someone's copy: 'verify' will name it
+        try:
+            part.rename(place)
+        except OSError:
+            if not (place / MANIFEST).is_file():
+                raise
+
+    def _aside(self, place: Path, why: str) -> Path:
+        """Rename what lies at ``place`` to where nobody looks for a module."""
+        away = self._modules / f"{why}-{place.name}-{os.getpid()}-{time.time_ns()}"
+        place.rename(away)
+        return away
+
+    def _sweep(self) -> None:
+        """Remove what runs that were killed while saving have left, once it is old enough."""
+        for path in _entries(self._modules):
+            if path.name.startswith(TEMPORARY) and _age(path) > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def read_module(path: Path, manifest: dict[str, Any]) -> Saved:
+    """What lies in a folder that was proven to be ``manifest``'s; raises as ``read_tensors``."""
+    name = next(name for name in WEIGHTS if name in manifest["files"])
+    config = read_json(path / CONFIG) if CONFIG in manifest["files"] else None
+    return Saved(
+        manifest["address"], path, manifest, read_tensors(path / name), read_tensors(path / HEAD), config
+    )
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last change; 0 for what has just gone: whose it is was quicker."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _checked(address: str) -> str:
+    if not ADDRESS.fullmatch(address):
+        raise UserError(
+            f"{address!r} is not an address of the store",
+            expected="20 hexadecimal digits",
+            do="'xadapt modules' lists the addresses",
+        )
+    return address
+
+
+def _entries(folder: Path) -> list[Path]:
+    with explained(folder, "read"):
+        try:
+            return sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []

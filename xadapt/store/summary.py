@@ -1,0 +1,110 @@
+"""What a module's manifest says, in short, for people: a line of a list, or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModuleInfo:
+    """A line of ``xadapt modules``: from the manifest, without loading or proving the weights.
+
+    Each is the manifest's key of its name, or its determinants'; of a mapping the telling part
+    (a backbone's ``name``, a source's ``source``); empty where neither has one. ``version`` is that of the
+    training (``xadapt.study.module_plan``), None where it was not trained here.
+    """
+
+    address: str
+    path: Path
+    expression: str
+    task: str
+    seed: int | None
+    backbone: str
+    method: str
+    data: str
+    dev: str
+    parameters: int
+    bytes: int
+    created: str
+    version: int | None
+
+
+def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
+    """What ``manifest``, which lies at ``path``, says."""
+    seed, parameters = _said(manifest, "seed"), _said(manifest, "parameters")
+    sizes = [file.get("bytes") for file in manifest["files"].values() if isinstance(file, dict)]
+    dev = _said(manifest, "dev")
+    return ModuleInfo(
+        address=path.name,
+        path=path,
+        expression=_text(manifest, "expression"),
+        task=_text(manifest, "task"),
+        seed=seed if isinstance(seed, int) else None,
+        backbone=_text(manifest, "backbone"),
+        method=_text(manifest, "method"),
+        data=_text(manifest, "data"),
+        dev=_score(dev) if isinstance(dev, dict) else str(dev),
+        parameters=parameters if isinstance(parameters, int) else 0,
+        bytes=sum(size for size in sizes if isinstance(size, int)),
+        created=_text(manifest, "created"),
+        version=manifest["determinants"].get("training_version"),
+    )
+
+
+def _said(manifest: Mapping[str, Any], key: str) -> Any:
+    return manifest.get(key, manifest["determinants"].get(key, ""))
+
+
+def _text(manifest: Mapping[str, Any], key: str) -> str:
+    value = _said(manifest, key)
+    if isinstance(value, dict):
+        value = value.get("name", value.get("source", ""))
+    return str(value)
+
+
+def _score(dev: Mapping[str, Any]) -> str:
+    score = dev.get("score")
+    shown = f"{score:.1f}" if isinstance(score, int | float) else ""
+    return f"{dev.get('metric', '')} {shown}".strip()
+
+
+def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says, row by row; only what the manifest knows."""
+    info = describe(Path(manifest["address"]), manifest)
+    data = _said(manifest, "data")
+    source = data if isinstance(data, dict) else {}
+    rows = {
+        "expression": info.expression,
+        "backbone": info.backbone,
+        "method": info.method,
+        "task": info.task,
+        "seed": info.seed,
+        "trained on": f"{info.data} {source.get('task', '')} {source.get('examples', '')}".strip(),
+        "data's licence": source.get("licence"),
+        "data's citation": source.get("citation"),
+        "data's home": source.get("url"),
+        "on English dev": info.dev,
+        "parameters": info.parameters,
+        "made": info.created,
+    }
+    return {key: value for key, value in rows.items() if value not in ("", None)}
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """The ``README.md`` of a module."""
+    info = describe(Path(manifest["address"]), manifest)
+    lines = [f"- {key}: {value}" for key, value in facts(manifest).items()]
+    return "\n".join(
+        [
+            f"# {info.expression or info.address}",
+            "",
+            "A module that xadapt trained on a frozen XLM-R, with its head. `manifest.json` says all",
+            f"that determined it; `xadapt modules verify` proves it. Its address is `{info.address}`.",
+            "",
+            *lines,
+            "",
+        ]
+    )

@@ -1,0 +1,176 @@
+"""What the trained modules of an expression hold: a fusion's weights, and how alike the modules are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+import numpy as np
+from rich.console import Group
+
+from xadapt.backbone.packing import Packed, budgeted, pack
+from xadapt.common.errors import UserError
+from xadapt.mount.elements import method_of
+from xadapt.mount.interpret import effect_similarity, fusion_weights, similarity
+from xadapt.report.heatmap import heat_map
+from xadapt.stacks.methods import LoRA
+from xadapt.stacks.places import Node, nodes
+from xadapt.stacks.stack import Stack, inner, is_fuse, method_names, trains
+from xadapt.store.store import Store
+from xadapt.study.inputs import Data
+from xadapt.study.module_loader import Shelf
+from xadapt.study.plan import Evaluation, Plan
+from xadapt.study.results import Watch
+from xadapt.tasks import Task
+
+LOOKED_AT = 64  # examples that attention and effects are averaged over
+
+
+def fusion_tables(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> Iterator[Group]:
+    """A heat map for each fusion of the stack: modules by layers.
+
+    Raises:
+        UserError: the stack has no fusion, or is not trained.
+    """
+    fusions = [
+        (fuse, method_names([node.part])[0] == LoRA.name)
+        for shown, node in as_written(evaluation)
+        if is_fuse(fuse := inner(shown.part))
+    ]
+    if not fusions:
+        raise UserError(
+            f"'{evaluation.expr}' has no fusion whose weights could be shown",
+            expected="an expression with a fuse",
+            do="show them for an expression such as fuse(mnli, squad_v1) > xnli",
+        )
+    refuse_untrained(plan, store, evaluation)
+    mounted = Shelf(plan, store).mounted(evaluation.stack, evaluation.seed)
+    batch, on = _looked_at(plan, store, evaluation, watch) if mounted.fused else (None, "")
+    # ``fusion_weights`` has LoRA's first, each sort in the order of the stack.
+    fusions.sort(key=lambda fusion: not fusion[1])
+    for (fuse, of_lora), (_, weights) in zip(fusions, fusion_weights(mounted, batch), strict=True):
+        what = "coefficients" if of_lora else f"attention on {on}"
+        names = [str(operand.stack) for operand in fuse.operands]
+        yield heat_map(f"{fuse}: {what}, by layer{world_of(plan)}", names, weights)
+
+
+def similarity_table(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> Group:
+    """A heat map of how alike the modules of the stack are: pairs by layers, and the mean over layers.
+
+    Every module that is trained counts, once, whole: as it was trained, whatever a drop leaves of it.
+    LoRA modules are compared by their weights. Bottlenecks, full copies and modules of several methods have
+    no common form, so what is compared is what each does, alone on the backbone, to a few examples.
+
+    Raises:
+        UserError: fewer than two modules, or the stack is not trained.
+    """
+    names = _modules(evaluation)
+    if len(names) < 2:
+        raise UserError(
+            f"'{evaluation.expr}' has {len(names)} module{'s' * (len(names) != 1)} to compare",
+            expected="an expression of two or more",
+            do="compare those of an expression such as mnli > xnli or fuse(mnli, squad_v1) > xnli",
+        )
+    refuse_untrained(plan, store, evaluation)
+    shelf = Shelf(plan, store)
+    modules = [shelf.elements(place, evaluation.seed)[-1] for place in names]
+    if all(method_of(module) is LoRA for module in modules):
+        cosines = similarity(plan.backbone, modules)
+        what = "cosine of the LoRA updates B A, by layer"
+    else:
+        batch, on = _looked_at(plan, store, evaluation, watch)
+        cosines = effect_similarity(plan.backbone, modules, batch)
+        what = f"cosine of effects on hidden states, each module alone, after each layer, on {on}"
+    pairs = list(combinations(range(len(modules)), 2))
+    labels = list(names.values())
+    return heat_map(
+        f"how alike the modules are: {what}{world_of(plan)}",
+        [f"{labels[i]} · {labels[j]}" for i, j in pairs],
+        np.stack([cosines[:, i, j] for i, j in pairs], axis=1),
+        what="modules",
+        full=1.0,
+        mean=True,
+    )
+
+
+def as_written(evaluation: Evaluation) -> list[tuple[Node, Node]]:
+    """The parts of what is mounted, lowest first: as the user wrote them, and with methods filled in."""
+    if evaluation.stack is None:
+        return []
+    # What was written may have a target on top that trains nothing and is not mounted.
+    return list(zip(nodes(Stack(evaluation.expr)), nodes(evaluation.stack), strict=False))
+
+
+def refuse_untrained(plan: Plan, store: Store, evaluation: Evaluation) -> None:
+    """Raises ``UserError`` where a module of the plan is not in the store."""
+    if missing := [step.shown for step in plan.modules if not store.has(step.address)]:
+        raise UserError(
+            f"not trained yet: {', '.join(missing)}",
+            expected="a trained stack",
+            do=f'run it first, with the same settings: xadapt run "{evaluation.expr}"',
+        )
+
+
+def dev_of(plan: Plan, evaluation: Evaluation) -> tuple[Task, str, tuple[str, ...]]:
+    """Whose examples a target is looked at with, their split, and their languages.
+
+    English dev, where the target has it; else that of the data it trains on (SQuAD's, for XQuAD); else dev
+    in all its languages; a target without any (Tatoeba) has only its test set.
+    """
+    source, task = plan.source, evaluation.task
+    own = source.languages(task.name, "dev")
+    if "en" in own:
+        return task, "dev", ("en",)
+    lessons = (
+        lesson for step in plan.modules if step.address == evaluation.module for lesson in step.lessons
+    )
+    for lesson in lessons:
+        if "en" in source.languages(lesson.data.name, "dev"):
+            return lesson.data, "dev", ("en",)
+    if own:
+        return task, "dev", own
+    split = source.test_split(task.name)
+    return task, split, source.languages(task.name, split)
+
+
+def world_of(plan: Plan) -> str:
+    """What a title says of generated data."""
+    return f", {plan.source.name} world" if plan.source.generated else ""
+
+
+def _looked_at(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> tuple[Packed, str]:
+    """A batch of the target's examples, and which they are."""
+    data, split, (lang, *_) = dev_of(plan, evaluation)
+    _, items = Data(plan.source, plan.backbone, store, watch).encoded(
+        evaluation.task,
+        data,
+        languages=[lang],
+        split=split,
+        max_length=evaluation.max_length,
+        sample=LOOKED_AT,
+    )
+    (run, *_) = budgeted([len(item) for item in items], 16_384)
+    batch = pack([s for i in run for s in items[i].sequences]).to(plan.backbone.device)
+    return batch, f"{len(run)} {split} items of {data.name} in {lang}"
+
+
+def _modules(evaluation: Evaluation) -> dict[Stack, str]:
+    """The places of all trained modules, and what to call each: its own part, or the whole place where
+    two would have one name."""
+    found: dict[Stack, Node] = {}
+    for shown, node in _flat(as_written(evaluation)):
+        if trains(node.part):
+            found.setdefault(node.place, shown)
+    count = Counter(str(shown.part) for shown in found.values())
+    return {
+        place: str(shown.part if count[str(shown.part)] == 1 else shown.place)
+        for place, shown in found.items()
+    }
+
+
+def _flat(found: Iterable[tuple[Node, Node]]) -> Iterator[tuple[Node, Node]]:
+    for shown, node in found:
+        for ours, theirs in zip(shown.branches, node.branches, strict=True):
+            yield from _flat(zip(ours.nodes, theirs.nodes, strict=True))
+        yield shown, node

@@ -1,0 +1,314 @@
+"""The modules that a stack needs: what each is trained on, on top of what, and where the store keeps it.
+
+A module's address is a hash of all that determines its weights and of nothing else, so it is the same
+wherever and whenever a study is planned, and tasks that train the same share it: XQuAD's module is SQuAD's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.common.identity import canonical
+from xadapt.data.labels import Settler
+from xadapt.kinds import kind_of
+from xadapt.kinds.checks import check_length
+from xadapt.mount.mount_spec import description
+from xadapt.stacks.methods import Method, parse_method
+from xadapt.stacks.places import Need, acting, needs, nodes
+from xadapt.stacks.stack import Combined, Stack, Term
+from xadapt.store.integrity import peek
+from xadapt.store.store import Store, address_of
+from xadapt.tasks import Catalogue, Task, asked, task_named
+from xadapt.tasks.examples import Source
+from xadapt.train.loop import Settings
+
+# Raised when the same inputs would give other weights than before.
+# 2: whole stacks below a module. 3: what lies below is folded. 4: addresses know how data are read and which
+# metric selects, not what the task is called; first weights do not depend on the address
+TRAINING_VERSION = 4
+
+# Peak learning rates by method, for encoders up to a width; the narrower the encoder, the higher. Tried at
+# 192 on the pocket world and at 384 on English dev of XNLI and UDPOS; above, for XLM-R, the study's own for
+# full and the field's for the others.
+RATES = {
+    256: {"lora": 3e-3, "bottleneck": 3e-3, "full": 5e-4},
+    512: {"lora": 2e-3, "bottleneck": 3e-3, "full": 5e-4},
+    math.inf: {"lora": 3e-4, "bottleneck": 1e-4, "full": 1e-5},
+}
+
+# A run on generated data is a demonstration: so many steps a task at most, unless told otherwise.
+DEMONSTRATION_STEPS = 800
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings that the user set; None leaves the task's and method's own. ``max_steps`` is a limit for each
+    task of a joint; ``layer`` is for retrieval."""
+
+    lr: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    max_steps: int | None = None
+    max_length: int | None = None
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A module from elsewhere that the store has under a name; it stands where a task stands.
+
+    Attributes:
+        address: where the store has it.
+        task: the row of the task that it was imported for.
+        method: what it is mounted as.
+    """
+
+    address: str
+    task: Task
+    method: Method
+
+
+def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
+    """The modules that the store has under names of their own."""
+    found: dict[str, Imported] = {}
+    for name, address in store.studies.names().items():
+        manifest = peek(store.path(address))
+        if manifest is not None and manifest["task"] in catalogue:
+            task = replace(catalogue[manifest["task"]], labels=tuple(manifest["labels"]))
+            found[name] = Imported(address, task, parse_method(manifest["method"]))
+    return found
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One task of a module's training.
+
+    Attributes:
+        task: whose head and kind it has.
+        data: whose training data it is trained on (``task.train``).
+        languages: of that data.
+        size: so many examples of it, shuffled; None for all.
+        max_length: tokens a sequence.
+    """
+
+    task: Task
+    data: Task
+    languages: tuple[str, ...]
+    size: int | None
+    max_length: int
+
+
+@dataclass(frozen=True)
+class ModuleStep:
+    """One module that the study needs.
+
+    Attributes:
+        address: where the store keeps it.
+        need: its place in the expression, and what it stands on.
+        lessons: what it is trained on: one task, or several in a joint.
+        mixing: how a joint draws from its tasks (``xadapt.train.task_sampling``); empty for one task.
+        determinants: everything that the address is a hash of.
+    """
+
+    address: str
+    need: Need
+    seed: int
+    lessons: tuple[Lesson, ...]
+    mixing: Mapping[str, Any]
+    method: Method
+    settings: Settings
+    determinants: Mapping[str, Any]
+
+    @property
+    def stack(self) -> Stack:
+        """The expression up to and including it, methods filled in."""
+        return self.need.stack
+
+    @property
+    def drawn_from(self) -> tuple[object, ...]:
+        """What names the draw of the module's first weights: the seed, the method's name and, for each task,
+        what it asks on which data (known by its English dev set, which is the same for every size and
+        language that is selected).
+
+        Neither what the module stands on nor a setting: so ``xnli`` and ``mnli > xnli`` of one seed start
+        with the same weights, with any learning rate, and what differs between them at the end is the
+        difference that was asked about. Modules of other tasks start with others, so two modules of one
+        stack share no directions by chance; only where one stack trains the same task twice, as in
+        ``xnli > xnli``, do both start alike.
+        """
+        rows = [[row["kind"], row["labels"], row["dev"]] for row in self.determinants["lessons"]]
+        return (self.seed, self.method.name, canonical(rows))
+
+    @property
+    def shown(self) -> str:
+        """The same as the user wrote it."""
+        return str(self.need.shown)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What is the same for all stacks of a study; ``dtype`` is what its modules are trained in."""
+
+    backbone: Backbone
+    settler: Settler
+    method: Method
+    overrides: Overrides
+    catalogue: Catalogue
+    imported: Mapping[str, Imported]
+    dtype: str
+
+    @property
+    def source(self) -> Source:
+        return self.settler.source
+
+    def task(self, name: str) -> Task:
+        """The row of a task, or of what an imported module was imported for; labels settled."""
+        found = self.given(name)
+        return found.task if found else self.settler.settled(task_named(name, self.catalogue))
+
+    def given(self, name: str) -> Imported | None:
+        """The imported module of this name, if it is one's.
+
+        Raises:
+            UserError: it is a task's as well, so that nobody knows which is meant.
+        """
+        if name in self.imported and name in self.catalogue:
+            raise UserError(
+                f"{name!r} is both a task and an imported module ({self.imported[name].address})",
+                expected="one thing of that name",
+                do=f"rename the task in your file of tasks, or 'xadapt modules rm {name}' and import the "
+                "module again under another --name",
+            )
+        return self.imported.get(name)
+
+    def steps(self, stack: Stack, seed: int) -> tuple[list[ModuleStep], dict[Stack, str]]:
+        """What must be trained for ``stack``, in order, and the address of the module at each place.
+
+        Raises:
+            UserError: no data to train on, layers that the backbone does not have, a drop of all layers.
+        """
+        found: list[ModuleStep] = []
+        addresses: dict[Stack, str] = {}
+        filled = self.filled(stack)
+        for node in nodes(filled.with_method(self.method)):
+            acting(node, self.backbone.layers)
+        for need in needs(filled, self.method):
+            top = need.stack.top
+            if isinstance(top, Term) and (given := self.given(top.task)):
+                addresses[need.stack] = self._given(need, top, given)
+            elif not (isinstance(top, Term) and self.task(top.task).train is None):
+                step = self._step(need, top, seed, addresses)
+                found.append(step)
+                addresses[step.stack] = step.address
+        return found, addresses
+
+    def filled(self, stack: Stack) -> Stack:
+        """The stack with the methods of imported modules, which nobody has to write."""
+        names = {name: given.method for name, given in self.imported.items()}
+        return stack.with_methods_of(names) if names else stack
+
+    def _given(self, need: Need, top: Term, given: Imported) -> str:
+        if need.below is not None:
+            raise UserError(
+                f"{top.task} was imported as a module of the bare backbone, '{need.shown}' puts it on others",
+                do="put it first in the stack, or first in a combination",
+            )
+        if top.size or top.languages or (top.method and str(top.method) != str(given.method)):
+            raise UserError(f"{top} is an imported module ({given.method})", do=f"write {top.task} alone")
+        return given.address
+
+    def _step(self, need: Need, top: Any, seed: int, addresses: Mapping[Stack, str]) -> ModuleStep:
+        terms = [o.stack.target for o in top.operands] if isinstance(top, Combined) else [top]
+        chosen = top.method or self.method
+        if need.dropped:
+            first, last = need.dropped.start, need.dropped.stop - 1
+            raise UserError(
+                f"'{need.shown}' would train a fusion without the layers {first} to {last}",
+                expected="a fusion in all layers",
+                do="drop layers of the modules that are fused, or of the target",
+            )
+        lessons = tuple(self._lesson(term) for term in terms)
+        mixing = dict(top.settings) if isinstance(top, Combined) else {}
+        settings = self._settings(lessons, chosen)
+        determinants: dict[str, Any] = {
+            "training_version": TRAINING_VERSION,
+            "backbone": self.backbone.fingerprint,
+            "dtype": self.dtype,
+            "below": description(need.below, addresses, seed),
+            "lessons": [self._determines(lesson, named=len(lessons) > 1) for lesson in lessons],
+            "mixing": mixing,
+            "method": str(chosen),
+            "settings": asdict(settings),
+            "seed": seed,
+        }
+        if any(lesson.task.kind == "mlm" for lesson in lessons):
+            # Its head starts as the checkpoint's, which the fingerprint leaves out.
+            determinants["lm_head"] = self.backbone.lm_head_digest()
+        return ModuleStep(
+            address_of(determinants), need, seed, lessons, mixing, chosen, settings, determinants
+        )
+
+    def _lesson(self, term: Term) -> Lesson:
+        task = self.task(term.task)
+        assert task.train is not None, "the parser refuses to train what has no training data"
+        data = self.settler.settled(task_named(task.train, self.catalogue))
+        languages = term.languages or ("en",)
+        available = self.source.languages(data.name, "train")
+        if lacking := [lang for lang in ("en", *languages) if lang not in available]:
+            lost = ", ".join(dict.fromkeys(lacking))
+            raise UserError(
+                f"{self.source.name} has no training data for {data.name} in {lost}"
+                + (f", which {task.name} trains on" if data.name != task.name else ""),
+                expected=f"some of {', '.join(available)}" if available else None,
+                do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
+                "folder with --intermediate",
+            )
+        return Lesson(task, data, languages, term.size, self.length(task))
+
+    def length(self, task: Task) -> int:
+        """Tokens a sequence of ``task``: the user's or the row's, no more than the backbone has places for.
+
+        Raises:
+            UserError: there is no room for text.
+        """
+        length = min(self.overrides.max_length or task.max_length, self.backbone.max_length)
+        check_length(length, kind_of(task).least)
+        return length
+
+    def _determines(self, lesson: Lesson, *, named: bool) -> dict[str, Any]:
+        """``named``: of several tasks, each has its head and its order of data by its name."""
+        task, data = lesson.task, lesson.data
+        return {
+            **({"task": task.name} if named else {}),
+            **asked(task),
+            "metrics": task.metrics[0],  # selects the weights that are kept; the others are for scores
+            "train": {lang: self.source.revision(data.name, lang, "train") for lang in lesson.languages},
+            "dev": self.source.revision(data.name, "en", "dev"),
+            "size": lesson.size,
+            "max_length": lesson.max_length,
+        }
+
+    def _settings(self, lessons: Sequence[Lesson], method: Method) -> Settings:
+        """The tasks' and the method's settings, with the user's in front of them. A joint takes the most
+        epochs and the largest batch of its tasks, and its limit of steps for each of them."""
+        width = self.backbone.config.hidden_size
+        settings = Settings(
+            lr=next(rates for widest, rates in RATES.items() if width < widest)[method.name],
+            epochs=max(lesson.data.epochs for lesson in lessons),
+            batch_size=max(lesson.data.batch_size for lesson in lessons),
+            max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
+            max_length=max(lesson.max_length for lesson in lessons),
+        )
+        given = {
+            k: v
+            for k, v in asdict(self.overrides).items()
+            if v is not None and k not in ("layer", "max_length")
+        }
+        settings = replace(settings, **given)
+        limit = settings.max_steps
+        return replace(settings, max_steps=limit and limit * len(lessons))

@@ -1,0 +1,262 @@
+"""From expressions to what must be trained and evaluated; nothing is run here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.data.labels import Settler
+from xadapt.kinds import kind_of
+from xadapt.mount.mount_spec import description
+from xadapt.stacks.methods import Method
+from xadapt.stacks.parser import parse
+from xadapt.stacks.stack import Stack, inner
+from xadapt.study.module_plan import Imported, ModuleStep, Overrides, Planner
+from xadapt.tasks import CATALOGUE, Catalogue, Task
+from xadapt.tasks.examples import Source
+from xadapt.tasks.languages import LANGUAGES
+
+__all__ = ["Evaluation", "Imported", "ModuleStep", "Overrides", "Plan", "make_plan"]
+
+LARGEST_SEED = 10**9 - 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One expression, one seed, one target task, in its languages.
+
+    Attributes:
+        expr: as the user wrote it.
+        stack: what is mounted, methods filled in; None for the bare backbone.
+        mounted: what identifies that, for the addresses of scores (``assembly.description``).
+        module: the address of the target's module, whose head answers; None where the target trains nothing.
+        layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
+        data: whose examples are asked, where they are not the task's own: the data that it trains on.
+    """
+
+    expr: str
+    seed: int
+    task: Task
+    languages: tuple[str, ...]
+    split: str
+    stack: Stack | None
+    mounted: Any
+    module: str | None
+    max_length: int
+    layer: int | None
+    data: Task | None = None
+
+    @property
+    def asks(self) -> Task:
+        """Whose examples are asked."""
+        return self.data or self.task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study consists of: modules in the order in which they can be trained, then cells.
+
+    Attributes:
+        addresses: seed -> the module at each place of the study's stacks, imported ones included.
+        dtype: what the modules are trained in; scores are computed in the backbone's.
+        twins: a module's address -> the address that it has where it is trained in ``other_dtype``.
+    """
+
+    backbone: Backbone
+    source: Source
+    modules: tuple[ModuleStep, ...]
+    evaluations: tuple[Evaluation, ...]
+    addresses: Mapping[int, Mapping[Stack, str]]
+    dtype: str
+    twins: Mapping[str, str]
+
+    @property
+    def other_dtype(self) -> str:
+        """What ``twins`` are trained in."""
+        return _other(self.dtype)
+
+
+def make_plan(
+    expressions: Sequence[str],
+    *,
+    backbone: Backbone,
+    source: Source,
+    method: Method,
+    seeds: Sequence[int] = (0,),
+    languages: Sequence[str] | None = None,
+    split: str | None = None,
+    overrides: Overrides | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    imported: Mapping[str, Imported] | None = None,
+    layers: Sequence[int] | None = None,
+    trained_in: str | None = None,
+) -> Plan:
+    """Work out what ``expressions`` need.
+
+    Args:
+        languages: where to evaluate, of those that a task has; None for all of them.
+        split: what to evaluate on; None for ``test`` where its labels are real, else ``dev``.
+        catalogue: the tasks, those of a user's own among them; ``source`` must have the same.
+        imported: modules of the store that stand under a name of their own in expressions.
+        layers: hidden layers to evaluate at, each an evaluation of its own; None for the one that the
+            kind reads, or ``overrides.layer``.
+        trained_in: what the modules are trained in, where it is not what the backbone computes in: those that
+            are in the store are evaluated, and none can be trained.
+
+    Raises:
+        UserError: all problems at once, one below the other.
+    """
+    if not expressions:
+        raise UserError("no expression", expected="one or more, such as 'xnli' or 'mnli > xnli'")
+    overrides = overrides or Overrides()
+    for seed in seeds:
+        _check_seed(seed)
+    dtype = trained_in or backbone.dtype_name
+    planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {}, dtype)
+    other = replace(planner, dtype=_other(planner.dtype))
+    twins: dict[str, str] = {}
+    problems: list[UserError] = []
+    modules: dict[str, ModuleStep] = {}
+    places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
+    evaluations: list[Evaluation] = []
+    stacks: dict[Stack, None] = {}
+    spoken = (code for row in catalogue.values() for code in (*row.languages, *row.added, *row.trains_in))
+    codes = dict.fromkeys((*LANGUAGES, *spoken))
+    untrained = {task.name for task in catalogue.values() if task.train is None}
+    for text in expressions:
+        with _collecting(problems):
+            names = (*catalogue, *planner.imported)
+            stacks[parse(text, names, untrained=untrained, languages=codes)] = None
+    for stack in stacks:
+        with _collecting(problems):
+            target = planner.task(stack.target.task)
+            chosen_split, chosen = _languages(target, source, languages, split)
+            _check_tuning(target, source, chosen_split, chosen)
+            read = _layers_read(target, backbone, overrides.layer, layers)
+            length = planner.length(target)
+            filled = planner.filled(stack).with_method(method)
+            on = filled if target.train is not None else filled.below
+            for seed in places:
+                steps, addresses = planner.steps(stack, seed)
+                for step in steps:
+                    modules.setdefault(step.address, step)  # the first that asks for it gives it its name
+                places[seed] |= addresses
+                others, _ = other.steps(stack, seed)
+                twins |= {step.address: twin.address for step, twin in zip(steps, others, strict=True)}
+                mounted = description(on, addresses, seed)
+                head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None
+                evaluations += [
+                    Evaluation(
+                        str(stack), seed, target, chosen, chosen_split, on, mounted, head, length, layer
+                    )
+                    for layer in read
+                ]
+    evaluated = {lang for e in evaluations for lang in e.languages}
+    unknown = [lang for lang in languages or () if lang not in evaluated]
+    if unknown and not problems:
+        raise UserError(
+            f"no target of these expressions has data in: {', '.join(unknown)}",
+            expected=f"some of {', '.join(sorted(evaluated))}, or all",
+            do="change --langs",
+        )
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise UserError("\n".join(str(p) for p in problems))
+    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places, planner.dtype, twins)
+
+
+def _other(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else "bfloat16"
+
+
+@contextmanager
+def _collecting(problems: list[UserError]) -> Iterator[None]:
+    """Keep a problem, once, and go on."""
+    try:
+        yield
+    except UserError as error:
+        if str(error) not in map(str, problems):
+            problems.append(error)
+
+
+def _check_seed(seed: int) -> None:
+    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+        got = seed if type(seed) is not int or abs(seed) <= LARGEST_SEED else f"of {seed.bit_length()} bits"
+        raise UserError(f"the seed {got} is none", expected=f"a whole number from 0 to {LARGEST_SEED}")
+
+
+def _languages(
+    task: Task, source: Source, wanted: Sequence[str] | None, split: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """The split to evaluate on and the languages to do it in."""
+    if task.role != "target":
+        raise UserError(
+            f"{task.name} is an intermediate task: it has no languages to transfer to",
+            expected="a target task at the end of a stack",
+            do=f"write '{task.name} > xnli', say; 'xadapt tasks' lists the targets",
+        )
+    split = split or source.test_split(task.name)
+    held = held_out(task, source, split)
+    available = tuple(lang for lang in source.languages(task.name, split) if lang not in held)
+    if held and not available:
+        raise UserError(
+            f"{source.name} has no dev set of {task.name}: in {', '.join(held)} the end of the training data "
+            "serves as one, and chooses checkpoints only",
+            expected="a file to score on: a dev or a test set with labels",
+            do="put one there, or name another folder with --data",
+        )
+    if not available:
+        raise UserError(
+            f"{source.name} has no {split} data for {task.name}",
+            do="see 'xadapt tasks', or name another folder with --data",
+        )
+    if wanted is None:
+        return split, available
+    chosen = tuple(lang for lang in available if lang in wanted)
+    if not chosen:
+        raise UserError(
+            f"{task.name} ({split}) has no data in: {', '.join(wanted)}",
+            expected=f"some of {', '.join(available)}, or all",
+            do="change --langs",
+        )
+    return split, chosen
+
+
+def held_out(task: Task, source: Source, split: str) -> tuple[str, ...]:
+    """The languages whose dev set is held out of the training data: they are not scored."""
+    if split != "dev":
+        return ()
+    return tuple(lang for lang in source.languages(task.name, split) if source.held_out(task.name, lang))
+
+
+def _layers_read(
+    task: Task, backbone: Backbone, layer: int | None, layers: Sequence[int] | None
+) -> list[int | None]:
+    """The layers that ``task`` is read at; None for the last, where it reads no other."""
+    read = [
+        kind_of(task, wanted).layer(backbone.config) for wanted in ([layer] if layers is None else layers)
+    ]
+    if layers is not None and None in read:
+        raise UserError(
+            f"{task.name} is read at the last layer only",
+            expected="a task that compares vectors of the encoder as it is, such as tatoeba or bucc",
+        )
+    return read
+
+
+def _check_tuning(task: Task, source: Source, split: str, languages: Sequence[str]) -> None:
+    """Refuse a split that cannot be scored because what must be fitted on dev cannot be."""
+    if not kind_of(task).tuned or split == "dev":
+        return
+    without = [lang for lang in languages if lang not in source.languages(task.name, "dev")]
+    if without:
+        raise UserError(
+            f"{task.name} ({split}) in {', '.join(without)}: {source.name} has no dev data in it",
+            expected="a dev set in each language: the threshold above which a pair counts is fitted on it",
+            do="add the dev files, leave these languages out with --langs, or take --split dev",
+        )

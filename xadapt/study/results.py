@@ -1,0 +1,99 @@
+"""What a study gives, and who looks on while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from xadapt.tasks.examples import Example
+
+Advance = Callable[..., None]
+
+
+class Watch(Protocol):
+    """Who looks on: progress bars, or nobody."""
+
+    def stage(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
+        """A piece of work of ``total`` steps; the value is called as ``advance(n, **facts)``."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        ...
+
+
+class Unwatched:
+    """Nobody looks on."""
+
+    def stage(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
+        return nullcontext(lambda n=1, **facts: None)
+
+    def note(self, text: str) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score: 0..100, on ``n`` items; read off hidden layer ``layer``, None for the last."""
+
+    expr: str
+    seed: int
+    task: str
+    lang: str
+    split: str
+    metric: str
+    score: float
+    n: int
+    layer: int | None = None
+
+
+@dataclass(frozen=True)
+class ModuleRow:
+    """One module of the study: trained now or found; what its training took, what it weighs."""
+
+    expr: str
+    seed: int
+    trained: bool
+    seconds: float
+    parameters: int
+    bytes: int
+    address: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A score without any model, beside the cells of the same task and language."""
+
+    name: str
+    task: str
+    lang: str
+    split: str
+    metric: str
+    score: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One language's predictions, in the kind's own form, for examples that may have no labels;
+    ``revision`` is the data's."""
+
+    lang: str
+    examples: Sequence[Example]
+    predictions: Sequence[Any]
+    revision: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a study gives. ``generated`` says whether the data was, see ``Source``."""
+
+    backbone: str
+    data: str
+    generated: bool
+    cells: tuple[Cell, ...]
+    modules: tuple[ModuleRow, ...]
+    baselines: tuple[Baseline, ...]
+    seconds: float

@@ -1,0 +1,60 @@
+"""What is known of an expression's parts before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from xadapt.kinds import kind_of
+from xadapt.mount import Part, mount, split_fusion
+from xadapt.report.tree import Facts
+from xadapt.stacks.places import Node, nodes
+from xadapt.stacks.stack import Stack, inner, is_fuse
+from xadapt.store.store import Store
+from xadapt.study.module_plan import ModuleStep
+from xadapt.study.plan import Evaluation, Plan
+
+
+def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
+    """Facts of everything with weights in the evaluation's stack, by place; sizes of what is not trained yet
+    are those that it will have, of its head included."""
+    steps = {step.address: step for step in plan.modules}
+    addresses = plan.addresses[evaluation.seed]
+    facts: dict[Stack, Facts] = {}
+    assert evaluation.stack is not None
+    for node in _flat(nodes(evaluation.stack)):
+        if node.module is None:
+            continue
+        address = addresses[node.module]
+        there = store.has(address)
+        if is_fuse(inner(node.part)):
+            if there:
+                fusion = split_fusion(store.load(address).weights)[0].values()
+                count, size = (
+                    sum(t.numel() for t in fusion),
+                    sum(t.numel() * t.element_size() for t in fusion),
+                )
+                facts[node.place] = Facts("reused", count, size, note=f"in {address}")
+        elif there:
+            saved = store.load(address)
+            size = sum(f.stat().st_size for f in saved.path.iterdir())
+            facts[node.place] = Facts("reused", saved.manifest["parameters"], size, note=address)
+        else:
+            count = _count(plan, steps[address])
+            facts[node.place] = Facts("trains", count, 4 * count, note=address)
+    return facts
+
+
+def _flat(found: Iterable[Node]) -> Iterator[Node]:
+    for node in found:
+        yield node
+        for branch in node.branches:
+            yield from _flat(branch.nodes)
+
+
+def _count(plan: Plan, step: ModuleStep) -> int:
+    """Parameters that a module will have with its heads; its fusion's not counted."""
+    fresh = mount(plan.backbone, [Part(step.shown, step.method, None)], seed=("count",))
+    heads = (kind_of(lesson.task).head(plan.backbone.config) for lesson in step.lessons)
+    return sum(p.numel() for p in fresh.trainable.values()) + sum(
+        p.numel() for head in heads for p in head.parameters()
+    )
