@@ -33,8 +33,8 @@ from xadapt.common.console import wide
 from xadapt.common.measure import Spread, interleaved, ratios, synchronise, timed
 from xadapt.common.randomness import generator
 from xadapt.mount import Element, Fold, Fused, Mounted, Part, mount
+from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.integrity import weights_file_of
 from xadapt.store.store import Saved, Store, address_of
 
 NINE = 9

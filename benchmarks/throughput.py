@@ -48,8 +48,8 @@ from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Mounted, Part, mount
 from xadapt.mount.lora import lora_config
+from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.integrity import weights_file_of
 from xadapt.store.store import Store, address_of
 from xadapt.tasks import task_named
 from xadapt.train.evaluate import predict

@@ -16,8 +16,8 @@ from xadapt.kinds import kind_of
 from xadapt.kinds.heads import first_token_logits, in_float32
 from xadapt.mount import Part, mount
 from xadapt.mount.mount_spec import elements
+from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import parse_method
-from xadapt.store.integrity import weights_file_of
 from xadapt.store.store import Saved, Store, address_of
 from xadapt.tasks import task_named
 

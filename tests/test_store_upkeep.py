@@ -145,10 +145,8 @@ def test_a_record_is_kept_once(store: Store) -> None:
 # -- names --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["mean", "fuse", "joint", "lora", "full", "", "../x", "a/b", ".", "a b", "1st", "a" * 61]
-)
-def test_a_keyword_a_path_or_no_name_is_refused_as_a_name(store: Store, name: str) -> None:
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".", "a b", "1st", "a" * 61, "é", "a\n"])
+def test_a_path_or_no_name_is_refused_as_a_name(store: Store, name: str) -> None:
     with pytest.raises(UserError, match="cannot be the name"):
         store.studies.name(name, "a" * 20)
     assert not (store.root / "names").exists()

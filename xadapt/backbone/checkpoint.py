@@ -27,7 +27,7 @@ from transformers.utils import logging as hf_logging
 
 from xadapt.common.errors import UserError
 from xadapt.common.hub import hub_answers
-from xadapt.stacks.tokens import Rule, whole
+from xadapt.common.rules import Rule, whole_number
 
 POCKET = Path(__file__).parents[1] / "data" / "pocket" / "model"
 HUB_EXAMPLES = "FacebookAI/xlm-roberta-base"
@@ -40,14 +40,14 @@ _TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
 _DTYPE = Rule(f"one of {', '.join(_DTYPES)}", lambda v: v in _DTYPES)
 _RULES: Final[Mapping[str, Rule]] = {
-    "vocab_size": whole(1, 10**7),
-    "hidden_size": whole(1, 10**6),
-    "num_hidden_layers": whole(1, 999),
-    "num_attention_heads": whole(1, 10**4),
-    "intermediate_size": whole(1, 10**7),
-    "max_position_embeddings": whole(1, 10**7),
-    "type_vocab_size": whole(1, 10**4),
-    "pad_token_id": whole(0, 10**7),
+    "vocab_size": whole_number(1, 10**7),
+    "hidden_size": whole_number(1, 10**6),
+    "num_hidden_layers": whole_number(1, 999),
+    "num_attention_heads": whole_number(1, 10**4),
+    "intermediate_size": whole_number(1, 10**7),
+    "max_position_embeddings": whole_number(1, 10**7),
+    "type_vocab_size": whole_number(1, 10**4),
+    "pad_token_id": whole_number(0, 10**7),
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
 }

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.common.rules import Rule
 from xadapt.interop.folder import (
     INDEX,
     NUMBER,
@@ -28,7 +29,6 @@ from xadapt.interop.folder import (
 )
 from xadapt.mount.bottleneck import STORED
 from xadapt.stacks.methods import Bottleneck
-from xadapt.stacks.tokens import Rule
 
 _NAMED = ("seq_bn", "pfeiffer")  # configurations that older folders give by name
 # What may differ from ``seq_bn``: what starts or trains a module, and what is understood below.

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained, read_json, read_tensors, sync, temporary
+from xadapt.common.rules import Rule
 from xadapt.stacks.methods import Method
-from xadapt.stacks.tokens import Rule
 
 # What a value of a configuration can be asked to be.
 TEXT: Final = Rule("text", lambda v: isinstance(v, str))

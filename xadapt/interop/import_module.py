@@ -19,8 +19,10 @@ from xadapt.interop.heads import FORMS, from_flex, from_hf, ordered
 from xadapt.interop.peft_in import read_peft
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount
-from xadapt.mount.weights import fill
-from xadapt.store.integrity import address_of, weights_file_of
+from xadapt.mount.weights import fill, weights_file_of
+from xadapt.stacks.combinations import KEYWORDS
+from xadapt.stacks.methods import METHODS
+from xadapt.store.integrity import address_of
 from xadapt.store.records import check_name
 from xadapt.store.store import Saved, Store
 from xadapt.tasks import CATALOGUE, Task, task_named
@@ -58,8 +60,13 @@ def take(
     """
     row = task_named(task)
     check_name(name)
-    if name in CATALOGUE:
-        raise UserError(f"{name!r} is a task", expected="a name that is free", do="take another --name")
+    if name in (*CATALOGUE, *KEYWORDS, *METHODS):
+        meaning = "a task" if name in CATALOGUE else "a word of expressions"
+        raise UserError(
+            f"{name!r} is {meaning}, so it cannot be the name of a module",
+            expected="a name that is free",
+            do="take another --name",
+        )
     if backbone.dtype != torch.float32:
         raise ValueError("a module is imported on a backbone in float32")
     theirs = _read(folder, backbone, with_head)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.common.rules import whole_number
 from xadapt.interop.folder import (
     INDEX,
     NUMBER,
@@ -32,7 +33,6 @@ from xadapt.interop.folder import (
 )
 from xadapt.mount import linear_shapes
 from xadapt.mount.low_rank import LARGEST_RANK, Effect, Factors, layer_of, lora_of
-from xadapt.stacks.tokens import whole
 
 _KEY = re.compile(
     r"base_model\.model\.(?P<module>(?:roberta\.)?(?P<linear>encoder\.layer\.\d+\..+))"
@@ -46,7 +46,7 @@ _UNDERSTOOD = {
     "modules_to_save", "init_lora_weights", "fan_in_fan_out", "runtime_config", "eva_config",
     "ensure_weight_tying",
 }  # fmt: skip
-_RANK = whole(1, LARGEST_RANK)
+_RANK = whole_number(1, LARGEST_RANK)
 _RULES = {
     "r": _RANK,
     "lora_alpha": NUMBER,

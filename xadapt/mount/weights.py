@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
 from xadapt.common.errors import UserError
+from xadapt.stacks.methods import Full, Method
+from xadapt.store.integrity import WeightsFile
+
+
+def weights_file_of(method: Method) -> WeightsFile:
+    """What a module of ``method`` calls its weights: as HF does a model's, and peft an adapter's."""
+    return "model.safetensors" if isinstance(method, Full) else "adapter_model.safetensors"
 
 
 def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], label: str) -> None:

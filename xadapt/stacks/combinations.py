@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from xadapt.common.rules import Rule, between, option_problem, whole_number
 from xadapt.stacks.methods import Method
-from xadapt.stacks.tokens import Rule, between, option_problem, whole
 
 Value = int | float | str
 _SMALLEST_WEIGHT, _LARGEST_WEIGHT = 1e-30, 1e9  # float32 holds these, and products of them with an effect
@@ -64,7 +64,7 @@ def _density(default: float) -> Option:
 _SIGNS = Option(
     "total", Rule("'total' or 'frequency'", lambda v: isinstance(v, str) and v in ("total", "frequency"))
 )
-_RANK = Option(None, whole(1, 1024))
+_RANK = Option(None, whole_number(1, 1024))
 _EITHER, _LORA = ("lora", "bottleneck"), ("lora",)
 
 # The names and options of merges are peft's (LoraModel.add_weighted_adapter). Bottlenecks are not linear:
@@ -74,7 +74,7 @@ COMBINATIONS: Final[Mapping[str, Combination]] = {
         "one module on a mixture of tasks, drawn in proportion to min(examples, cap) ** (1 / temperature), "
         "the examples-proportional mixing of Raffel et al. 2020, section 3.5.2",
         options={
-            "cap": Option(2**17, whole(1, 10**9)),
+            "cap": Option(2**17, whole_number(1, 10**9)),
             # sizes ** (1 / temperature): below 0.1 this leaves what a float can hold
             "temperature": Option(1.0, between(0.1, 1000)),
         },

@@ -16,7 +16,8 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final
 
 from xadapt.common.errors import UserError, nearest
-from xadapt.stacks.tokens import Rule, Tokens, between, option_problem, pointed, read_option, whole
+from xadapt.common.rules import Rule, between, option_problem, whole_number
+from xadapt.stacks.tokens import Tokens, pointed, read_option
 
 _TOP = re.compile(r"top([1-9][0-9]{0,2})")
 
@@ -49,9 +50,9 @@ class LoRA:
     """
 
     name: ClassVar[str] = "lora"
-    r: int = _option(8, whole(1, 1024))
+    r: int = _option(8, whole_number(1, 1024))
     alpha: int = _option(
-        None, Rule(whole(1, 65536).words, lambda v: v is None or whole(1, 65536).holds(v))
+        None, Rule(whole_number(1, 65536).words, lambda v: v is None or whole_number(1, 65536).holds(v))
     )  # never None once constructed
     dropout: float = _option(0.0, between(0, 0.9))  # what is kept is scaled by 1 / (1 - dropout)
     targets: str = _option("all", Rule("'all' or 'qv'", lambda v: v in ("all", "qv")))
@@ -80,7 +81,7 @@ class Bottleneck:
     """
 
     name: ClassVar[str] = "bottleneck"
-    reduction: int = _option(4, whole(1, 1024))
+    reduction: int = _option(4, whole_number(1, 1024))
     layers: str = _layers_option()
 
     def __post_init__(self) -> None:

@@ -7,11 +7,11 @@ the same way on its own and inside ``mnli@lora(rank=8) > xnli``, and so is ``tie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from xadapt.common.errors import UserError, nearest
+from xadapt.common.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[kKmM]?(?![A-Za-z0-9_.])")
@@ -28,26 +28,6 @@ class Token:
     kind: Literal["name", "number", "sign", "end"]
     text: str
     at: int
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What an option's value must be, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-def whole(low: int, high: int) -> Rule:
-    """A whole number; ``True`` is none."""
-    return Rule(f"a whole number from {low} to {high}", lambda v: type(v) is int and low <= v <= high)
-
-
-def between(low: float, high: float, what: str = "a number", example: str = "") -> Rule:
-    """A number from ``low`` to ``high``, both included; NaN is none."""
-    return Rule(
-        f"{what} from {low} to {high}{example}", lambda v: type(v) in (int, float) and low <= v <= high
-    )
 
 
 class Tokens:
@@ -112,15 +92,6 @@ def read_option(tokens: Tokens, example: str) -> tuple[Token, int | float | str 
         raise tokens.unexpected(f"a value for {name.text!r}")
     value = tokens.take()
     return name, value.text if value.kind == "name" else number(value)
-
-
-def option_problem(word: str, rules: Mapping[str, Rule], name: str, value: object) -> str | None:
-    """Why ``name=value`` is no option of ``word``; None where it is one."""
-    if name not in rules:
-        return f"{word} has no option {name!r}{nearest(name, tuple(rules))}"
-    if value is None or not rules[name].holds(value):
-        return f"{name} must be {rules[name].words}"
-    return None
 
 
 def number(token: Token) -> int | float | None:

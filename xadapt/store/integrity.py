@@ -18,7 +18,6 @@ from typing import Any, Final, Literal
 from xadapt.common.errors import UserError
 from xadapt.common.files import file_digest, read_json
 from xadapt.common.identity import digest
-from xadapt.stacks.methods import Full, Method
 
 SCHEMA: Final = 1
 WeightsFile = Literal["adapter_model.safetensors", "model.safetensors"]
@@ -38,11 +37,6 @@ def address_of(determinants: Mapping[str, Any]) -> str:
         TypeError, ValueError: they are not plain JSON, or have a NaN.
     """
     return digest(determinants)[:20]
-
-
-def weights_file_of(method: Method) -> WeightsFile:
-    """What a module of ``method`` calls its weights: as HF does a model's, and peft an adapter's."""
-    return "model.safetensors" if isinstance(method, Full) else "adapter_model.safetensors"
 
 
 def sealed(address: str, manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from typing import Any, Literal
 from xadapt.common.errors import UserError
 from xadapt.common.files import TEMPORARY, explained, read_json, write_json
 from xadapt.common.identity import digest
-from xadapt.stacks.parser import Term
 from xadapt.store.locks import Locks
 
 ADDRESS = re.compile(r"[0-9a-f]{20}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -200,17 +200,13 @@ class Studies:
 
 
 def check_name(name: str) -> None:
-    """Refuse what could not stand where a task stands: a UserError."""
-    try:
-        Term(name)
-    except UserError as error:
+    """Refuse what cannot be a file's name everywhere, or could be taken for an address: a UserError."""
+    if not _NAME.fullmatch(name) or ADDRESS.fullmatch(name):
         raise UserError(
             f"{name!r} cannot be the name of a module",
-            expected="letters, digits and _, not a digit first, and no word of the grammar",
+            expected="letters, digits and _, not a digit first; at most 60, and no address",
             do="take another --name",
-        ) from error
-    if len(name) > 60 or ADDRESS.fullmatch(name):
-        raise UserError(f"{name!r} cannot be the name of a module", expected="at most 60 letters, no address")
+        )
 
 
 def _files(folder: Path) -> list[Path]:

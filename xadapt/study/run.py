@@ -14,7 +14,7 @@ import torch
 from xadapt.common.errors import UserError
 from xadapt.common.files import NoRoomError
 from xadapt.kinds import kind_of
-from xadapt.store.integrity import weights_file_of
+from xadapt.mount.weights import weights_file_of
 from xadapt.store.store import Store
 from xadapt.study.evaluation import Scoring
 from xadapt.study.inputs import Data
