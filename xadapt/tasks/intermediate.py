@@ -14,13 +14,13 @@ or one that XNLI, XTREME or XTREME-R distribute.
 from __future__ import annotations
 
 from xadapt.tasks.languages import LANGUAGES
-from xadapt.tasks.nli import ANLI, EN, GLUE_REVISION, MNLI
+from xadapt.tasks.nli import ANLI, GLUE_REVISION, MNLI
+from xadapt.tasks.rows import EN, EXTRACT, SQUAD_COLUMNS, TRAIN_DEV, YES_NO, english, files
 from xadapt.tasks.task import File, Hub, Task
 
-YES_NO = ("0", "1")
-
-QQP_TABLE = {"text": "question1", "pair": "question2", "label": "is_duplicate"}
-SQUAD_COLUMNS = {"id": "id", "question": "question", "context": "context", "answers": "answers"}
+QQP_TABLE = {"columns": {"text": "question1", "pair": "question2", "label": "is_duplicate"}}
+# GLUE's own files have a few rows torn apart by line breaks; GLUE's counts are without them.
+QQP_TORN = {**QQP_TABLE, "ragged": 10}
 
 # Sections of the Wall Street Journal: train 02 to 21, dev 00, test 23, as since Hockenmaier (2003).
 SECTIONS = {"train": ("0[2-9]", "1[0-9]", "2[01]"), "dev": ("00",), "test": ("23",)}
@@ -35,33 +35,25 @@ def _ccgbank(folder: str, split: str) -> File:
 INTERMEDIATE = (
     ANLI,
     MNLI,
-    Task(
+    english(
         "qqp",
         kind="classify",
-        role="intermediate",
         summary="do two questions on Quora ask the same",
-        languages=EN,
-        train="qqp",
         metrics=("accuracy",),
         labels=YES_NO,
         max_length=256,
         size=363_846,
         files={
-            # GLUE's own file has a few rows torn apart by line breaks; GLUE's counts are without them.
             "train": (
-                File("intermediate:qqp/train.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
-                File("intermediate:QQP/train.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
-                File("intermediate:qqp/train-{lang}.tsv", "table", {"columns": QQP_TABLE}, but=EN),
+                *files("table", "intermediate:qqp/train.tsv", "intermediate:QQP/train.tsv", options=QQP_TORN),
+                File("intermediate:qqp/train-{lang}.tsv", "table", QQP_TABLE, but=EN),
             ),
-            "dev": (
-                File("intermediate:qqp/dev.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
-                File("intermediate:QQP/dev.tsv", "table", {"columns": QQP_TABLE, "ragged": 10}),
-            ),
+            "dev": files("table", "intermediate:qqp/dev.tsv", "intermediate:QQP/dev.tsv", options=QQP_TORN),
         },
         hub=Hub(
             "nyu-mll/glue",
             "qqp",
-            splits={"train": "train", "dev": "validation"},
+            splits=TRAIN_DEV,
             columns={"text": "question1", "pair": "question2", "label": "label"},
             labels={"not_duplicate": "0", "duplicate": "1"},
             revision=GLUE_REVISION,
@@ -70,41 +62,29 @@ INTERMEDIATE = (
         citation="Iyer et al. 2017",
         url="https://gluebenchmark.com/tasks",
     ),
-    Task(
+    english(
         "squad_v1",
-        kind="extract",
-        role="intermediate",
+        **EXTRACT,
         summary="questions on Wikipedia, every one has an answer",
-        languages=EN,
-        train="squad_v1",
-        metrics=("f1", "exact_match"),
-        max_length=384,
-        stride=128,
-        epochs=2,
-        batch_size=16,
         size=87_599,
         files={
             "train": (
-                File("squad/train-v1.1.json", "squad"),
-                File("intermediate:squad/train-v1.1.json", "squad"),
+                *files("squad", "squad/train-v1.1.json", "intermediate:squad/train-v1.1.json"),
                 # A translation whose answer is not where it says is of no use and common among machine's.
-                File(
-                    "squad/translate-train/squad.translate.train.en-{lang}.json",
+                *files(
                     "squad",
-                    {"drop": True},
+                    "squad/translate-train/squad.translate.train.en-{lang}.json",
+                    "intermediate:squad/train-v1.1-{lang}.json",
+                    options={"drop": True},
                     but=EN,
                 ),
-                File("intermediate:squad/train-v1.1-{lang}.json", "squad", {"drop": True}, but=EN),
             ),
-            "dev": (
-                File("squad/dev-v1.1.json", "squad"),
-                File("intermediate:squad/dev-v1.1.json", "squad"),
-            ),
+            "dev": files("squad", "squad/dev-v1.1.json", "intermediate:squad/dev-v1.1.json"),
         },
         hub=Hub(
             "rajpurkar/squad",
             "plain_text",
-            splits={"train": "train", "dev": "validation"},
+            splits=TRAIN_DEV,
             columns=SQUAD_COLUMNS,
             revision="7b6d24c440a36b6815f21b70d25016731768db1f",
         ),
@@ -112,19 +92,11 @@ INTERMEDIATE = (
         citation="Rajpurkar et al. 2016",
         url="https://rajpurkar.github.io/SQuAD-explorer",
     ),
-    Task(
+    english(
         "squad_v2",
-        kind="extract",
-        role="intermediate",
+        **EXTRACT,
         summary="SQuAD with questions that have no answer",
-        languages=EN,
-        train="squad_v2",
-        metrics=("f1", "exact_match"),
-        max_length=384,
-        stride=128,
         unanswerable=True,
-        epochs=2,
-        batch_size=16,
         size=130_319,
         files={
             "train": (
@@ -136,7 +108,7 @@ INTERMEDIATE = (
         hub=Hub(
             "rajpurkar/squad_v2",
             "squad_v2",
-            splits={"train": "train", "dev": "validation"},
+            splits=TRAIN_DEV,
             columns=SQUAD_COLUMNS,
             revision="3ffb306f725f7d2ce8394bc1873b24868140c412",
         ),
@@ -144,13 +116,10 @@ INTERMEDIATE = (
         citation="Rajpurkar et al. 2018",
         url="https://rajpurkar.github.io/SQuAD-explorer",
     ),
-    Task(
+    english(
         "hellaswag",
         kind="choose",
-        role="intermediate",
         summary="which of four sentences comes next",
-        languages=EN,
-        train="hellaswag",
         metrics=("accuracy",),
         max_length=256,
         size=39_905,
@@ -164,7 +133,7 @@ INTERMEDIATE = (
         hub=Hub(
             "Rowan/hellaswag",
             None,
-            splits={"train": "train", "dev": "validation"},
+            splits=TRAIN_DEV,
             columns={"context": "ctx", "options": "endings", "label": "label"},
             revision="218ec52e09a7e7462a5400043bb9a69a41d06b76",
         ),
@@ -172,13 +141,10 @@ INTERMEDIATE = (
         citation="Zellers et al. 2019",
         url="https://rowanzellers.com/hellaswag",
     ),
-    Task(
+    english(
         "ccg",
         kind="tag",
-        role="intermediate",
         summary="CCG supertags of the Wall Street Journal",
-        languages=EN,
-        train="ccg",
         metrics=("accuracy",),
         open_labels=True,
         max_length=256,
@@ -195,13 +161,10 @@ INTERMEDIATE = (
         citation="Hockenmaier and Steedman 2007",
         url="https://catalog.ldc.upenn.edu/LDC2005T13",
     ),
-    Task(
+    english(
         "cosmos_qa",
         kind="choose",
-        role="intermediate",
         summary="reading between the lines of blogs, four answers",
-        languages=EN,
-        train="cosmos_qa",
         metrics=("accuracy",),
         max_length=256,
         size=25_262,
@@ -215,7 +178,7 @@ INTERMEDIATE = (
         hub=Hub(  # a copy in Parquet: allenai/cosmos_qa is a dataset script. No commit of it is known
             "Samsoup/cosmos_qa",
             None,
-            splits={"train": "train", "dev": "validation"},
+            splits=TRAIN_DEV,
             columns={
                 "context": "context",
                 "question": "question",
@@ -227,13 +190,10 @@ INTERMEDIATE = (
         citation="Huang et al. 2019",
         url="https://github.com/wilburOne/cosmosqa",
     ),
-    Task(
+    english(
         "commonsense_qa",
         kind="choose",
-        role="intermediate",
         summary="common sense, five answers",
-        languages=EN,
-        train="commonsense_qa",
         metrics=("accuracy",),
         max_length=256,
         size=9_741,
@@ -247,7 +207,7 @@ INTERMEDIATE = (
         hub=Hub(
             "tau/commonsense_qa",
             None,
-            splits={"train": "train", "dev": "validation"},
+            splits=TRAIN_DEV,
             columns={
                 "question": "question",
                 "options": "choices.text",
@@ -272,14 +232,8 @@ INTERMEDIATE = (
         max_length=256,
         epochs=1,
         files={
-            "train": tuple(
-                File(path, "running")
-                for path in ("mlm/{lang}.txt", "mlm/{lang}/*.txt", "intermediate:mlm/{lang}.txt")
-            ),
-            "dev": (
-                File("mlm/dev-{lang}.txt", "running"),
-                File("intermediate:mlm/dev-{lang}.txt", "running"),
-            ),
+            "train": files("running", "mlm/{lang}.txt", "mlm/{lang}/*.txt", "intermediate:mlm/{lang}.txt"),
+            "dev": files("running", "mlm/dev-{lang}.txt", "intermediate:mlm/dev-{lang}.txt"),
         },
         hub=Hub(  # the first of a Wikipedia's files, and of that the first articles: all in English are 20 GB
             "wikimedia/wikipedia",

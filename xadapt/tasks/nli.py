@@ -6,9 +6,11 @@ ANLI+ is the paper's largest intermediate task: 1,104,934 training examples, one
 
 from __future__ import annotations
 
+from typing import Any
+
+from xadapt.tasks.rows import EN, TRAIN_DEV, english, files
 from xadapt.tasks.task import File, Hub, Task
 
-EN = ("en",)
 NLI = ("entailment", "neutral", "contradiction")
 NLI_NUMBERS = {"0": NLI[0], "1": NLI[1], "2": NLI[2]}
 GLUE_REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -16,28 +18,27 @@ XNLI_REVISION = "b8dd5d7af51114dbda02c0e3f6133f332186418e"
 # XNLI's training sets are MNLI's, translated by machine (Conneau et al. 2018).
 XNLI_TRANSLATED = ("ar", "bg", "de", "el", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh")
 
-NLI_TABLE = {"text": "sentence1", "pair": "sentence2", "label": "gold_label"}
+# What every inference task in English has in common, and the columns of all copies on the hub.
+CLASSIFY: dict[str, Any] = {"kind": "classify", "metrics": ("accuracy",), "labels": NLI, "max_length": 256}
+PREMISE_HYPOTHESIS = {"text": "premise", "pair": "hypothesis", "label": "label"}
+
+NLI_TABLE = {"columns": {"text": "sentence1", "pair": "sentence2", "label": "gold_label"}}
 
 
 def _anli_round(number: int) -> Task:
     """One of ANLI's three rounds."""
     columns = {"text": "context", "pair": "hypothesis", "label": "label"}
     options = {"columns": columns, "labels": {"e": NLI[0], "n": NLI[1], "c": NLI[2]}}
-    folders = ("anli", "anli_v1.0")
-    return Task(
+    return english(
         f"anli_r{number}",
-        kind="classify",
-        role="intermediate",
         summary=f"adversarial natural language inference, round {number}",
-        languages=EN,
-        train=f"anli_r{number}",
-        metrics=("accuracy",),
-        labels=NLI,
-        max_length=256,
+        **CLASSIFY,
         files={
-            split: tuple(
-                File(f"intermediate:{folder}/R{number}/{split}.jsonl", "nli_lines", options)
-                for folder in folders
+            split: files(
+                "nli_lines",
+                f"intermediate:anli/R{number}/{split}.jsonl",
+                f"intermediate:anli_v1.0/R{number}/{split}.jsonl",
+                options=options,
             )
             for split in ("train", "dev")
         },
@@ -45,7 +46,7 @@ def _anli_round(number: int) -> Task:
             "facebook/anli",
             None,
             splits={"train": f"train_r{number}", "dev": f"dev_r{number}"},
-            columns={"text": "premise", "pair": "hypothesis", "label": "label"},
+            columns=PREMISE_HYPOTHESIS,
             labels=NLI_NUMBERS,
             revision="8e4813d81f46d313dac7892e1c28076917cfcdf9",
         ),
@@ -55,32 +56,24 @@ def _anli_round(number: int) -> Task:
     )
 
 
-SNLI = Task(
+SNLI = english(
     "snli",
-    kind="classify",
-    role="intermediate",
     summary="natural language inference on captions",
-    languages=EN,
-    train="snli",
-    metrics=("accuracy",),
-    labels=NLI,
-    max_length=256,
+    **CLASSIFY,
     files={
-        split: tuple(
-            File(
-                f"intermediate:{folder}/snli_1.0_{split}.jsonl",
-                "nli_lines",
-                {"columns": NLI_TABLE, "undecided": "-"},
-            )
-            for folder in ("snli", "snli_1.0")
+        split: files(
+            "nli_lines",
+            f"intermediate:snli/snli_1.0_{split}.jsonl",
+            f"intermediate:snli_1.0/snli_1.0_{split}.jsonl",
+            options={**NLI_TABLE, "undecided": "-"},
         )
         for split in ("train", "dev")
     },
     hub=Hub(
         "stanfordnlp/snli",
         "plain_text",
-        splits={"train": "train", "dev": "validation"},
-        columns={"text": "premise", "pair": "hypothesis", "label": "label"},
+        splits=TRAIN_DEV,
+        columns=PREMISE_HYPOTHESIS,
         labels=NLI_NUMBERS,
         revision="cdb5c3d5eed6ead6e5a341c8e56e669bb666725b",
         unlabelled=True,
@@ -90,40 +83,35 @@ SNLI = Task(
     url="https://nlp.stanford.edu/projects/snli",
 )
 
-MNLI = Task(
+MNLI = english(
     "mnli",
-    kind="classify",
-    role="intermediate",
     summary="natural language inference, ten genres",
-    languages=EN,
-    train="mnli",
-    metrics=("accuracy",),
-    labels=NLI,
-    max_length=256,
+    **CLASSIFY,
     size=392_702,
     files={
         "train": (
-            File("intermediate:mnli/train.tsv", "table", {"columns": NLI_TABLE}),
-            File("intermediate:MNLI/train.tsv", "table", {"columns": NLI_TABLE}),
+            *files("table", "intermediate:mnli/train.tsv", "intermediate:MNLI/train.tsv", options=NLI_TABLE),
             File("xnli/train-en.tsv", "pairs"),  # in XTREME's release this is MNLI's training set
-            File("intermediate:mnli/train-{lang}.tsv", "table", {"columns": NLI_TABLE}, but=EN),
+            File("intermediate:mnli/train-{lang}.tsv", "table", NLI_TABLE, but=EN),
             File("xnli/translate-train/{lang}.tsv", "pairs", but=EN),
-            *(
-                File(
-                    f"{folder}multinli/multinli.train.{{lang}}.tsv",
-                    "table",
-                    {
-                        "columns": {"text": "premise", "pair": "hypo", "label": "label"},
-                        "labels": {"contradictory": NLI[2]},
-                    },
-                    but=EN,
-                )
-                for folder in ("xnli/XNLI-MT-1.0/", "XNLI-MT-1.0/")
+            *files(
+                "table",
+                "xnli/XNLI-MT-1.0/multinli/multinli.train.{lang}.tsv",
+                "XNLI-MT-1.0/multinli/multinli.train.{lang}.tsv",
+                options={
+                    "columns": {"text": "premise", "pair": "hypo", "label": "label"},
+                    "labels": {"contradictory": NLI[2]},
+                },
+                but=EN,
             ),
         ),
         "dev": (
-            File("intermediate:mnli/dev_matched.tsv", "table", {"columns": NLI_TABLE}),
-            File("intermediate:MNLI/dev_matched.tsv", "table", {"columns": NLI_TABLE}),
+            *files(
+                "table",
+                "intermediate:mnli/dev_matched.tsv",
+                "intermediate:MNLI/dev_matched.tsv",
+                options=NLI_TABLE,
+            ),
             File("xnli/dev-en.tsv", "pairs"),
         ),
     },
@@ -131,7 +119,7 @@ MNLI = Task(
         "nyu-mll/glue",
         "mnli",
         splits={"train": "train", "dev": "validation_matched"},
-        columns={"text": "premise", "pair": "hypothesis", "label": "label"},
+        columns=PREMISE_HYPOTHESIS,
         labels=NLI_NUMBERS,
         revision=GLUE_REVISION,
     ),
@@ -139,7 +127,7 @@ MNLI = Task(
         "facebook/xnli",
         "{lang}",
         splits={"train": "train"},
-        columns={"text": "premise", "pair": "hypothesis", "label": "label"},
+        columns=PREMISE_HYPOTHESIS,
         labels=NLI_NUMBERS,
         revision=XNLI_REVISION,
         languages=XNLI_TRANSLATED,
@@ -149,16 +137,10 @@ MNLI = Task(
     url="https://cims.nyu.edu/~sbowman/multinli",
 )
 
-ANLI = Task(
+ANLI = english(
     "anli",
-    kind="classify",
-    role="intermediate",
     summary="natural language inference: ANLI, SNLI and MNLI together (ANLI+)",
-    languages=EN,
-    train="anli",
-    metrics=("accuracy",),
-    labels=NLI,
-    max_length=256,
+    **CLASSIFY,
     size=1_104_934,
     parts=(*map(_anli_round, (1, 2, 3)), SNLI, MNLI),
     licence="CC BY-NC 4.0 and others, by part",

@@ -7,8 +7,8 @@ it; all hold Parquet or JSON lines, none a dataset script.
 
 from __future__ import annotations
 
-from xadapt.tasks.intermediate import SQUAD_COLUMNS, YES_NO
-from xadapt.tasks.nli import NLI, NLI_NUMBERS, XNLI_REVISION
+from xadapt.tasks.nli import NLI, NLI_NUMBERS, PREMISE_HYPOTHESIS, XNLI_REVISION
+from xadapt.tasks.rows import ALL_SPLITS, EN, EXTRACT, SQUAD_COLUMNS, YES_NO, per_split
 from xadapt.tasks.task import File, Hub, Task
 
 
@@ -53,16 +53,12 @@ TARGETS = (
         max_length=256,
         epochs=2,
         size=392_702,
-        files={
-            "train": (File("xnli/train-en.tsv", "pairs"),),
-            "dev": (File("xnli/dev-{lang}.tsv", "pairs"),),
-            "test": (File("xnli/test-{lang}.tsv", "pairs"),),
-        },
+        files=per_split("xnli", "pairs"),
         hub=Hub(
             "facebook/xnli",
             "{lang}",
-            splits={"train": "train", "dev": "validation", "test": "test"},
-            columns={"text": "premise", "pair": "hypothesis", "label": "label"},
+            splits=ALL_SPLITS,
+            columns=PREMISE_HYPOTHESIS,
             labels=NLI_NUMBERS,
             revision=XNLI_REVISION,
         ),
@@ -82,15 +78,11 @@ TARGETS = (
         max_length=256,
         epochs=5,
         size=49_401,
-        files={
-            "train": (File("pawsx/train-en.tsv", "pairs"),),
-            "dev": (File("pawsx/dev-{lang}.tsv", "pairs"),),
-            "test": (File("pawsx/test-{lang}.tsv", "pairs"),),
-        },
+        files=per_split("pawsx", "pairs"),
         hub=Hub(
             "google-research-datasets/paws-x",
             "{lang}",
-            splits={"train": "train", "dev": "validation", "test": "test"},
+            splits=ALL_SPLITS,
             columns={"text": "sentence1", "pair": "sentence2", "label": "label"},
             revision="4cd8187c404bda33cb1f62b49b001115862acf37",
         ),
@@ -111,15 +103,11 @@ TARGETS = (
         max_length=256,
         epochs=10,
         size=21_253,
-        files={
-            "train": (File("udpos/train-en.tsv", "tagged"),),
-            "dev": (File("udpos/dev-{lang}.tsv", "tagged"),),
-            "test": (File("udpos/test-{lang}.tsv", "tagged"),),
-        },
+        files=per_split("udpos", "tagged"),
         hub=Hub(
             "google/xtreme",
             "udpos.{name}",
-            splits={"train": "train", "dev": "validation", "test": "test"},
+            splits=ALL_SPLITS,
             columns={"words": "tokens", "tags": "pos_tags"},
             revision=XTREME_REVISION,
             names={"af": "Afrikans"},
@@ -142,15 +130,11 @@ TARGETS = (
         max_length=256,
         epochs=10,
         size=20_000,
-        files={
-            "train": (File("panx/train-en.tsv", "tagged"),),
-            "dev": (File("panx/dev-{lang}.tsv", "tagged"),),
-            "test": (File("panx/test-{lang}.tsv", "tagged"),),
-        },
+        files=per_split("panx", "tagged"),
         hub=Hub(
             "google/xtreme",
             "PAN-X.{lang}",
-            splits={"train": "train", "dev": "validation", "test": "test"},
+            splits=ALL_SPLITS,
             columns={"words": "tokens", "tags": "ner_tags"},
             revision=XTREME_REVISION,
             absent={"dev": PANX_R, "test": PANX_R},
@@ -161,17 +145,12 @@ TARGETS = (
     ),
     Task(
         "xquad",
-        kind="extract",
+        **EXTRACT,
         role="target",
         summary="SQuAD v1.1 translated by people into ten languages",
         languages=XQUAD,
         added=XQUAD_R,
         train="squad_v1",
-        metrics=("f1", "exact_match"),
-        max_length=384,
-        stride=128,
-        epochs=2,
-        batch_size=16,
         files={"test": (File("xquad/xquad.{lang}.json", "squad"),)},
         hub=Hub(
             "google/xquad",
@@ -186,16 +165,11 @@ TARGETS = (
     ),
     Task(
         "mlqa",
-        kind="extract",
+        **EXTRACT,
         role="target",
         summary="questions on Wikipedia asked in seven languages",
         languages=MLQA,
         train="squad_v1",
-        metrics=("f1", "exact_match"),
-        max_length=384,
-        stride=128,
-        epochs=2,
-        batch_size=16,
         files={
             "dev": (File("mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json", "squad"),),
             "test": (File("mlqa/MLQA_V1/test/test-context-{lang}-question-{lang}.json", "squad"),),
@@ -213,16 +187,11 @@ TARGETS = (
     ),
     Task(
         "tydiqa",
-        kind="extract",
+        **EXTRACT,
         role="target",
         summary="questions that speakers of nine languages really had (gold passages)",
         languages=TYDIQA,
         train="tydiqa",
-        metrics=("f1", "exact_match"),
-        max_length=384,
-        stride=128,
-        epochs=2,
-        batch_size=16,
         size=3_696,
         files={
             # XTREME's script cuts the ids of these files down to a number that repeats.
@@ -239,7 +208,7 @@ TARGETS = (
                     "tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.{lang}.train.json",
                     "squad",
                     {"number": True},
-                    but=("en",),
+                    but=EN,
                 ),
             ),
             "test": (File("tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.{lang}.dev.json", "squad"),),

@@ -7,7 +7,7 @@ XCOPA trains on COPA.
 
 from __future__ import annotations
 
-from xadapt.tasks.nli import EN
+from xadapt.tasks.rows import EN, TRAIN_DEV, english, files
 from xadapt.tasks.task import File, Hub, Task
 
 XCOPA = ("et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh")
@@ -24,37 +24,31 @@ COPA_COLUMNS = {
     "label": "label",
 }
 
-SIQA = Task(
+SIQA = english(
     "siqa",
     kind="choose",
-    role="intermediate",
     summary="what people feel, want and do: three answers",
-    languages=EN,
-    train="siqa",
     metrics=("accuracy",),
     epochs=5,
     size=33_410,
     files={
         "train": (
-            File("siqa/socialIQa_v1.4_trn.jsonl", "social"),
-            File("intermediate:siqa/socialIQa_v1.4_trn.jsonl", "social"),
+            *files("social", "siqa/socialIQa_v1.4_trn.jsonl", "intermediate:siqa/socialIQa_v1.4_trn.jsonl"),
             File("siqa_translate_train/socialIQa_v1.4_{lang}_translate_train.jsonl", "social", but=EN),
             File("intermediate:siqa/socialIQa_v1.4_trn-{lang}.jsonl", "social", but=EN),
         ),
         "dev": (
-            File("siqa/socialIQa_v1.4_dev.jsonl", "social"),
-            File("intermediate:siqa/socialIQa_v1.4_dev.jsonl", "social"),
+            *files("social", "siqa/socialIQa_v1.4_dev.jsonl", "intermediate:siqa/socialIQa_v1.4_dev.jsonl"),
             File("siqa_translate_train/socialIQa_v1.4_{lang}_translate_dev.jsonl", "social", but=EN),
         ),
-        "test": (
-            File("siqa/socialIQa_v1.4_tst.jsonl", "social"),
-            File("intermediate:siqa/socialIQa_v1.4_tst.jsonl", "social"),
+        "test": files(
+            "social", "siqa/socialIQa_v1.4_tst.jsonl", "intermediate:siqa/socialIQa_v1.4_tst.jsonl"
         ),
     },
     hub=Hub(  # a copy in Parquet: allenai/social_i_qa is a dataset script
         "lighteval/siqa",
         None,
-        splits={"train": "train", "dev": "validation"},
+        splits=TRAIN_DEV,
         columns={
             "context": "context",
             "question": "question",
@@ -69,34 +63,35 @@ SIQA = Task(
     url="https://maartensap.com/social-iqa",
 )
 
-COPA = Task(
+
+def _copa(split: str) -> tuple[File, ...]:
+    """Where COPA's file of a split, by COPA's name for it, can lie."""
+    return files(
+        "copa",
+        f"xcopa/{split}-en.jsonl",
+        f"xcopa/{split}.en.jsonl",
+        f"intermediate:copa/{split}.jsonl",
+        f"intermediate:COPA/{split}.jsonl",
+        options=COPA_FILE,
+    )
+
+
+COPA = english(
     "copa",
     kind="choose",
-    role="intermediate",
     summary="which of two is the cause, or the effect",
-    languages=EN,
-    train="copa",
     metrics=("accuracy",),
     epochs=5,
     size=400,
     files={
-        split: (
-            File(f"xcopa/{short}-en.jsonl", "copa", COPA_FILE),
-            File(f"xcopa/{short}.en.jsonl", "copa", COPA_FILE),
-            File(f"intermediate:copa/{short}.jsonl", "copa", COPA_FILE),
-            File(f"intermediate:COPA/{short}.jsonl", "copa", COPA_FILE),
-            *(
-                (File("intermediate:copa/train-{lang}.jsonl", "copa", COPA_FILE, but=EN),)
-                if split == "train"
-                else ()
-            ),
-        )
-        for split, short in {"train": "train", "dev": "val", "test": "test"}.items()
+        "train": (*_copa("train"), File("intermediate:copa/train-{lang}.jsonl", "copa", COPA_FILE, but=EN)),
+        "dev": _copa("val"),
+        "test": _copa("test"),
     },
     hub=Hub(
         "aps/super_glue",
         "copa",
-        splits={"train": "train", "dev": "validation"},
+        splits=TRAIN_DEV,
         columns=COPA_COLUMNS,
         labels={"choice1": "0", "choice2": "1"},
         revision="3de24cf8022e94f4ee4b9d55a6f539891524d646",
@@ -120,16 +115,20 @@ TARGETS_R = (
         metrics=("accuracy",),
         epochs=5,
         files={
-            "dev": (
-                File("xcopa/val-{lang}.jsonl", "copa", COPA_FILE),
-                File("xcopa/val.{lang}.jsonl", "copa", COPA_FILE),
-                File("xcopa/upstream/{lang}/val.{lang}.jsonl", "copa", COPA_FILE),
+            "dev": files(
+                "copa",
+                "xcopa/val-{lang}.jsonl",
+                "xcopa/val.{lang}.jsonl",
+                "xcopa/upstream/{lang}/val.{lang}.jsonl",
+                options=COPA_FILE,
             ),
             # XTREME's own test files have a placeholder where the label should be, XCOPA's have the label.
-            "test": (
-                File("xcopa/upstream/{lang}/test.{lang}.jsonl", "copa", COPA_FILE),
-                File("xcopa/test.{lang}.jsonl", "copa", COPA_FILE),
-                File("xcopa/test-{lang}.jsonl", "copa", COPA_FILE),
+            "test": files(
+                "copa",
+                "xcopa/upstream/{lang}/test.{lang}.jsonl",
+                "xcopa/test.{lang}.jsonl",
+                "xcopa/test-{lang}.jsonl",
+                options=COPA_FILE,
             ),
         },
         hub=Hub(
