@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from xadapt.common.errors import UserError, nearest
 from xadapt.kinds.choose import Choose
 from xadapt.kinds.classify import Classify
@@ -14,11 +12,12 @@ from xadapt.kinds.mlm import Mlm
 from xadapt.kinds.retrieve import Retrieve
 from xadapt.kinds.search import Search
 from xadapt.kinds.tag import Tag
+from xadapt.kinds.untrained import Untrained
 from xadapt.tasks.task import Task
 
 __all__ = ["KINDS", "Item", "Kind", "kind_of"]
 
-KINDS: dict[str, Callable[[Task], Kind]] = {
+KINDS: dict[str, type[Kind]] = {
     "classify": Classify,
     "choose": Choose,
     "tag": Tag,
@@ -28,7 +27,7 @@ KINDS: dict[str, Callable[[Task], Kind]] = {
 }
 
 # What is retrieved shows in how it is scored: a pair's other half, all pairs of two texts, a ranking.
-RETRIEVAL: dict[str, Callable[[Task, int | None], Kind]] = {
+RETRIEVAL: dict[str, type[Untrained]] = {
     "accuracy": Retrieve,
     "f1": Mine,
     "map@20": Search,

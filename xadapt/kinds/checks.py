@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from xadapt.common.errors import UserError, nearest
-from xadapt.data.lazy import Lazy
 from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
 
@@ -61,8 +60,8 @@ def readable(
 
 def typed(examples: Sequence[Example], of: type[T]) -> Sequence[T]:
     """The same examples, known to be of one class; not read where the sequence says which."""
-    if isinstance(examples, Lazy) and examples.of is of:
-        return examples
+    if getattr(examples, "of", None) is of:
+        return examples  # type: ignore[return-value]  # a lazy sequence, which says what it holds
     rows: list[T] = [e for e in examples if isinstance(e, of)]
     if len(rows) != len(examples):
         wrong = next(e for e in examples if not isinstance(e, of))
@@ -90,14 +89,6 @@ def check_scored(rows: Sequence[T], predictions: Sequence[object], unlabelled: C
     if len(rows) != len(predictions):
         raise ValueError(f"got {len(predictions)} predictions for {len(rows)} examples")
     refuse_unlabelled(rows, unlabelled, "score predictions")
-
-
-def untrainable(task: Task) -> UserError:
-    """What is said where something that trains nothing is to be trained."""
-    return UserError(
-        f"{task.name!r} trains nothing: it compares sentence vectors of the encoder as it is",
-        do="name a trained task in the stack, and this one only as what is evaluated",
-    )
 
 
 def label_index(label: str, ids: dict[str, int], example: str) -> int:

@@ -15,13 +15,12 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
-from xadapt.kinds.checks import check_scored, check_task, readable, typed
+from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import compact, pieces
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import percent
 from xadapt.tasks.examples import Chosen, Example
-from xadapt.tasks.task import Task
 
 
 class Choose(Kind):
@@ -32,9 +31,8 @@ class Choose(Kind):
 
     continues: ClassVar[bool] = True
 
-    def __init__(self, task: Task) -> None:
-        check_task(task, "choose", ("accuracy",))
-        self.task = task
+    serves = "choose"
+    metrics = ("accuracy",)
 
     def encode(
         self,
@@ -65,9 +63,6 @@ class Choose(Kind):
 
     def head(self, config: PretrainedConfig) -> nn.Module:
         return sequence_head(config, 1)
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return None
 
     def units(self, items: Sequence[Item]) -> int:
         """Examples."""

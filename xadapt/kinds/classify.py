@@ -15,13 +15,12 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.randomness import generator
-from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
+from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import binary_f1, percent
 from xadapt.tasks.examples import Classified, Example
-from xadapt.tasks.task import Task
 
 # A word in any script: one character where words are not spaced (Thai to Khmer, kana, han), else a run of
 # letters, digits and the combining marks that Python's \w leaves out (Hebrew, Arabic, Indic vowel signs).
@@ -36,10 +35,9 @@ class Classify(Kind):
     """The head is HF's ``XLMRobertaClassificationHead``, so that head and backbone together are an
     ``XLMRobertaForSequenceClassification``. An item is an example, its target the label's index."""
 
-    def __init__(self, task: Task) -> None:
-        check_task(task, "classify", ("accuracy", "f1"), labels=True)
-        self.task = task
-        self.ids = {label: i for i, label in enumerate(task.labels)}
+    serves = "classify"
+    metrics = ("accuracy", "f1")
+    labelled = True
 
     def encode(
         self,
@@ -59,9 +57,6 @@ class Classify(Kind):
 
     def head(self, config: PretrainedConfig) -> nn.Module:
         return sequence_head(config, len(self.task.labels))
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return None
 
     def units(self, items: Sequence[Item]) -> int:
         """Examples."""

@@ -13,13 +13,12 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
-from xadapt.kinds.checks import check_scored, check_task, readable, typed
+from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
 from xadapt.tasks.examples import Answer, Example, Extracted
-from xadapt.tasks.task import Task
 
 ANSWER_TOKENS = 30  # the longest answer that is predicted, as in BERT's run_squad.py and XTREME
 QUESTION_TOKENS = 64  # what is kept of a question, likewise
@@ -58,9 +57,8 @@ class Extract(Kind):
     is the answer. An item is a window, its target the answer's first and last token, or ``<s>`` twice where
     the window does not hold all of the first gold answer."""
 
-    def __init__(self, task: Task) -> None:
-        check_task(task, "extract", ("f1", "exact_match"))
-        self.task = task
+    serves = "extract"
+    metrics = ("f1", "exact_match")
 
     def encode(
         self,
@@ -94,9 +92,6 @@ class Extract(Kind):
 
     def head(self, config: PretrainedConfig) -> nn.Module:
         return as_hf(SpanHead(config), config)
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return None
 
     def units(self, items: Sequence[Item]) -> int:
         """Windows."""

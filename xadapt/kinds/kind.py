@@ -7,15 +7,18 @@ sequences' boundaries, and knows nothing of stacks, stores or files.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
+from xadapt.kinds.checks import check_task
 from xadapt.tasks.examples import Example
+from xadapt.tasks.task import Task
 
 # Name -> language -> metric -> 0..100.
 Baselines = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -47,28 +50,57 @@ class Item:
 TOGETHER = 2048  # examples of a large set that are encoded in one call
 
 
-class Kind(Protocol):
-    """Built for one task: ``Classify(task)``. What most kinds do not need has a default here.
+class Kind(ABC):
+    """Built for one task: ``Classify(task)``. What most kinds do not need has a default here; a class that
+    lacks one of the others fails where it is defined.
 
     In ``loss`` and ``outputs``, ``batch`` holds the items' sequences in order:
     with one sequence an item, sequence i is item i.
 
     Attributes:
+        serves: the word for it in a task's row.
+        metrics: those that it can score; the task names some of them.
+        labelled: whether the task's row has to list labels.
         tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.
         separable: whether an example's items depend on no example of another run of ``TOGETHER``, so that
             large sets can be encoded in such parts and kept on disk (``kinds.flat``).
         least: the smallest ``max_length`` that leaves room for text beside the special tokens.
         pooled: whether languages search the same candidates, so that an evaluation encodes them once for all.
         continues: whether a head starts as that of a module of the same kind directly below
-            (``Shelf.first_head``): where it has no labels of its own, and means the same for every task.
+            : where it has no labels of its own, and means the same for every task.
     """
 
+    serves: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    labelled: ClassVar[bool] = False
     tuned: ClassVar[bool] = False
     separable: ClassVar[bool] = True
     least: ClassVar[int] = 8
     pooled: ClassVar[bool] = False
     continues: ClassVar[bool] = False
 
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        """Refuse a class that cannot be used, when it is written and not when it is first run.
+
+        Args:
+            abstract: it is itself a base of others.
+        """
+        required = [name for name, value in vars(Kind).items() if hasattr(value, "__isabstractmethod__")]
+        lacking = [name for name in required if getattr(cls, name) is getattr(Kind, name)]
+        lacking += [name for name in ("serves", "metrics") if not hasattr(cls, name)]
+        if lacking and not abstract:
+            raise TypeError(f"the kind {cls.__name__} has no {', '.join(lacking)}")
+
+    def __init__(self, task: Task) -> None:
+        """
+        Raises:
+            UserError: the row is of another kind, or its metrics or labels are not what the kind can serve.
+        """
+        check_task(task, self.serves, self.metrics, labels=self.labelled)
+        self.task = task
+        self.ids = {label: i for i, label in enumerate(task.labels)}
+
+    @abstractmethod
     def encode(
         self,
         examples: Sequence[Example],
@@ -79,41 +111,41 @@ class Kind(Protocol):
     ) -> list[Item]:
         """Token ids and targets. Nothing is lost: what is longer than ``max_length`` is cut
         into several items where the kind can rejoin them."""
-        ...
 
+    @abstractmethod
     def head(self, config: PretrainedConfig) -> nn.Module:
         """A fresh head on hidden states of ``config.hidden_size``; float32."""
-        ...
 
     def layer(self, config: PretrainedConfig) -> int | None:
         """The layer whose hidden states the kind reads; None for the last."""
-        ...
+        return None
 
     def draw(self, items: Sequence[Item], *key: object) -> Sequence[Item]:
         """The items as one training step sees them, drawn by a generator named ``key`` and by nothing else:
         masked, where the kind masks."""
         return items
 
+    @abstractmethod
     def units(self, items: Sequence[Item]) -> int:
         """How many terms the loss of these items sums: examples, words..."""
-        ...
 
+    @abstractmethod
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """(T, H) -> scalar: the SUM of the loss over ``units(items)`` terms."""
-        ...
 
+    @abstractmethod
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """(T, H) -> one plain value (numpy or Python, off the device) an item, for ``decode``."""
-        ...
 
     def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> Kind:
         """The kind with what it finds in dev outputs, such as a threshold, where it is ``tuned``."""
         return self
 
+    @abstractmethod
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """One prediction an example: a label, an option's index, tags, an answer's text, an index."""
-        ...
 
+    @abstractmethod
     def score(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
     ) -> dict[str, float]:
@@ -122,12 +154,11 @@ class Kind(Protocol):
         Raises:
             UserError: examples without labels: placeholders are refused.
         """
-        ...
 
+    @abstractmethod
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """What needs no model at all, fitted once on English ``train``.
 
         Args:
             tests: language -> its examples.
         """
-        ...

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
-from xadapt.kinds.checks import check_scored, check_task, readable, refuse_unlabelled, typed, untrainable
+from xadapt.kinds.checks import check_scored, readable, refuse_unlabelled, typed
 from xadapt.kinds.encoding import sequences
-from xadapt.kinds.kind import Baselines, Item, Kind
+from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import pair_f1
-from xadapt.kinds.pooling import first_of_each, means, middle_layer, nearest, unit
+from xadapt.kinds.pooling import first_of_each, means, nearest, unit
 from xadapt.kinds.pools import sides
 from xadapt.kinds.spelling import spelt_alike
+from xadapt.kinds.untrained import Untrained
 from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
 
@@ -32,7 +33,7 @@ class Match(NamedTuple):
     margin: float
 
 
-class Mine(Kind):
+class Mine(Untrained):
     """Bitext mining with the ratio margin (Artetxe & Schwenk 2019, arXiv 1811.01136, equations 1 and 2), as
     XTREME's BUCC script does it: the margin of a pair is its cosine over the mean of both sides' mean cosines
     with their 4 nearest; each side's best pairs are taken greedily, the highest margin first, no sentence
@@ -47,13 +48,12 @@ class Mine(Kind):
         threshold: the least margin of a pair; None until ``fit`` has found it on dev.
     """
 
-    tuned: ClassVar[bool] = True
+    metrics = ("f1",)
+    tuned = True
 
     def __init__(self, task: Task, layer: int | None = None, threshold: float | None = None) -> None:
-        check_task(task, "retrieve", ("f1",))
-        self.task = task
+        super().__init__(task, layer)
         self.threshold = threshold
-        self._layer = layer
         self._known: tuple[Sequence[Any], list[Match]] | None = None
 
     def encode(
@@ -66,22 +66,10 @@ class Mine(Kind):
     ) -> list[Item]:
         """``<s> sentence </s>``."""
         if training:
-            raise untrainable(self.task)
+            raise self.untrainable()
         rows = readable(examples, Sought, max_length)
         encoded = sequences(tokenizer, [r.text for r in rows], max_length)
         return [Item(i, (s,)) for i, s in enumerate(encoded)]
-
-    def head(self, config: PretrainedConfig) -> nn.Module:
-        return nn.Identity()
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return middle_layer(config, self._layer)
-
-    def units(self, items: Sequence[Item]) -> int:
-        raise untrainable(self.task)
-
-    def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
-        raise untrainable(self.task)
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's sentence vector, (H,)."""

@@ -17,12 +17,11 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
-from xadapt.kinds.checks import check_task, readable
+from xadapt.kinds.checks import readable
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import as_hf
 from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
 from xadapt.tasks.examples import Example, Text
-from xadapt.tasks.task import Task
 
 HIDDEN = 0.15  # of the tokens (Devlin et al. 2019, arXiv 1810.04805, section 3.1)
 AS_MASK, AS_RANDOM = 0.8, 0.1  # of the hidden ones; the rest stays as it is
@@ -103,9 +102,8 @@ class Mlm(Kind):
     training by ``draw``. Its target is where the hidden tokens are and what they were. No sequence spans two
     runs of ``TOGETHER`` texts."""
 
-    def __init__(self, task: Task) -> None:
-        check_task(task, "mlm", ("accuracy",))
-        self.task = task
+    serves = "mlm"
+    metrics = ("accuracy",)
 
     def encode(
         self,
@@ -145,9 +143,6 @@ class Mlm(Kind):
 
     def head(self, config: PretrainedConfig) -> nn.Module:
         return as_hf(WordHead(config), config)
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return None
 
     def units(self, items: Sequence[Item]) -> int:
         """Hidden tokens."""

@@ -7,35 +7,24 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
-from xadapt.kinds.checks import check_scored, check_task, readable, typed, untrainable
+from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import sequences
-from xadapt.kinds.kind import Baselines, Item, Kind
+from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import percent
-from xadapt.kinds.pooling import first_of_each, means, middle_layer, nearest, unit
+from xadapt.kinds.pooling import first_of_each, means, nearest, unit
 from xadapt.kinds.spelling import spelt_alike
+from xadapt.kinds.untrained import Untrained
 from xadapt.tasks.examples import Example, Paired
-from xadapt.tasks.task import Task
 
 
-class Retrieve(Kind):
-    """A sentence is the mean of its tokens' hidden states at a middle layer, special tokens included. The
-    English sentence asks, as in XTREME's and jiant's scripts: its translation is the source sentence of the
-    highest cosine. An item is a pair with two sequences, source and target (English).
+class Retrieve(Untrained):
+    """The English sentence asks, as in XTREME's and jiant's scripts: its translation is the source sentence
+    of the highest cosine. An item is a pair with two sequences, source and target (English)."""
 
-    Scores depend on the layer strongly: see ``pooling.middle_layer``.
-
-    Args:
-        task: the row.
-        layer: another layer than the usual one.
-    """
-
-    def __init__(self, task: Task, layer: int | None = None) -> None:
-        check_task(task, "retrieve", ("accuracy",))
-        self.task = task
-        self._layer = layer
+    metrics = ("accuracy",)
 
     def encode(
         self,
@@ -47,22 +36,10 @@ class Retrieve(Kind):
     ) -> list[Item]:
         """``<s> sentence </s>`` for either side."""
         if training:
-            raise untrainable(self.task)
+            raise self.untrainable()
         rows = readable(examples, Paired, max_length)
         both = sequences(tokenizer, [side for r in rows for side in (r.source, r.target)], max_length)
         return [Item(i, (both[2 * i], both[2 * i + 1])) for i in range(len(rows))]
-
-    def head(self, config: PretrainedConfig) -> nn.Module:
-        return nn.Identity()
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return middle_layer(config, self._layer)
-
-    def units(self, items: Sequence[Item]) -> int:
-        raise untrainable(self.task)
-
-    def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
-        raise untrainable(self.task)
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's two sentence vectors, (2, H)."""

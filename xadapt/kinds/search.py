@@ -15,17 +15,16 @@ from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import (
     check_length,
     check_scored,
-    check_task,
     refuse_unlabelled,
-    untrainable,
 )
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import as_hf, in_float32
-from xadapt.kinds.kind import Baselines, Item, Kind
+from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import average_precision, percent
-from xadapt.kinds.pooling import means, middle_layer, nearest, unit
+from xadapt.kinds.pooling import means, nearest, unit
 from xadapt.kinds.pools import sides, sought
 from xadapt.kinds.spelling import spelt_alike
+from xadapt.kinds.untrained import Untrained
 from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
 
@@ -46,7 +45,7 @@ class DualHead(nn.Module):
         return F.normalize(torch.tanh(self.dense(states)), dim=-1)
 
 
-class Search(Kind):
+class Search(Untrained):
     """Candidates are ranked by the cosine of their vector with the query's; mAP of the first 20.
 
     Where the task trains, one encoder with a ``DualHead`` gives both vectors (XTREME-R, Ruder et al. 2021,
@@ -62,13 +61,12 @@ class Search(Kind):
         layer: another layer than the usual one, where nothing is trained.
     """
 
+    metrics = ("map@20",)
     separable = False
     pooled = True
 
     def __init__(self, task: Task, layer: int | None = None) -> None:
-        check_task(task, "retrieve", ("map@20",))
-        self.task = task
-        self._layer = layer
+        super().__init__(task, layer)
         self.trained = task.train is not None
 
     def encode(
@@ -83,7 +81,7 @@ class Search(Kind):
         longer first. In training, queries whose answer is not among the examples make no item."""
         check_length(max_length, self.least)
         if training and not self.trained:
-            raise untrainable(self.task)
+            raise self.untrainable()
         rows = sought(examples)
         queries = [i for i, row in enumerate(rows) if row.side == "query"]
         asked = sequences(tokenizer, [rows[i].text for i in queries], min(max_length, QUERY_TOKENS))
@@ -103,10 +101,10 @@ class Search(Kind):
         return items
 
     def head(self, config: PretrainedConfig) -> nn.Module:
-        return as_hf(DualHead(config), config) if self.trained else nn.Identity()
+        return as_hf(DualHead(config), config) if self.trained else super().head(config)
 
     def layer(self, config: PretrainedConfig) -> int | None:
-        return None if self.trained else middle_layer(config, self._layer)
+        return None if self.trained else super().layer(config)
 
     def units(self, items: Sequence[Item]) -> int:
         """Queries."""
@@ -117,7 +115,7 @@ class Search(Kind):
         that answer the query too, or are the same candidate, are left out of its sum. Items of one step that
         do not fit into one batch of tokens are not set against each other."""
         if not self.trained:
-            raise untrainable(self.task)
+            raise self.untrainable()
         vectors = in_float32(head, hidden[batch.starts])
         logits = head.get_parameter("logit_scale") * vectors[0::2] @ vectors[1::2].T
         own = [item.target[0] for item in items]

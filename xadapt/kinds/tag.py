@@ -14,13 +14,12 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
-from xadapt.kinds.checks import check_scored, check_task, label_index, readable, typed
+from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import entity_f1, percent
 from xadapt.tasks.examples import Example, Tagged
-from xadapt.tasks.task import Task
 
 OUTSIDE = -1  # in a target: a tag that is not among the task's
 
@@ -45,10 +44,9 @@ class Tag(Kind):
     Where the label set is open (``task.open_labels``: supertags), a word whose tag is outside it trains
     nothing and is never right, as usual in supertagging."""
 
-    def __init__(self, task: Task) -> None:
-        check_task(task, "tag", ("f1", "accuracy"), labels=True)
-        self.task = task
-        self.ids = {label: i for i, label in enumerate(task.labels)}
+    serves = "tag"
+    metrics = ("f1", "accuracy")
+    labelled = True
 
     def encode(
         self,
@@ -79,9 +77,6 @@ class Tag(Kind):
 
     def head(self, config: PretrainedConfig) -> nn.Module:
         return as_hf(TokenHead(config, len(self.task.labels)), config)
-
-    def layer(self, config: PretrainedConfig) -> int | None:
-        return None
 
     def units(self, items: Sequence[Item]) -> int:
         """Words whose tag is one of the task's."""
