@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from rich.console import Console
 
 from xadapt.common.errors import UserError
-from xadapt.report.tree import Facts, draw
+from xadapt.report.tree import draw
 from xadapt.stacks.methods import LoRA
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack
+from xadapt.study.sizes import Facts
 
 BASE = Facts("frozen", 278_000_000, 1_112_000_000)
 

@@ -41,10 +41,12 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
         raise UserError("--langs without --importance", do="add --importance, which it belongs to")
     languages = None if options.langs is None else words(options.langs, "--langs")
 
+    from xadapt.report.ablation_table import ablation_table
+    from xadapt.report.heatmap import fusion_map, similarity_map
     from xadapt.report.tables import Bars
     from xadapt.report.tree import Facts, draw
-    from xadapt.study.ablation import importance_tables
-    from xadapt.study.analysis import fusion_tables, similarity_table
+    from xadapt.study.ablation import ablations
+    from xadapt.study.analysis import fusion_weights, similarities
     from xadapt.study.sizes import facts_of
 
     found = opened(options)
@@ -66,11 +68,12 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
             draw(evaluation.stack, facts, backbone=backbone.name, base=base, n_layers=backbone.layers)
         )
     watch = Bars(errors)
+    world = f", {plan.source.name} world" if plan.source.generated else ""
     if options.weights:
-        for table in fusion_tables(plan, found.store, evaluation, watch):
-            console.print(table)
+        for weights in fusion_weights(plan, found.store, evaluation, watch):
+            console.print(fusion_map(weights, world))
     if options.similarity:
-        console.print(similarity_table(plan, found.store, evaluation, watch))
+        console.print(similarity_map(similarities(plan, found.store, evaluation, watch), world))
     if options.importance:
-        for table in importance_tables(plan, found.store, evaluation, watch, languages):
-            console.print(table)
+        for ablation in ablations(plan, found.store, evaluation, watch, languages):
+            console.print(ablation_table(ablation, world))

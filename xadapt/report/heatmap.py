@@ -1,4 +1,4 @@
-"""Numbers by layer as tables with a shade each."""
+"""Numbers by layer as tables with a shade each: what fusions have learned, how alike modules are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,25 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from xadapt.study.analysis import LayerValues
+
 SHADES = " ░▒▓█"
 ABREAST = 12  # layers side by side: deeper encoders have several tables, one below the other
+
+
+def fusion_map(found: LayerValues, world: str = "") -> Group:
+    """A fusion's weights; the largest is the darkest.
+
+    Args:
+        world: what the title says of generated data.
+    """
+    return heat_map(f"{found.subject}: {found.measure}, by layer{world}", found.names, found.values)
+
+
+def similarity_map(found: LayerValues, world: str = "") -> Group:
+    """Cosines of pairs of modules, with their mean over the layers that have one; 1 is the darkest."""
+    title = f"{found.subject}: {found.measure}, by layer{world}"
+    return heat_map(title, found.names, found.values, what="modules", full=1.0, mean=True)
 
 
 def heat_map(

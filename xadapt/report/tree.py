@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from rich.filesize import decimal
 from rich.text import Text
@@ -24,28 +24,10 @@ from rich.tree import Tree
 
 from xadapt.stacks.places import Node, acting, nodes
 from xadapt.stacks.stack import Combined, Dropped, Operand, Stack, Term, is_fuse
+from xadapt.study.sizes import Facts, State
 
-State = Literal["frozen", "trains", "reused"]
 _STYLES: Final[Mapping[str, str]] = {"frozen": "dim", "trains": "yellow", "reused": "green"}
 _INDENT = 4  # columns that rich draws a level
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of one thing that has weights.
-
-    Attributes:
-        state: ``trains`` when the stack is run, ``reused`` from the store, or ``frozen`` as the
-            backbone is.
-        parameters: how many, its head included.
-        bytes: on disk.
-        note: one more word, such as its address.
-    """
-
-    state: State
-    parameters: int
-    bytes: int
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,47 +6,52 @@ all of it. So a score says what this stack makes of an operand, not what a stack
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from dataclasses import dataclass, replace
 
 from xadapt.common.errors import UserError
 from xadapt.mount.elements import without
 from xadapt.stacks.stack import Combined, inner, trains
 from xadapt.store.store import Store
-from xadapt.study.analysis import as_written, dev_of, refuse_untrained, world_of
+from xadapt.study.analysis import as_written, dev_of, refuse_untrained
 from xadapt.study.evaluation import Scoring
 from xadapt.study.inputs import Data
 from xadapt.study.module_loader import Shelf
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import Cell, Watch
 
-WIDE = 6  # languages across; more go down
-DIAGNOSIS = (
-    "without one operand at a time; the rest and the head are as they were trained with all of them; "
-    "in brackets the difference to the whole"
-)
-NO_DEV = "there is no dev set: an operand chosen by these scores is chosen on test"
+
+@dataclass(frozen=True)
+class Ablation:
+    """The scores of a stack without each operand of one combination.
+
+    Attributes:
+        combination: as it is written.
+        evaluation: what was asked: task, split, languages.
+        whole: the scores of all of it.
+        without: each operand, and the scores without it, or why there are none.
+    """
+
+    combination: str
+    evaluation: Evaluation
+    whole: tuple[Cell, ...]
+    without: tuple[tuple[str, tuple[Cell, ...] | str], ...]
 
 
-def importance_tables(
+def ablations(
     plan: Plan,
     store: Store,
     evaluation: Evaluation,
     watch: Watch,
     languages: Sequence[str] | None = None,
-) -> Iterator[Group]:
-    """A table for each fusion and merge of the stack: the score without each of its operands.
+) -> Iterator[Ablation]:
+    """For each fusion and merge of the stack the scores without each of its operands.
 
     Scores are kept in the store, as those of ``xadapt run`` are. A ``dare`` merge draws anew what it
     drops from the operands that are left.
 
     Args:
-        languages: where to evaluate, ``all`` for all there are; None for English dev (``learned.dev_of``).
+        languages: where to evaluate, ``all`` for all there are; None for English dev (``analysis.dev_of``).
 
     Raises:
         UserError: nothing is combined, the stack is not trained, no data in a language.
@@ -69,9 +74,9 @@ def importance_tables(
     shelf = Shelf(plan, store)
     scoring = Scoring(plan, store, Data(plan.source, plan.backbone, store, watch), shelf, watch)
     elements = shelf.elements(evaluation.stack, evaluation.seed)
-    whole = scoring.cells([asked])
+    whole = tuple(scoring.cells([asked]))
     for at, combined in found:
-        rows: list[tuple[str, list[Cell] | str]] = [("nothing", whole)]
+        rows: list[tuple[str, tuple[Cell, ...] | str]] = []
         for i, operand in enumerate(combined.operands):
             less = replace(
                 asked,
@@ -80,10 +85,10 @@ def importance_tables(
             )
             left = [*elements[:at], without(elements[at], i), *elements[at + 1 :]]
             try:
-                rows.append((str(operand), scoring.cells([less], left)))
+                rows.append((str(operand), tuple(scoring.cells([less], left))))
             except UserError as error:  # nothing is left that acts; the data has just served the whole
                 rows.append((str(operand), error.got))
-        yield _table(str(combined), asked, rows, world_of(plan))
+        yield Ablation(str(combined), asked, whole, tuple(rows))
 
 
 def _asked(plan: Plan, evaluation: Evaluation, languages: Sequence[str] | None) -> Evaluation:
@@ -101,50 +106,3 @@ def _asked(plan: Plan, evaluation: Evaluation, languages: Sequence[str] | None) 
                 do="change --langs",
             )
     return replace(evaluation, split=split, languages=chosen, data=None if data.name == task.name else data)
-
-
-def _table(
-    combination: str, asked: Evaluation, rows: Sequence[tuple[str, list[Cell] | str]], world: str
-) -> Group:
-    """Operands down, languages across; the other way round where there are many languages.
-
-    Args:
-        rows: what is left out and the scores without it, or why there are none; the first leaves out nothing.
-    """
-    metric = asked.task.metrics[0]
-    columns = [*asked.languages, *(["mean"] if len(asked.languages) > 1 else [])]
-    grid = [["left out", *columns]]
-    whole: list[float] = []
-    counts: set[int] = set()
-    for name, cells in rows:
-        if isinstance(cells, str):
-            grid.append([name, *("-" for _ in columns)])
-            continue
-        scores = [c.score for c in cells if c.metric == metric]
-        scores += [statistics.mean(scores)] if len(scores) > 1 else []
-        counts |= {c.n for c in cells}
-        beside: Sequence[float | None] = whole or [None] * len(scores)
-        grid.append([name, *map(_shown, scores, beside)])
-        whole = whole or scores
-    if len(asked.languages) > WIDE:
-        grid = [list(line) for line in zip(*grid, strict=True)]
-    table = Table()
-    for i, column in enumerate(grid[0]):
-        table.add_column(Text(column), justify="right" if i else "left", no_wrap=not i)
-    for line in grid[1:]:
-        table.add_row(*map(Text, line))
-    items = " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
-    split, data = asked.split, asked.asks.name
-    title = (
-        f"{combination}: importance of its operands, a diagnosis on {split} of {data}: "
-        f"{asked.task.name} {metric} ({items} items a language){world}"
-    )
-    notes = [DIAGNOSIS, *([NO_DEV] if split != "dev" else [])]
-    failed = [f"without {name}: {why}" for name, why in rows if isinstance(why, str)]
-    return Group(Text(title, style="bold"), table, *(Text(t, style="dim") for t in (*failed, *notes)))
-
-
-def _shown(score: float, whole: float | None) -> str:
-    if whole is None:
-        return f"{score:.1f}"
-    return f"{score:.1f} ({f'{score - whole:+.2f}' if score != whole else '0'})"

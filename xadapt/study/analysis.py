@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from rich.console import Group
 
 from xadapt.backbone.packing import Packed, budgeted, pack
 from xadapt.common.errors import UserError
+from xadapt.mount import interpret
 from xadapt.mount.elements import method_of
-from xadapt.mount.interpret import effect_similarity, fusion_weights, similarity
-from xadapt.report.heatmap import heat_map
 from xadapt.stacks.methods import LoRA
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, inner, is_fuse, method_names, trains
@@ -27,8 +26,25 @@ from xadapt.tasks import Task
 LOOKED_AT = 64  # examples that attention and effects are averaged over
 
 
-def fusion_tables(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> Iterator[Group]:
-    """A heat map for each fusion of the stack: modules by layers.
+@dataclass(frozen=True)
+class LayerValues:
+    """Numbers by layer, of several named things.
+
+    Attributes:
+        subject: what they say something of: a fusion, as it is written; or all modules.
+        measure: what they are, and what they were measured on.
+        names: one a column.
+        values: (layers, names), the lowest layer first; NaN where there is nothing.
+    """
+
+    subject: str
+    measure: str
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
+def fusion_weights(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> list[LayerValues]:
+    """What each fusion of the stack has learned: how much each operand counts, by layer.
 
     Raises:
         UserError: the stack has no fusion, or is not trained.
@@ -47,16 +63,23 @@ def fusion_tables(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch
     refuse_untrained(plan, store, evaluation)
     mounted = Shelf(plan, store).mounted(evaluation.stack, evaluation.seed)
     batch, on = _looked_at(plan, store, evaluation, watch) if mounted.fused else (None, "")
-    # ``fusion_weights`` has LoRA's first, each sort in the order of the stack.
+    # ``interpret.fusion_weights`` has LoRA's first, each sort in the order of the stack.
     fusions.sort(key=lambda fusion: not fusion[1])
-    for (fuse, of_lora), (_, weights) in zip(fusions, fusion_weights(mounted, batch), strict=True):
-        what = "coefficients" if of_lora else f"attention on {on}"
-        names = [str(operand.stack) for operand in fuse.operands]
-        yield heat_map(f"{fuse}: {what}, by layer{world_of(plan)}", names, weights)
+    return [
+        LayerValues(
+            str(fuse),
+            "coefficients" if of_lora else f"attention on {on}",
+            tuple(str(operand.stack) for operand in fuse.operands),
+            weights,
+        )
+        for (fuse, of_lora), (_, weights) in zip(
+            fusions, interpret.fusion_weights(mounted, batch), strict=True
+        )
+    ]
 
 
-def similarity_table(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> Group:
-    """A heat map of how alike the modules of the stack are: pairs by layers, and the mean over layers.
+def similarities(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> LayerValues:
+    """How alike the modules of the stack are, two by two: cosines from -1 to 1.
 
     Every module that is trained counts, once, whole: as it was trained, whatever a drop leaves of it.
     LoRA modules are compared by their weights. Bottlenecks, full copies and modules of several methods have
@@ -76,21 +99,19 @@ def similarity_table(plan: Plan, store: Store, evaluation: Evaluation, watch: Wa
     shelf = Shelf(plan, store)
     modules = [shelf.elements(place, evaluation.seed)[-1] for place in names]
     if all(method_of(module) is LoRA for module in modules):
-        cosines = similarity(plan.backbone, modules)
-        what = "cosine of the LoRA updates B A, by layer"
+        cosines = interpret.similarity(plan.backbone, modules)
+        measure = "cosine of the LoRA updates B A"
     else:
         batch, on = _looked_at(plan, store, evaluation, watch)
-        cosines = effect_similarity(plan.backbone, modules, batch)
-        what = f"cosine of effects on hidden states, each module alone, after each layer, on {on}"
+        cosines = interpret.effect_similarity(plan.backbone, modules, batch)
+        measure = f"cosine of effects on hidden states, each module alone, after each layer, on {on}"
     pairs = list(combinations(range(len(modules)), 2))
     labels = list(names.values())
-    return heat_map(
-        f"how alike the modules are: {what}{world_of(plan)}",
-        [f"{labels[i]} · {labels[j]}" for i, j in pairs],
+    return LayerValues(
+        "how alike the modules are",
+        measure,
+        tuple(f"{labels[i]} · {labels[j]}" for i, j in pairs),
         np.stack([cosines[:, i, j] for i, j in pairs], axis=1),
-        what="modules",
-        full=1.0,
-        mean=True,
     )
 
 
@@ -132,11 +153,6 @@ def dev_of(plan: Plan, evaluation: Evaluation) -> tuple[Task, str, tuple[str, ..
         return task, "dev", own
     split = source.test_split(task.name)
     return task, split, source.languages(task.name, split)
-
-
-def world_of(plan: Plan) -> str:
-    """What a title says of generated data."""
-    return f", {plan.source.name} world" if plan.source.generated else ""
 
 
 def _looked_at(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> tuple[Packed, str]:

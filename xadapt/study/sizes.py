@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
-from xadapt.report.tree import Facts
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, inner, is_fuse
 from xadapt.store.store import Store
 from xadapt.study.module_plan import ModuleStep
 from xadapt.study.plan import Evaluation, Plan
+
+State = Literal["frozen", "trains", "reused"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one thing that has weights.
+
+    Attributes:
+        state: ``trains`` when the stack is run, ``reused`` from the store, or ``frozen`` as the
+            backbone is.
+        parameters: how many, its head included.
+        bytes: on disk.
+        note: one more word, such as its address.
+    """
+
+    state: State
+    parameters: int
+    bytes: int
+    note: str = ""
 
 
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
