@@ -40,7 +40,7 @@ from xadapt.common.console import wide
 from xadapt.data.folder import Folder
 from xadapt.data.hub_rows import examples_of
 from xadapt.data.pocket.source import Pocket
-from xadapt.report.tables import Bars
+from xadapt.report.progress import Bars
 from xadapt.store.store import Store
 from xadapt.study.item_cache import Encoder, Wanted
 from xadapt.tasks import task_named

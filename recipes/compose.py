@@ -27,7 +27,7 @@ from xadapt.common.measure import interleaved, ratios, timed
 from xadapt.data.sources import open_source
 from xadapt.kinds import kind_of
 from xadapt.mount import mount
-from xadapt.report.tables import Bars
+from xadapt.report.progress import Bars
 from xadapt.stacks.methods import parse_method
 from xadapt.stacks.places import needs
 from xadapt.store.store import Store

@@ -18,7 +18,8 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.common.console import one_message, wide
 from xadapt.common.files import write_output
 from xadapt.data.sources import open_source
-from xadapt.report.tables import Bars, as_json, plan_table, print_results
+from xadapt.report.progress import Bars
+from xadapt.report.tables import as_json, plan_table, print_results
 from xadapt.stacks.methods import parse_method
 from xadapt.store.store import Store
 from xadapt.study.plan import Overrides, make_plan

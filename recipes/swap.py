@@ -21,7 +21,7 @@ from rich.table import Table
 import xadapt
 from xadapt.common.console import one_message, wide
 from xadapt.common.measure import Spread, interleaved, timed
-from xadapt.report.tables import Bars
+from xadapt.report.progress import Bars
 
 SENTENCES = ["The old man reads a book.", "Der alte Mann liest ein Buch.", "Mzee anasoma kitabu."]
 

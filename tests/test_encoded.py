@@ -21,6 +21,7 @@ from tiny import save_tiny
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.common.progress import Unwatched
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import Joined
 from xadapt.kinds.flat import FlatItems, Writer
@@ -32,7 +33,7 @@ from xadapt.study import inputs as prepared
 from xadapt.study import run as study
 from xadapt.study.item_cache import Encoder, Wanted
 from xadapt.study.plan import Overrides, make_plan
-from xadapt.study.results import Results, Unwatched
+from xadapt.study.results import Results
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified, Example, Sought
 from xadapt.train.loop import Prepared

@@ -16,6 +16,7 @@ from test_study import backbone, plan, world  # noqa: F401  (fixtures)
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import pack
 from xadapt.cli.main import main
+from xadapt.common.progress import Unwatched
 from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fused, Merged, Mounted, mount
 from xadapt.mount.interpret import effect_similarity, similarity
@@ -29,7 +30,6 @@ from xadapt.study.analysis import LOOKED_AT, dev_of, fusion_weights, similaritie
 from xadapt.study.inputs import Data
 from xadapt.study.module_loader import Shelf
 from xadapt.study.plan import Overrides, Plan
-from xadapt.study.results import Unwatched
 from xadapt.train.evaluate import evaluate
 
 FUSE = "fuse(mnli, squad_v1) > udpos"

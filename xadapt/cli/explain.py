@@ -43,7 +43,7 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
 
     from xadapt.report.ablation_table import ablation_table
     from xadapt.report.heatmap import fusion_map, similarity_map
-    from xadapt.report.tables import Bars
+    from xadapt.report.progress import Bars
     from xadapt.report.tree import Facts, draw
     from xadapt.study.ablation import ablations
     from xadapt.study.analysis import fusion_weights, similarities

@@ -53,7 +53,8 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
 
     from xadapt.interop.xtreme_folder import check_place, write_predictions
     from xadapt.report.leaderboard_tables import print_predictions
-    from xadapt.report.tables import Bars, plan_table
+    from xadapt.report.progress import Bars
+    from xadapt.report.tables import plan_table
     from xadapt.study import run as study
 
     found = opened(options)

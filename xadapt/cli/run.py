@@ -54,7 +54,8 @@ def execute(options: Run, console: Console, errors: Console, *, every_layer: boo
         check_place(options.json)  # now, not after hours of training
 
     from xadapt.report.layer_curve import best_layers, print_layers
-    from xadapt.report.tables import Bars, as_json, plan_table, print_results
+    from xadapt.report.progress import Bars
+    from xadapt.report.tables import as_json, plan_table, print_results
     from xadapt.study.run import run
 
     found = opened(options)

@@ -49,7 +49,7 @@ def score(options: Score, console: Console, errors: Console) -> FolderScores:
     from xadapt.data.sources import open_source
     from xadapt.interop.xtreme_scores import score_folder
     from xadapt.report.leaderboard_tables import print_scores, scores_as_json
-    from xadapt.report.tables import Bars
+    from xadapt.report.progress import Bars
 
     rows = catalogue_of(options.tasks)
     found = score_folder(

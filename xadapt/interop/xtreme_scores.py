@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xadapt.common.errors import UserError
+from xadapt.common.progress import Unwatched, Watch
 from xadapt.data.labels import Settler
 from xadapt.interop.leaderboards import Scores
 from xadapt.interop.xtreme_files import asked, file_of, folder_of, format_of
 from xadapt.interop.xtreme_folder import PROVENANCE, split_of
 from xadapt.kinds import KINDS, kind_of
-from xadapt.study.results import Unwatched, Watch
 from xadapt.tasks import CATALOGUE, Catalogue, Task, task_named
 from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Sought, Source, Tagged
 

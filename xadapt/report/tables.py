@@ -1,25 +1,14 @@
-"""Results as tables for people and JSON for programs; progress bars on the way there."""
+"""Results as tables for people and JSON for programs."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from xadapt.common.console import size
@@ -27,7 +16,7 @@ from xadapt.stacks.stack import Stack
 from xadapt.store.store import ModuleInfo, Store
 from xadapt.study.module_plan import TRAINING_VERSION
 from xadapt.study.plan import Plan, held_out
-from xadapt.study.results import Advance, Cell, Results
+from xadapt.study.results import Cell, Results
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
@@ -35,49 +24,6 @@ NO_MODEL = "no model: "
 
 # Parts up to which a plan shows a stack whole.
 LONG_STACK = 12
-
-# Seconds after which a stage is worth a line where no bar is seen.
-LONG = 5.0
-
-
-class Bars:
-    """Progress bars with an estimate, on standard error."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-
-    @contextmanager
-    def stage(self, what: str, total: int | None) -> Iterator[Advance]:
-        """A bar that goes when its work is done; where nobody watches, a line at the end."""
-        if not self.console.is_terminal:
-            began = time.monotonic()
-            yield lambda n=1, **facts: None
-            if time.monotonic() - began > LONG:
-                self.note(f"{what}: {time.monotonic() - began:.1f} s")
-            return
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}", style="dim"),
-        )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            bar = progress.add_task(what, total=total, facts="")
-
-            def advance(n: int = 1, **facts: float) -> None:
-                if facts:
-                    progress.update(bar, facts=" ".join(f"{k} {v:.3g}" for k, v in facts.items()))
-                progress.advance(bar, n)
-
-            yield advance
-
-    def note(self, text: str) -> None:
-        """One line that stays."""
-        self.console.print(text, style="dim", highlight=False, markup=False)
 
 
 def plan_table(plan: Plan, store: Store) -> Table:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xadapt.common.errors import UserError
+from xadapt.common.progress import Watch
 from xadapt.mount.elements import without
 from xadapt.stacks.stack import Combined, inner, trains
 from xadapt.store.store import Store
@@ -18,7 +19,7 @@ from xadapt.study.evaluation import Scoring
 from xadapt.study.inputs import Data
 from xadapt.study.module_loader import Shelf
 from xadapt.study.plan import Evaluation, Plan
-from xadapt.study.results import Cell, Watch
+from xadapt.study.results import Cell
 
 
 @dataclass(frozen=True)

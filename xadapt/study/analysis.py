@@ -11,6 +11,7 @@ import numpy as np
 
 from xadapt.backbone.packing import Packed, budgeted, pack
 from xadapt.common.errors import UserError
+from xadapt.common.progress import Watch
 from xadapt.mount import interpret
 from xadapt.mount.elements import method_of
 from xadapt.stacks.methods import LoRA
@@ -20,7 +21,6 @@ from xadapt.store.store import Store
 from xadapt.study.inputs import Data
 from xadapt.study.module_loader import Shelf
 from xadapt.study.plan import Evaluation, Plan
-from xadapt.study.results import Watch
 from xadapt.tasks import Task
 
 LOOKED_AT = 64  # examples that attention and effects are averaged over

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from xadapt.common.progress import Watch
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.pools import counted
@@ -16,7 +17,7 @@ from xadapt.store.store import Store, address_of
 from xadapt.study.inputs import Both, Data
 from xadapt.study.module_loader import Shelf
 from xadapt.study.plan import Evaluation, Plan
-from xadapt.study.results import Baseline, Cell, Predicted, Watch
+from xadapt.study.results import Baseline, Cell, Predicted
 from xadapt.tasks import Task, asked
 from xadapt.train.evaluate import Known, evaluate_layers, predictions
 

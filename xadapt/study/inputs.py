@@ -7,6 +7,7 @@ from typing import Any
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.common.progress import Watch
 from xadapt.common.randomness import generator
 from xadapt.data.lazy import Joined, Lazy, Taken
 from xadapt.data.parts import sampled
@@ -14,7 +15,6 @@ from xadapt.kinds.kind import Item
 from xadapt.kinds.pools import completed, counted
 from xadapt.store.store import Store
 from xadapt.study.item_cache import Encoder, Wanted
-from xadapt.study.results import Watch
 from xadapt.tasks import Task
 from xadapt.tasks.examples import Example, Source, notes_of
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.files import file_digest, json_text, read_json, sync, temporary
 from xadapt.common.identity import digest
+from xadapt.common.progress import Watch
 from xadapt.common.workers import in_order, processes
 from xadapt.data.lazy import Deferred
 from xadapt.kinds import kind_of
@@ -29,7 +30,6 @@ from xadapt.kinds.kind import TOGETHER, Item
 from xadapt.kinds.pools import encoded_once
 from xadapt.store.cache import MANIFEST, code_version
 from xadapt.store.store import Store, address_of
-from xadapt.study.results import Watch
 from xadapt.tasks import Task, asked
 from xadapt.tasks.examples import Example, Sought
 

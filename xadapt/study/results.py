@@ -1,37 +1,12 @@
-"""What a study gives, and who looks on while it runs."""
+"""What a study gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from xadapt.tasks.examples import Example
-
-Advance = Callable[..., None]
-
-
-class Watch(Protocol):
-    """Who looks on: progress bars, or nobody."""
-
-    def stage(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
-        """A piece of work of ``total`` steps; the value is called as ``advance(n, **facts)``."""
-        ...
-
-    def note(self, text: str) -> None:
-        """One line that stays."""
-        ...
-
-
-class Unwatched:
-    """Nobody looks on."""
-
-    def stage(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
-        return nullcontext(lambda n=1, **facts: None)
-
-    def note(self, text: str) -> None:
-        return None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import NoRoomError
+from xadapt.common.progress import Unwatched, Watch
 from xadapt.kinds import kind_of
 from xadapt.mount.weights import weights_file_of
 from xadapt.store.store import Store
@@ -21,7 +22,7 @@ from xadapt.study.inputs import Data
 from xadapt.study.module_loader import Shelf
 from xadapt.study.module_plan import Lesson, ModuleStep
 from xadapt.study.plan import Plan
-from xadapt.study.results import ModuleRow, Predicted, Results, Unwatched, Watch
+from xadapt.study.results import ModuleRow, Predicted, Results
 from xadapt.train.loop import Prepared, Trained, train
 from xadapt.train.task_sampling import Schedule, schedule, shares
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from xadapt.backbone import backbone as _backbone
 from xadapt.backbone.packing import Packed, pack
 from xadapt.common.errors import UserError
+from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import read_tasks
 from xadapt.interop.module import Module
@@ -35,7 +36,7 @@ from xadapt.study import run as _study
 from xadapt.study.module_loader import Shelf
 from xadapt.study.module_plan import Overrides, imported_in
 from xadapt.study.plan import Plan, make_plan
-from xadapt.study.results import Results, Watch
+from xadapt.study.results import Results
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.examples import Source
 
