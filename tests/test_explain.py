@@ -165,11 +165,6 @@ def test_importance_is_the_score_of_the_stack_that_is_put_together_without_the_o
         assert (run(mounted[i + 1]) - outputs(backbone, combination, top)).abs().max() > 1e-3
 
 
-def test_a_score_without_an_operand_that_outweighs_all_is_another_one(explained: Explained) -> None:
-    found = rows(explained(HEAVY, "--importance"))
-    assert numbers(found["30*mnli"]) != numbers(found["nothing"])
-
-
 def test_an_operand_that_weighs_nothing_is_worth_exactly_nothing(explained: Explained) -> None:
     said = explained(FAINT, "--importance", "--langs", "en,de")
     found = rows(said)
