@@ -53,7 +53,7 @@ from xadapt.stacks.methods import Method, parse_method
 from xadapt.store.store import Store, address_of
 from xadapt.tasks import task_named
 from xadapt.train.evaluate import predict
-from xadapt.train.loop import Optimisation, Prepared, Settings
+from xadapt.train.loop import Optimisation, Settings, TaskInputs
 
 METHODS = {"full": "full", "lora": "lora", "lora q,v": "lora(targets=qv)", "bottleneck": "bottleneck"}
 TRAINERS = {"Trainer + peft, dynamic padding": False, "Trainer + peft, grouped by length": True}
@@ -109,8 +109,8 @@ class Bench:
         mounted = mount(self.backbone, [Part("new", method, None)], seed=("throughput",))
         with seeded("throughput", "head"):
             head = self.kind.head(self.backbone.config)
-        lesson = Prepared("xnli", self.kind, head, self.items, ((), ()), "accuracy")
-        work = Optimisation(mounted, [lesson], self.settings, seed=0)
+        task = TaskInputs("xnli", self.kind, head, self.items, ((), ()), "accuracy")
+        work = Optimisation(mounted, [task], self.settings, seed=0)
         o = self.options
 
         def round_() -> int:

@@ -36,7 +36,7 @@ from xadapt.study.plan import Overrides, make_plan
 from xadapt.study.results import Results
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified, Example, Sought
-from xadapt.train.loop import Prepared
+from xadapt.train.loop import TaskInputs
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -141,8 +141,8 @@ def test_every_module_of_some_data_is_selected_on_the_same_sample_of_all_of_dev(
     class ReachedError(Exception):
         pass
 
-    def train(mounted: object, lessons: Sequence[Prepared], *_: object, **__: object) -> None:
-        looked_at.append([e for e in lessons[0].dev[0] if isinstance(e, Classified)])
+    def train(mounted: object, tasks: Sequence[TaskInputs], *_: object, **__: object) -> None:
+        looked_at.append([e for e in tasks[0].dev[0] if isinstance(e, Classified)])
         raise ReachedError
 
     monkeypatch.setattr(study, "train", train)

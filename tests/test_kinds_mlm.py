@@ -19,7 +19,7 @@ from xadapt.kinds.mlm import Mlm, WordHead, hidden_words, most_frequent_token
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Text
-from xadapt.train.loop import Prepared, Settings, train
+from xadapt.train.loop import Settings, TaskInputs, train
 
 TASK = task("mlm")
 TOKENIZER = tiny_tokenizer()
@@ -185,7 +185,7 @@ def test_training_learns_words_and_a_cut_changes_no_bit(tmp_path):
 
         return train(
             mounted,
-            [Prepared(TASK.name, kind, head, encoded, (ROWS, items(training=False)), "accuracy")],
+            [TaskInputs(TASK.name, kind, head, encoded, (ROWS, items(training=False)), "accuracy")],
             settings,
             seed=0,
             checkpoint=tmp_path / "checkpoint"

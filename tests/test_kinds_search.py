@@ -22,7 +22,7 @@ from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Answer, Extracted, Sought
 from xadapt.train.evaluate import evaluate
-from xadapt.train.loop import Prepared, Settings, train
+from xadapt.train.loop import Settings, TaskInputs, train
 
 TOKENIZER = letter_tokenizer()
 TRAINED = task("retrieve", name="lareqa", metrics=("map@20",), train="squad_v1")
@@ -205,6 +205,6 @@ def test_a_dual_encoder_learns_to_find_answers():
         head = kind.head(backbone.config)
     before = evaluate(mounted, head, kind, *dev)["map@20"]
     settings = Settings(lr=3e-3, epochs=30, batch_size=8, max_length=64, looks=2)
-    result = train(mounted, [Prepared("lareqa", kind, head, items, dev, "map@20")], settings, seed=0)
+    result = train(mounted, [TaskInputs("lareqa", kind, head, items, dev, "map@20")], settings, seed=0)
     assert result.progress.best > max(before, 60)
     assert result.progress.history[-1]["loss"] < 1

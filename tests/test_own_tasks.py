@@ -163,7 +163,7 @@ def test_its_languages_can_be_chosen_whatever_they_are(own: Path) -> None:
         (own.parent / f"{lang}.tsv").write_text("a\tb\tfor\nc\td\tagainst\n" * 20, encoding="utf-8")
     lower, _ = plan_of("mood[10, nah+zh-Hant] > stance", own).modules
     assert lower.shown == "mood[10, nah+zh-Hant]"
-    assert lower.lessons[0].languages == ("nah", "zh-Hant")
+    assert lower.tasks[0].languages == ("nah", "zh-Hant")
     with pytest.raises(UserError, match="'nahh' is not a language; did you mean 'nah'"):
         plan_of("mood[nahh] > stance", own)
 

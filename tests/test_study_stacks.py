@@ -29,7 +29,7 @@ from xadapt.study.plan import Overrides, make_plan
 from xadapt.study.run import run
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Chosen, Classified, Example
-from xadapt.train.loop import Prepared, Trained, train
+from xadapt.train.loop import TaskInputs, Trained, train
 
 FEW = Overrides(max_steps=3, batch_size=8)
 
@@ -199,9 +199,9 @@ def test_a_scorer_starts_as_that_of_the_module_directly_below(
     """No other head does: labels may agree in name and mean other things, as MNLI's and XNLI's genres do."""
     started: dict[str, Mapping[str, torch.Tensor]] = {}
 
-    def noted(mounted: Mounted, lessons: Sequence[Prepared], *args: Any, **options: Any) -> Trained:
-        started[lessons[-1].name] = copy.deepcopy(lessons[-1].head.state_dict())
-        return train(mounted, lessons, *args, **options)
+    def noted(mounted: Mounted, tasks: Sequence[TaskInputs], *args: Any, **options: Any) -> Trained:
+        started[tasks[-1].name] = copy.deepcopy(tasks[-1].head.state_dict())
+        return train(mounted, tasks, *args, **options)
 
     monkeypatch.setattr(study, "train", noted)
     made = make_plan(

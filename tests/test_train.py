@@ -24,7 +24,7 @@ from xadapt.mount.lora_fusion import NAME
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified
-from xadapt.train.loop import Prepared, Settings, Trained, train
+from xadapt.train.loop import Settings, TaskInputs, Trained, train
 
 TASK = task_named("xnli")
 LEARNS = Settings(lr=1e-2, epochs=12, batch_size=16, looks=12)
@@ -73,7 +73,7 @@ def run(
 
     return train(
         mounted,
-        [Prepared(TASK.name, kind, head, items, (train_rows[:48], items[:48]), "accuracy")],
+        [TaskInputs(TASK.name, kind, head, items, (train_rows[:48], items[:48]), "accuracy")],
         settings,
         seed=seed,
         checkpoint=checkpoint,

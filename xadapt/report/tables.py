@@ -31,13 +31,13 @@ def plan_table(plan: Plan, store: Store) -> Table:
     table = Table(title=escape(f"plan: {plan.backbone.name} on {plan.source.name}"), title_justify="left")
     for column in ("", "expression", "seed", "what"):
         table.add_column(column)
-    for step in plan.modules:
-        known = store.has(step.address)
+    for module in plan.modules:
+        known = store.has(module.address)
         action = "[green]reuse[/]" if known else "[yellow]train[/]"
-        data = ", ".join(f"{lesson.data.name} ({'+'.join(lesson.languages)})" for lesson in step.lessons)
-        what = f"{step.method} on {data}" + ("" if known else f", lr {step.settings.lr:g}")
-        shown = escape(brief(step.need.shown))
-        table.add_row(action, shown, str(step.seed), f"{escape(what)}  [dim]{step.address}[/]")
+        data = ", ".join(f"{t.data.name} ({'+'.join(t.languages)})" for t in module.tasks)
+        what = f"{module.method} on {data}" + ("" if known else f", lr {module.settings.lr:g}")
+        shown = escape(brief(module.need.shown))
+        table.add_row(action, shown, str(module.seed), f"{escape(what)}  [dim]{module.address}[/]")
     for action, what in _of_use_otherwise(plan, store):
         table.add_row(action, "", "", what)
     layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
@@ -53,7 +53,7 @@ def plan_table(plan: Plan, store: Store) -> Table:
 
 def _of_use_otherwise(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
     """Of modules that would be trained: why those that the store has do not serve."""
-    lacking = [step.address for step in plan.modules if not store.has(step.address)]
+    lacking = [module.address for module in plan.modules if not store.has(module.address)]
     other = plan.other_dtype
     if count := sum(store.has(plan.twins[address]) for address in lacking):
         what = f"{count} of {len(lacking)}, trained in {other}: --dtype {other} uses them"

@@ -125,7 +125,7 @@ def as_written(evaluation: Evaluation) -> list[tuple[Node, Node]]:
 
 def refuse_untrained(plan: Plan, store: Store, evaluation: Evaluation) -> None:
     """Raises ``UserError`` where a module of the plan is not in the store."""
-    if missing := [step.shown for step in plan.modules if not store.has(step.address)]:
+    if missing := [module.shown for module in plan.modules if not store.has(module.address)]:
         raise UserError(
             f"not trained yet: {', '.join(missing)}",
             expected="a trained stack",
@@ -143,12 +143,12 @@ def dev_of(plan: Plan, evaluation: Evaluation) -> tuple[Task, str, tuple[str, ..
     own = source.languages(task.name, "dev")
     if "en" in own:
         return task, "dev", ("en",)
-    lessons = (
-        lesson for step in plan.modules if step.address == evaluation.module for lesson in step.lessons
+    trained_on = (
+        t.data for module in plan.modules if module.address == evaluation.module for t in module.tasks
     )
-    for lesson in lessons:
-        if "en" in source.languages(lesson.data.name, "dev"):
-            return lesson.data, "dev", ("en",)
+    for data in trained_on:
+        if "en" in source.languages(data.name, "dev"):
+            return data, "dev", ("en",)
     if own:
         return task, "dev", own
     split = source.test_split(task.name)

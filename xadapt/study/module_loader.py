@@ -18,8 +18,9 @@ from xadapt.mount.mount_spec import description, elements
 from xadapt.mount.weights import fill
 from xadapt.stacks.stack import Stack, inner, trains
 from xadapt.store.store import Saved, Store
-from xadapt.study.module_plan import Lesson, ModuleStep
+from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Plan
+from xadapt.tasks import Task
 
 
 class Shelf:
@@ -58,11 +59,11 @@ class Shelf:
         """A trained stack, folded; None for the bare backbone."""
         return mount(self.backbone, self.elements(stack, seed), fold=self.fold)
 
-    def started(self, step: ModuleStep) -> Mounted:
+    def started(self, module: ModulePlan) -> Mounted:
         """A fresh module on top of what it stands on; with it the fusion directly below, if there is one."""
-        below = self.elements(step.need.below, step.seed)
-        fresh = Part(step.shown, step.method, None)
-        return mount(self.backbone, [*below, fresh], seed=step.drawn_from, fold=self.fold)
+        below = self.elements(module.need.below, module.seed)
+        fresh = Part(module.shown, module.method, None)
+        return mount(self.backbone, [*below, fresh], seed=module.drawn_from, fold=self.fold)
 
     def head(self, kind: Kind, mounted: Mounted) -> nn.Module:
         """A fresh head; one that names words has the encoder's own, and starts as the checkpoint's."""
@@ -72,7 +73,7 @@ class Shelf:
                 part.tie(mounted.model.embeddings.word_embeddings.weight, self.backbone.lm_head())
         return head
 
-    def first_head(self, step: ModuleStep, lesson: Lesson, mounted: Mounted) -> nn.Module:
+    def first_head(self, module: ModulePlan, task: Task, mounted: Mounted) -> nn.Module:
         """The head that training starts with: a fresh one, named by seed, kind and labels, or where its kind
         ``continues`` that of the module directly below.
 
@@ -80,20 +81,20 @@ class Shelf:
         directly below is a merge or a fusion, whose modules have a head each for states that no longer are,
         the head is fresh; so it is on an imported module that came without one.
         """
-        kind = kind_of(lesson.task)
-        with seeded("head", step.seed, lesson.task.kind, *lesson.task.labels):
+        kind = kind_of(task)
+        with seeded("head", module.seed, task.kind, *task.labels):
             head = self.head(kind, mounted)
-        if kind.continues and (weights := self._head_below(step, lesson.task.kind)):
-            fill(dict(head.named_parameters()), weights, f"the head that '{step.shown}' starts with")
+        if kind.continues and (weights := self._head_below(module, task.kind)):
+            fill(dict(head.named_parameters()), weights, f"the head that '{module.shown}' starts with")
         return head
 
-    def _head_below(self, step: ModuleStep, kind: str) -> Mapping[str, Tensor]:
+    def _head_below(self, module: ModulePlan, kind: str) -> Mapping[str, Tensor]:
         """By the head's own names; empty where there is none."""
-        below = step.need.below
+        below = module.need.below
         if below is None or not trains(top := inner(below.top)):
             return {}
         place = Stack((*below.parts[:-1], top))
-        saved = self.load(self.plan.addresses[step.seed][place])
+        saved = self.load(self.plan.addresses[module.seed][place])
         if saved.manifest["kind"] == kind:
             return saved.head
         if saved.manifest["kind"] != "joint":

@@ -85,8 +85,8 @@ def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One task of a module's training.
+class TrainingTask:
+    """One task that a module is trained on.
 
     Attributes:
         task: whose head and kind it has.
@@ -104,13 +104,13 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class ModuleStep:
-    """One module that the study needs.
+class ModulePlan:
+    """One module that a study needs.
 
     Attributes:
         address: where the store keeps it.
         need: its place in the expression, and what it stands on.
-        lessons: what it is trained on: one task, or several in a joint.
+        tasks: what it is trained on: one, or several in a joint.
         mixing: how a joint draws from its tasks (``xadapt.train.task_sampling``); empty for one task.
         determinants: everything that the address is a hash of.
     """
@@ -118,7 +118,7 @@ class ModuleStep:
     address: str
     need: Need
     seed: int
-    lessons: tuple[Lesson, ...]
+    tasks: tuple[TrainingTask, ...]
     mixing: Mapping[str, Any]
     method: Method
     settings: Settings
@@ -168,11 +168,11 @@ class Planner:
 
     def task(self, name: str) -> Task:
         """The row of a task, or of what an imported module was imported for; labels settled."""
-        found = self.given(name)
-        return found.task if found else self.settler.settled(task_named(name, self.catalogue))
+        imported = self.named(name)
+        return imported.task if imported else self.settler.settled(task_named(name, self.catalogue))
 
-    def given(self, name: str) -> Imported | None:
-        """The imported module of this name, if it is one's.
+    def named(self, name: str) -> Imported | None:
+        """The imported module of this name, if there is one.
 
         Raises:
             UserError: it is a task's as well, so that nobody knows which is meant.
@@ -186,43 +186,43 @@ class Planner:
             )
         return self.imported.get(name)
 
-    def steps(self, stack: Stack, seed: int) -> tuple[list[ModuleStep], dict[Stack, str]]:
+    def modules(self, stack: Stack, seed: int) -> tuple[list[ModulePlan], dict[Stack, str]]:
         """What must be trained for ``stack``, in order, and the address of the module at each place.
 
         Raises:
             UserError: no data to train on, layers that the backbone does not have, a drop of all layers.
         """
-        found: list[ModuleStep] = []
+        planned: list[ModulePlan] = []
         addresses: dict[Stack, str] = {}
         filled = self.filled(stack)
         for node in nodes(filled.with_method(self.method)):
             acting(node, self.backbone.layers)
         for need in needs(filled, self.method):
             top = need.stack.top
-            if isinstance(top, Term) and (given := self.given(top.task)):
-                addresses[need.stack] = self._given(need, top, given)
+            if isinstance(top, Term) and (imported := self.named(top.task)):
+                addresses[need.stack] = self._imported(need, top, imported)
             elif not (isinstance(top, Term) and self.task(top.task).train is None):
-                step = self._step(need, top, seed, addresses)
-                found.append(step)
-                addresses[step.stack] = step.address
-        return found, addresses
+                module = self._module(need, top, seed, addresses)
+                planned.append(module)
+                addresses[module.stack] = module.address
+        return planned, addresses
 
     def filled(self, stack: Stack) -> Stack:
         """The stack with the methods of imported modules, which nobody has to write."""
-        names = {name: given.method for name, given in self.imported.items()}
+        names = {name: module.method for name, module in self.imported.items()}
         return stack.with_methods_of(names) if names else stack
 
-    def _given(self, need: Need, top: Term, given: Imported) -> str:
+    def _imported(self, need: Need, top: Term, imported: Imported) -> str:
         if need.below is not None:
             raise UserError(
                 f"{top.task} was imported as a module of the bare backbone, '{need.shown}' puts it on others",
                 do="put it first in the stack, or first in a combination",
             )
-        if top.size or top.languages or (top.method and str(top.method) != str(given.method)):
-            raise UserError(f"{top} is an imported module ({given.method})", do=f"write {top.task} alone")
-        return given.address
+        if top.size or top.languages or (top.method and str(top.method) != str(imported.method)):
+            raise UserError(f"{top} is an imported module ({imported.method})", do=f"write {top.task} alone")
+        return imported.address
 
-    def _step(self, need: Need, top: Any, seed: int, addresses: Mapping[Stack, str]) -> ModuleStep:
+    def _module(self, need: Need, top: Any, seed: int, addresses: Mapping[Stack, str]) -> ModulePlan:
         terms = [o.stack.target for o in top.operands] if isinstance(top, Combined) else [top]
         chosen = top.method or self.method
         if need.dropped:
@@ -232,28 +232,26 @@ class Planner:
                 expected="a fusion in all layers",
                 do="drop layers of the modules that are fused, or of the target",
             )
-        lessons = tuple(self._lesson(term) for term in terms)
+        tasks = tuple(self._training_task(term) for term in terms)
         mixing = dict(top.settings) if isinstance(top, Combined) else {}
-        settings = self._settings(lessons, chosen)
+        settings = self._settings(tasks, chosen)
         determinants: dict[str, Any] = {
             "training_version": TRAINING_VERSION,
             "backbone": self.backbone.fingerprint,
             "dtype": self.dtype,
             "below": description(need.below, addresses, seed),
-            "lessons": [self._determines(lesson, named=len(lessons) > 1) for lesson in lessons],
+            "lessons": [self._determines(t, named=len(tasks) > 1) for t in tasks],
             "mixing": mixing,
             "method": str(chosen),
             "settings": asdict(settings),
             "seed": seed,
         }
-        if any(lesson.task.kind == "mlm" for lesson in lessons):
+        if any(t.task.kind == "mlm" for t in tasks):
             # Its head starts as the checkpoint's, which the fingerprint leaves out.
             determinants["lm_head"] = self.backbone.lm_head_digest()
-        return ModuleStep(
-            address_of(determinants), need, seed, lessons, mixing, chosen, settings, determinants
-        )
+        return ModulePlan(address_of(determinants), need, seed, tasks, mixing, chosen, settings, determinants)
 
-    def _lesson(self, term: Term) -> Lesson:
+    def _training_task(self, term: Term) -> TrainingTask:
         task = self.task(term.task)
         assert task.train is not None, "the parser refuses to train what has no training data"
         data = self.settler.settled(task_named(task.train, self.catalogue))
@@ -268,7 +266,7 @@ class Planner:
                 do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
                 "folder with --intermediate",
             )
-        return Lesson(task, data, languages, term.size, self.length(task))
+        return TrainingTask(task, data, languages, term.size, self.length(task))
 
     def length(self, task: Task) -> int:
         """Tokens a sequence of ``task``: the user's or the row's, no more than the backbone has places for.
@@ -280,35 +278,33 @@ class Planner:
         check_length(length, kind_of(task).least)
         return length
 
-    def _determines(self, lesson: Lesson, *, named: bool) -> dict[str, Any]:
+    def _determines(self, training: TrainingTask, *, named: bool) -> dict[str, Any]:
         """``named``: of several tasks, each has its head and its order of data by its name."""
-        task, data = lesson.task, lesson.data
+        task, data = training.task, training.data
         return {
             **({"task": task.name} if named else {}),
             **asked(task),
             "metrics": task.metrics[0],  # selects the weights that are kept; the others are for scores
-            "train": {lang: self.source.revision(data.name, lang, "train") for lang in lesson.languages},
+            "train": {lang: self.source.revision(data.name, lang, "train") for lang in training.languages},
             "dev": self.source.revision(data.name, "en", "dev"),
-            "size": lesson.size,
-            "max_length": lesson.max_length,
+            "size": training.size,
+            "max_length": training.max_length,
         }
 
-    def _settings(self, lessons: Sequence[Lesson], method: Method) -> Settings:
+    def _settings(self, tasks: Sequence[TrainingTask], method: Method) -> Settings:
         """The tasks' and the method's settings, with the user's in front of them. A joint takes the most
         epochs and the largest batch of its tasks, and its limit of steps for each of them."""
         width = self.backbone.config.hidden_size
         settings = Settings(
             lr=next(rates for widest, rates in RATES.items() if width < widest)[method.name],
-            epochs=max(lesson.data.epochs for lesson in lessons),
-            batch_size=max(lesson.data.batch_size for lesson in lessons),
+            epochs=max(t.data.epochs for t in tasks),
+            batch_size=max(t.data.batch_size for t in tasks),
             max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
-            max_length=max(lesson.max_length for lesson in lessons),
+            max_length=max(t.max_length for t in tasks),
         )
-        given = {
-            k: v
-            for k, v in asdict(self.overrides).items()
-            if v is not None and k not in ("layer", "max_length")
-        }
-        settings = replace(settings, **given)
+        own = asdict(self.overrides).items()
+        settings = replace(
+            settings, **{k: v for k, v in own if v is not None and k not in ("layer", "max_length")}
+        )
         limit = settings.max_steps
-        return replace(settings, max_steps=limit and limit * len(lessons))
+        return replace(settings, max_steps=limit and limit * len(tasks))

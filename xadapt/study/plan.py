@@ -15,12 +15,12 @@ from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method
 from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Stack, inner
-from xadapt.study.module_plan import Imported, ModuleStep, Overrides, Planner
+from xadapt.study.module_plan import Imported, ModulePlan, Overrides, Planner
 from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.examples import Source
 from xadapt.tasks.languages import LANGUAGES
 
-__all__ = ["Evaluation", "Imported", "ModuleStep", "Overrides", "Plan", "make_plan"]
+__all__ = ["Evaluation", "Imported", "ModulePlan", "Overrides", "Plan", "make_plan"]
 
 LARGEST_SEED = 10**9 - 1
 
@@ -68,7 +68,7 @@ class Plan:
 
     backbone: Backbone
     source: Source
-    modules: tuple[ModuleStep, ...]
+    modules: tuple[ModulePlan, ...]
     evaluations: tuple[Evaluation, ...]
     addresses: Mapping[int, Mapping[Stack, str]]
     dtype: str
@@ -120,7 +120,7 @@ def make_plan(
     other = replace(planner, dtype=_other(planner.dtype))
     twins: dict[str, str] = {}
     problems: list[UserError] = []
-    modules: dict[str, ModuleStep] = {}
+    modules: dict[str, ModulePlan] = {}
     places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
     evaluations: list[Evaluation] = []
     stacks: dict[Stack, None] = {}
@@ -141,12 +141,12 @@ def make_plan(
             filled = planner.filled(stack).with_method(method)
             on = filled if target.train is not None else filled.below
             for seed in places:
-                steps, addresses = planner.steps(stack, seed)
-                for step in steps:
-                    modules.setdefault(step.address, step)  # the first that asks for it gives it its name
+                needed, addresses = planner.modules(stack, seed)
+                for module in needed:
+                    modules.setdefault(module.address, module)  # the first that asks for it gives it its name
                 places[seed] |= addresses
-                others, _ = other.steps(stack, seed)
-                twins |= {step.address: twin.address for step, twin in zip(steps, others, strict=True)}
+                others, _ = other.modules(stack, seed)
+                twins |= {m.address: twin.address for m, twin in zip(needed, others, strict=True)}
                 mounted = description(on, addresses, seed)
                 head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None
                 evaluations += [

@@ -20,10 +20,10 @@ from xadapt.store.store import Store
 from xadapt.study.evaluation import Scoring
 from xadapt.study.inputs import Data
 from xadapt.study.module_loader import Shelf
-from xadapt.study.module_plan import Lesson, ModuleStep
+from xadapt.study.module_plan import ModulePlan, TrainingTask
 from xadapt.study.plan import Plan
 from xadapt.study.results import ModuleRow, Predicted, Results
-from xadapt.train.loop import Prepared, Trained, train
+from xadapt.train.loop import TaskInputs, Trained, train
 from xadapt.train.task_sampling import Schedule, schedule, shares
 
 
@@ -91,63 +91,63 @@ class _Run:
         addresses = {a: None for places in self.plan.addresses.values() for a in places.values()}
         keep = self.store.studies.keep
         self.store.making_room(lambda: keep("run", list(expressions), list(addresses), facts))
-        lacking = [step.shown for step in self.plan.modules if not self.store.has(step.address)]
+        lacking = [module.shown for module in self.plan.modules if not self.store.has(module.address)]
         if lacking and self.plan.dtype != self.backbone.dtype_name:
             raise UserError(
                 f"not in the store as trained in {self.plan.dtype}: {', '.join(lacking)}",
                 expected=f"trained modules only: this run computes in {self.backbone.dtype_name}",
                 do=f"train them with --dtype {self.plan.dtype} first, or leave --trained-in out",
             )
-        return [self.module(step) for step in self.plan.modules]
+        return [self.module(module) for module in self.plan.modules]
 
-    def module(self, step: ModuleStep) -> ModuleRow:
-        """The module of one step: from the store, or trained into it."""
+    def module(self, module: ModulePlan) -> ModuleRow:
+        """One module: from the store, or trained into it."""
         trained = False
-        if not self.store.has(step.address):
-            waiting = lambda: self.watch.note(f"waiting for another run that trains {step.shown}")  # noqa: E731
-            with self.store.lock(step.address, on_wait=waiting):
-                if not self.store.has(step.address):
-                    self._train(step)
+        if not self.store.has(module.address):
+            waiting = lambda: self.watch.note(f"waiting for another run that trains {module.shown}")  # noqa: E731
+            with self.store.lock(module.address, on_wait=waiting):
+                if not self.store.has(module.address):
+                    self._train(module)
                     trained = True
-        saved = self.shelf.load(step.address)
+        saved = self.shelf.load(module.address)
         facts = saved.manifest
         return ModuleRow(
-            expr=step.shown,
-            seed=step.seed,
+            expr=module.shown,
+            seed=module.seed,
             trained=trained,
             seconds=facts["training"]["seconds"],
             parameters=facts["parameters"],
             bytes=sum(f.stat().st_size for f in saved.path.iterdir()),
-            address=step.address,
+            address=module.address,
         )
 
-    def _train(self, step: ModuleStep) -> None:
-        mounted = self.shelf.started(step)
-        lessons = []
-        for lesson in step.lessons:
-            kind, head = kind_of(lesson.task), self.shelf.first_head(step, lesson, mounted)
-            length = lesson.max_length
+    def _train(self, module: ModulePlan) -> None:
+        mounted = self.shelf.started(module)
+        inputs = []
+        for t in module.tasks:
+            kind, head = kind_of(t.task), self.shelf.first_head(module, t.task, mounted)
+            length = t.max_length
             _, items = self.data.encoded(
-                lesson.task,
-                lesson.data,
-                languages=lesson.languages,
+                t.task,
+                t.data,
+                languages=t.languages,
                 split="train",
                 max_length=length,
-                size=lesson.size,
-                seed=step.seed,
+                size=t.size,
+                seed=module.seed,
             )
             dev = self.data.encoded(
-                lesson.task,
-                lesson.data,
+                t.task,
+                t.data,
                 languages=["en"],
                 split="dev",
                 max_length=length,
-                sample=step.settings.dev_examples,
+                sample=module.settings.dev_examples,
             )
-            lessons.append(Prepared(lesson.task.name, kind, head, items, dev, lesson.task.metrics[0]))
-        order = _order(step, lessons)
-        checkpoint = self.store.work(step.address) / "checkpoint.safetensors"
-        with self.watch.stage(f"train {step.shown} (seed {step.seed})", len(order.tasks)) as advance:
+            inputs.append(TaskInputs(t.task.name, kind, head, items, dev, t.task.metrics[0]))
+        order = _order(module, inputs)
+        checkpoint = self.store.work(module.address) / "checkpoint.safetensors"
+        with self.watch.stage(f"train {module.shown} (seed {module.seed})", len(order.tasks)) as advance:
             seen = 0
 
             def tick(at: int, of: int, facts: dict[str, float]) -> None:
@@ -157,9 +157,9 @@ class _Run:
 
             result = train(
                 mounted,
-                lessons,
-                step.settings,
-                seed=step.seed,
+                inputs,
+                module.settings,
+                seed=module.seed,
                 order=order,
                 checkpoint=checkpoint,
                 tick=tick,
@@ -167,16 +167,16 @@ class _Run:
             )
         try:
             self.store.write(
-                step.address,
+                module.address,
                 weights=result.weights,
                 head=result.head,
                 config=mounted.config,
-                manifest=self._manifest(step, result, lessons, order) | _fusion(mounted.fusion),
-                weights_file=weights_file_of(step.method),
+                manifest=self._manifest(module, result, inputs, order) | _fusion(mounted.fusion),
+                weights_file=weights_file_of(module.method),
             )
         except NoRoomError as error:
-            raise _no_room(error, step, result, checkpoint) from error
-        self.store.done(step.address)
+            raise _no_room(error, module, result, checkpoint) from error
+        self.store.done(module.address)
 
     def _save_checkpoint(self, save: Callable[[], None]) -> None:
         """A checkpoint needs several times the room of its module: without that room, training goes on."""
@@ -186,35 +186,35 @@ class _Run:
             self.watch.note(f"no checkpoint is kept: {error.got}")
 
     def _manifest(
-        self, step: ModuleStep, result: Trained, lessons: list[Prepared], order: Schedule
+        self, module: ModulePlan, result: Trained, inputs: list[TaskInputs], order: Schedule
     ) -> dict[str, Any]:
         """What the module's folder says of it; the store adds hashes, versions and the date."""
         tensors = [*result.weights.values(), *result.head.values()]
-        tasks = [lesson.task for lesson in step.lessons]
-        rows = [lesson.data for lesson in step.lessons]
+        tasks = [t.task for t in module.tasks]
+        rows = [t.data for t in module.tasks]
         return {
-            "determinants": dict(step.determinants),
-            "expression": str(step.stack),
+            "determinants": dict(module.determinants),
+            "expression": str(module.stack),
             "task": " + ".join(task.name for task in tasks),
             "kind": tasks[0].kind if len(tasks) == 1 else "joint",
             "labels": list(tasks[0].labels) if len(tasks) == 1 else [],
-            "method": str(step.method),
-            "seed": step.seed,
+            "method": str(module.method),
+            "seed": module.seed,
             "backbone": {"name": self.backbone.name, "fingerprint": self.backbone.fingerprint},
             "data": {
                 "source": self.source.name,
                 "task": " + ".join(row.name for row in rows),
-                "languages": sorted({lang for lesson in step.lessons for lang in lesson.languages}),
-                "items": {p.name: len(p.items) for p in lessons},
-                "examples": sum(self._count(lesson, step) for lesson in step.lessons),
-                "dev_examples": sum(len(p.dev[0]) for p in lessons),
-                "notes": self._notes(step),
+                "languages": sorted({lang for t in module.tasks for lang in t.languages}),
+                "items": {p.name: len(p.items) for p in inputs},
+                "examples": sum(self._count(t, module) for t in module.tasks),
+                "dev_examples": sum(len(p.dev[0]) for p in inputs),
+                "notes": self._notes(module),
                 "licence": _listed(row.licence for row in rows),
                 "citation": _listed(row.citation for row in rows),
                 "url": _listed(row.url for row in rows),
             },
             "dev": {
-                "metric": lessons[0].metric if len(lessons) == 1 else "mean over the tasks",
+                "metric": inputs[0].metric if len(inputs) == 1 else "mean over the tasks",
                 "score": result.progress.best,
                 "step": result.progress.best_step,
                 "history": result.progress.history,
@@ -222,55 +222,53 @@ class _Run:
             "training": {
                 "seconds": round(result.progress.seconds, 2),
                 "steps": result.progress.step,
-                "steps_by_task": dict(
-                    zip((p.name for p in lessons), order.counts(len(lessons)), strict=True)
-                ),
+                "steps_by_task": dict(zip((p.name for p in inputs), order.counts(len(inputs)), strict=True)),
                 "threads": torch.get_num_threads(),
                 "device": str(self.backbone.device),
             },
             "parameters": sum(t.numel() for t in tensors),
         }
 
-    def _count(self, lesson: Lesson, step: ModuleStep) -> int:
+    def _count(self, training: TrainingTask, module: ModulePlan) -> int:
         """Training examples, all languages together."""
         examples, _ = self.data.encoded(
-            lesson.task,
-            lesson.data,
-            languages=lesson.languages,
+            training.task,
+            training.data,
+            languages=training.languages,
             split="train",
-            max_length=lesson.max_length,
-            size=lesson.size,
-            seed=step.seed,
+            max_length=training.max_length,
+            size=training.size,
+            seed=module.seed,
         )
         return len(examples)
 
-    def _notes(self, step: ModuleStep) -> dict[str, int]:
+    def _notes(self, module: ModulePlan) -> dict[str, int]:
         """What the readers dropped or repaired, summed over the module's data."""
         notes: dict[str, int] = {}
-        for lesson in step.lessons:
-            for lang in lesson.languages:
-                for name, count in self.data.notes(lesson.data, lang, "train").items():
+        for t in module.tasks:
+            for lang in t.languages:
+                for name, count in self.data.notes(t.data, lang, "train").items():
                     notes[name] = notes.get(name, 0) + count
         return notes
 
 
-def _order(step: ModuleStep, lessons: list[Prepared]) -> Schedule:
+def _order(module: ModulePlan, inputs: list[TaskInputs]) -> Schedule:
     """Which task each step takes; an epoch of a joint is its tasks' items, each up to the cap."""
-    sizes = [len(lesson.items) for lesson in lessons]
-    if len(lessons) == 1:
-        return schedule(step.settings.steps(sizes[0]), shares(sizes, max(1, sizes[0]), 1.0), step.seed)
-    cap, temperature = int(step.mixing["cap"]), float(step.mixing["temperature"])
-    steps = step.settings.steps(sum(min(size, cap) for size in sizes))
-    return schedule(steps, shares(sizes, cap, temperature), step.seed)
+    sizes = [len(task.items) for task in inputs]
+    if len(inputs) == 1:
+        return schedule(module.settings.steps(sizes[0]), shares(sizes, max(1, sizes[0]), 1.0), module.seed)
+    cap, temperature = int(module.mixing["cap"]), float(module.mixing["temperature"])
+    steps = module.settings.steps(sum(min(size, cap) for size in sizes))
+    return schedule(steps, shares(sizes, cap, temperature), module.seed)
 
 
-def _no_room(error: NoRoomError, step: ModuleStep, result: Trained, checkpoint: Path) -> UserError:
+def _no_room(error: NoRoomError, module: ModulePlan, result: Trained, checkpoint: Path) -> UserError:
     """What to say of a trained module that the disk has no room for; its last checkpoint stays."""
     size = sum(t.nbytes for t in (*result.weights.values(), *result.head.values()))
     kept = checkpoint.is_file()
     again = f"training goes on from the checkpoint in {checkpoint.parent}" if kept else "it is trained again"
     return UserError(
-        f"{step.shown} is trained, and there is no room to keep it: {error.got}",
+        f"{module.shown} is trained, and there is no room to keep it: {error.got}",
         expected=f"{size / 1e6:,.1f} MB free",
         do=f"free some space there and run again: {again}",
         path=error.path,

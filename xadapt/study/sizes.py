@@ -11,7 +11,7 @@ from xadapt.mount import Part, mount, split_fusion
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, inner, is_fuse
 from xadapt.store.store import Store
-from xadapt.study.module_plan import ModuleStep
+from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
 
 State = Literal["frozen", "trains", "reused"]
@@ -38,7 +38,7 @@ class Facts:
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
     """Facts of everything with weights in the evaluation's stack, by place; sizes of what is not trained yet
     are those that it will have, of its head included."""
-    steps = {step.address: step for step in plan.modules}
+    planned = {module.address: module for module in plan.modules}
     addresses = plan.addresses[evaluation.seed]
     facts: dict[Stack, Facts] = {}
     assert evaluation.stack is not None
@@ -60,7 +60,7 @@ def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Fa
             size = sum(f.stat().st_size for f in saved.path.iterdir())
             facts[node.place] = Facts("reused", saved.manifest["parameters"], size, note=address)
         else:
-            count = _count(plan, steps[address])
+            count = _count(plan, planned[address])
             facts[node.place] = Facts("trains", count, 4 * count, note=address)
     return facts
 
@@ -72,10 +72,10 @@ def _flat(found: Iterable[Node]) -> Iterator[Node]:
             yield from _flat(branch.nodes)
 
 
-def _count(plan: Plan, step: ModuleStep) -> int:
+def _count(plan: Plan, module: ModulePlan) -> int:
     """Parameters that a module will have with its heads; its fusion's not counted."""
-    fresh = mount(plan.backbone, [Part(step.shown, step.method, None)], seed=("count",))
-    heads = (kind_of(lesson.task).head(plan.backbone.config) for lesson in step.lessons)
+    fresh = mount(plan.backbone, [Part(module.shown, module.method, None)], seed=("count",))
+    heads = (kind_of(t.task).head(plan.backbone.config) for t in module.tasks)
     return sum(p.numel() for p in fresh.trainable.values()) + sum(
         p.numel() for head in heads for p in head.parameters()
     )

@@ -101,7 +101,7 @@ Saving = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TaskInputs:
     """One task as the loop takes it.
 
     Attributes:
@@ -128,7 +128,7 @@ class Optimisation:
         optimizer: fused AdamW on exactly these.
     """
 
-    def __init__(self, mounted: Mounted, lessons: Sequence[Prepared], settings: Settings, seed: int) -> None:
+    def __init__(self, mounted: Mounted, tasks: Sequence[TaskInputs], settings: Settings, seed: int) -> None:
         self.accelerator = Accelerator(cpu=mounted.device.type == "cpu")
         if self.accelerator.num_processes > 1:
             raise UserError(
@@ -136,13 +136,13 @@ class Optimisation:
                 expected="one process a run",
                 do="start xadapt without a launcher; give each GPU its own seeds or expressions",
             )
-        self.mounted, self.lessons = mounted, lessons
+        self.mounted, self.tasks = mounted, tasks
         self.settings, self.seed = settings, seed
         self.parameters = {f"module/{k}": p for k, p in mounted.trainable.items()}
-        for lesson in lessons:
-            lesson.head.to(mounted.device)
-            prefix = f"head/{lesson.name}/" if len(lessons) > 1 else "head/"
-            self.parameters |= {f"{prefix}{k}": p for k, p in lesson.head.named_parameters()}
+        for task in tasks:
+            task.head.to(mounted.device)
+            prefix = f"head/{task.name}/" if len(tasks) > 1 else "head/"
+            self.parameters |= {f"{prefix}{k}": p for k, p in task.head.named_parameters()}
         self.optimizer = self.accelerator.prepare(_adamw(self.parameters, settings))
 
     def step(
@@ -151,15 +151,15 @@ class Optimisation:
         total: int,
         chosen: Sequence[Item],
         *,
-        lesson: int = 0,
+        task: int = 0,
         batch_tokens: int = BATCH_TOKENS,
     ) -> float:
-        """Step number ``step`` of ``total`` on ``chosen``, of one lesson; returns the mean loss before it.
+        """Step number ``step`` of ``total`` on ``chosen``, of one task; returns the mean loss before it.
 
         Raises:
             UserError: the loss is not finite.
         """
-        kind, head = self.lessons[lesson].kind, self.lessons[lesson].head
+        kind, head = self.tasks[task].kind, self.tasks[task].head
         self.mounted.model.train()
         head.train()
         for group in self.optimizer.param_groups:
@@ -184,16 +184,16 @@ class Optimisation:
         return mean
 
     def look(self) -> dict[str, float]:
-        """The score of each lesson on English dev, by its name."""
+        """The score of each task on English dev, by its name."""
         return {
-            lesson.name: evaluate(self.mounted, lesson.head, lesson.kind, *lesson.dev)[lesson.metric]
-            for lesson in self.lessons
+            task.name: evaluate(self.mounted, task.head, task.kind, *task.dev)[task.metric]
+            for task in self.tasks
         }
 
 
 def train(
     mounted: Mounted,
-    lessons: Sequence[Prepared],
+    tasks: Sequence[TaskInputs],
     settings: Settings,
     *,
     seed: int,
@@ -207,7 +207,7 @@ def train(
     """Train a fresh module and its heads until English dev stops getting better.
 
     Args:
-        lessons: one task, or several, which then share the module; dev is the mean over them.
+        tasks: one task, or several, which then share the module; dev is the mean over them.
         order: which task each step takes; needed for several, and as long as the run.
         checkpoint: a file to resume from and to write to; None for neither.
         checkpoint_seconds: seconds between two checkpoints; longer where one costs much.
@@ -218,13 +218,13 @@ def train(
     Raises:
         UserError: nothing to train on, more than one process, a loss that is not finite.
     """
-    if empty := [lesson.name for lesson in lessons if not lesson.items]:
+    if empty := [task.name for task in tasks if not task.items]:
         raise UserError(
             f"there is nothing to train on for {', '.join(empty)}",
             do="check the training file and the size in the expression",
         )
-    work = Optimisation(mounted, lessons, settings, seed)
-    total = settings.steps(len(lessons[0].items)) if order is None else len(order.tasks)
+    work = Optimisation(mounted, tasks, settings, seed)
+    total = settings.steps(len(tasks[0].items)) if order is None else len(order.tasks)
     order = order or schedule(total, np.ones(1), seed)
     look_every = max(1, math.ceil(total / settings.looks))
     state, best = Progress(), _copy(work.parameters)
@@ -232,29 +232,27 @@ def train(
         state, best = _resume(checkpoint, work, state, best)
     resumed_at = state.step
     began, last_write, write_cost = time.monotonic() - state.seconds, time.monotonic(), 0.0
-    shuffles = [
-        Shuffles(len(lesson.items), seed, lesson.name if len(lessons) > 1 else None) for lesson in lessons
-    ]
+    shuffles = [Shuffles(len(task.items), seed, task.name if len(tasks) > 1 else None) for task in tasks]
 
     while state.step < total and state.stale < settings.patience:
         which, turn = int(order.tasks[state.step]), int(order.turns[state.step])
-        items = lessons[which].items
+        items = tasks[which].items
         chosen = [items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
-        loss = work.step(state.step, total, chosen, lesson=which, batch_tokens=batch_tokens)
+        loss = work.step(state.step, total, chosen, task=which, batch_tokens=batch_tokens)
         state.step += 1
         tick(state.step, total, {"loss": loss})
 
         if state.step % look_every == 0 or state.step == total:
             scores = work.look()
             score = sum(scores.values()) / len(scores)
-            named = scores if len(lessons) > 1 else {lessons[0].metric: score}
+            named = scores if len(tasks) > 1 else {tasks[0].metric: score}
             state.history.append({"step": state.step, "loss": loss, **named})
             if score > state.best:
                 state.best, state.best_step, state.stale = score, state.step, 0
                 best = _copy(work.parameters)
             else:
                 state.stale += 1
-            tick(state.step, total, {lessons[0].metric if len(lessons) == 1 else "dev": score})
+            tick(state.step, total, {tasks[0].metric if len(tasks) == 1 else "dev": score})
         state.seconds = time.monotonic() - began
         due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
         if checkpoint is not None and time.monotonic() - last_write >= due:
