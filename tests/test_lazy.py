@@ -17,9 +17,8 @@ from xadapt.common.errors import UserError
 from xadapt.data import hub_rows, lazy
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import Deferred, FileRows, Joined, Lazy, TableRows, Taken
-from xadapt.data.parts import sampled
 from xadapt.data.readers import READERS
-from xadapt.data.reading import hold_out
+from xadapt.data.reading import hold_out, sampled
 from xadapt.kinds.checks import typed
 from xadapt.tasks.catalogue import task_named
 from xadapt.tasks.examples import Classified, Example

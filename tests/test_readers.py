@@ -13,7 +13,7 @@ from folders import XNLI, Write, question, refused, squad, writer
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import LARGE
-from xadapt.data.reading import bytes_of
+from xadapt.data.text import bytes_of
 from xadapt.tasks.examples import Chosen, Classified, Extracted, Tagged
 
 

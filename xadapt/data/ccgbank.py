@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xadapt.common.errors import UserError
-from xadapt.data.reading import Reading, lines_of
+from xadapt.data.reading import Reading
+from xadapt.data.text import lines_of
 from xadapt.tasks.examples import Tagged
 from xadapt.tasks.task import Task
 

@@ -19,9 +19,9 @@ from typing import Literal
 from xadapt.common.errors import UserError
 from xadapt.common.identity import digest
 from xadapt.data.lazy import Lazy
-from xadapt.data.parts import joined, revision_of
 from xadapt.data.readers import READERS
-from xadapt.data.reading import Reading, bytes_of, hold_out, oddities
+from xadapt.data.reading import Reading, added_up, hold_out, joined, oddities, revision_of
+from xadapt.data.text import bytes_of
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
 from xadapt.tasks.examples import Example
 from xadapt.tasks.languages import LANGUAGES, iso3_of
@@ -93,10 +93,7 @@ class Folder:
         Raises:
             UserError: no such file, or one that does not fit the task's row.
         """
-        row = self._row(task)
-        if row.parts:
-            return joined(row, lambda part: self._load(part, language, split))
-        return self._load(row, language, split)
+        return joined(self._row(task), lambda part: self._load(part, language, split))
 
     def revision(self, task: str, language: str, split: str) -> str:
         """A short SHA-256 of the file's bytes and of how they are read; behind it, which part of the file
@@ -105,10 +102,7 @@ class Folder:
         Raises:
             UserError: no such file.
         """
-        row = self._row(task)
-        if row.parts:
-            return revision_of(self._revision(part, language, split) for part in row.parts)
-        return self._revision(row, language, split)
+        return revision_of(self._row(task), lambda part: self._revision(part, language, split))
 
     def held_out(self, task: str, language: str) -> bool:
         """Whether ``dev`` is the end of the training file, for want of a file of its own; of a task in parts,
@@ -151,11 +145,7 @@ class Folder:
         Raises:
             UserError: as ``load`` does.
         """
-        counts: dict[str, int] = {}
-        for row in self._rows(task):
-            for name, count in self._outcome(row, language, split)[1].items():
-                counts[name] = counts.get(name, 0) + count
-        return counts
+        return added_up(self._outcome(row, language, split)[1] for row in self._rows(task))
 
     def _row(self, task: str) -> Task:
         return task_named(task, self.catalogue)

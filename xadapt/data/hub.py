@@ -16,8 +16,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.hub import hub_answers
 from xadapt.common.identity import digest
 from xadapt.data.hub_rows import REPORT, config_of, examples_of, file_of
-from xadapt.data.parts import joined, revision_of
-from xadapt.data.reading import hold_out
+from xadapt.data.reading import added_up, hold_out, joined, revision_of
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
 from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Hub, Task, reading_of
@@ -48,9 +47,7 @@ class HubSource:
             UserError: the hub has no such split, can't be reached, or has other columns or labels.
         """
         row = task_named(task, self.catalogue)
-        if row.parts:
-            return joined(row, lambda part: self._load(part, language, split))
-        return self._load(row, language, split)
+        return joined(row, lambda part: self._load(part, language, split))
 
     def revision(self, task: str, language: str, split: str) -> str:
         """``id@commit/configuration/split``, with a hash of how its rows are read; asks the hub only where
@@ -60,9 +57,7 @@ class HubSource:
             UserError: the hub has no such split, or has to be asked and can't be reached.
         """
         row = task_named(task, self.catalogue)
-        if row.parts:
-            return revision_of(self._revision(part, language, split) for part in row.parts)
-        return self._revision(row, language, split)
+        return revision_of(row, lambda part: self._revision(part, language, split))
 
     def held_out(self, task: str, language: str) -> bool:
         """Whether ``dev`` is the end of the training set, for want of a split of its own; of a task in parts,
@@ -79,11 +74,7 @@ class HubSource:
     def notes(self, task: str, language: str, split: str) -> dict[str, int]:
         """What was dropped or repaired, counted; empty where all was well, or before ``load``."""
         row = task_named(task, self.catalogue)
-        counts: dict[str, int] = {}
-        for part in row.parts or (row,):
-            for name, count in self._notes.get((part.name, language, split), {}).items():
-                counts[name] = counts.get(name, 0) + count
-        return counts
+        return added_up(self._notes.get((part.name, language, split), {}) for part in row.parts or (row,))
 
     def _load(self, row: Task, language: str, split: str) -> Sequence[Example]:
         hub, part, held = _placed(row, language, split)

@@ -11,7 +11,7 @@ import numpy as np
 
 from xadapt.common.errors import UserError
 from xadapt.data.lazy import LARGE, RUN, Lazy, Paragraphs, TableRows, settled
-from xadapt.data.reading import PLACEHOLDER_ROWS, all_alike, answers_of, oddities
+from xadapt.data.reading import answers_of, oddities, placeholders
 from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
 from xadapt.tasks.languages import iso3_of, name_of
 from xadapt.tasks.task import Hub, Task
@@ -178,7 +178,7 @@ def _checked(label: str | None, row: Task, where: str, number: int) -> str | Non
 
 def _withheld(labels: Sequence[object], split: str, where: str) -> bool:
     """Whether there are no labels, which only a test split may be without."""
-    without = None in labels or all_alike(labels, split)
+    without = None in labels or placeholders(len(labels), set(labels), split)
     if without and split != "test":
         raise UserError(
             f"{where}: row {labels.index(None)} has no label",
@@ -238,7 +238,7 @@ def _many_classified(
     if left_out:
         data = data.select(np.setdiff1d(np.arange(len(data)), left_out))
     ours = set(seen.values()) - ({None} if drop else set())
-    withheld = None in ours or (split == "test" and len(data) >= PLACEHOLDER_ROWS and len(ours) == 1)
+    withheld = None in ours or placeholders(len(data), ours, split)
 
     def parse(number: int, fields: dict[str, Any]) -> Classified:
         known = None if withheld else seen[fields[label]]

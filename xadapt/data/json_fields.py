@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xadapt.common.errors import UserError
-from xadapt.data.reading import BOM, decoded, empty, opened
+from xadapt.data.text import streamed
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that is a character only in pairs
 
@@ -17,6 +17,14 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that is a character o
 def field(
     holder: Any, key: str, kind: type | tuple[type, ...], where: str, path: Path, *, line: int | None = None
 ) -> Any:
+    """The value of an object's field, of the class ``kind`` or one of several.
+
+    Args:
+        where: how errors call the object.
+
+    Raises:
+        UserError: no object, no such field, or a value of another class.
+    """
     if not isinstance(holder, dict):
         raise wrong(holder, "an object", where, path, line)
     if key not in holder:
@@ -35,6 +43,7 @@ def field(
 
 
 def wrong(value: object, expected: str, where: str, path: Path, line: int | None = None) -> UserError:
+    """The error for a value of another type than expected."""
     return UserError(
         f"{where} is of type {type(value).__name__}",
         expected=expected,
@@ -50,15 +59,9 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     Raises:
         UserError: broken JSON, not UTF-8, or nothing at all.
     """
-    found = False
-    with opened(path) as file:
-        for number, raw in enumerate(file, 1):
-            line = decoded(raw.removeprefix(BOM) if number == 1 else raw, path, number)
-            if line.strip():
-                found = True
-                yield number, parsed(line.rstrip("\r\n"), path, number)
-    if not found:
-        raise empty(path)
+    for line in streamed(path):
+        if line.text.strip():
+            yield line.number, parsed(line.text, path, line.number)
 
 
 def parsed(

@@ -11,7 +11,16 @@ from typing import Any
 
 from xadapt.common.errors import UserError
 from xadapt.data.json_fields import field, json_lines, parsed, wrong
-from xadapt.data.reading import Reading, all_alike, answers_of, missing_label, placed, text_of
+from xadapt.data.reading import (
+    Reading,
+    answers_of,
+    check_ids,
+    missing_label,
+    placed,
+    placeholders,
+    unknown_label,
+)
+from xadapt.data.text import text_of
 from xadapt.tasks.examples import Answer, Chosen, Classified, Extracted
 from xadapt.tasks.task import Task
 
@@ -103,13 +112,7 @@ def nli_lines(
             continue
         label = (labels or {}).get(label, label)
         if label not in task.labels:
-            raise UserError(
-                f"unknown label {label!r}",
-                expected=f"one of {', '.join(labels or task.labels)}",
-                do="is this the file of another task?",
-                path=path,
-                line=line,
-            )
+            raise unknown_label(path, line, label, labels or task.labels)
         examples.append(Classified(str(len(examples)), text, pair, label))
     if not examples:
         raise UserError("no row has a label", expected="labels", do="download it again", path=path)
@@ -241,17 +244,8 @@ def _chosen(examples: list[Chosen], lines: Sequence[int], split: str, path: Path
     """Checks what holds for all multiple choice: ids once, two options or more, true labels."""
     if not examples:
         raise UserError("a header and no rows", expected="rows", do="download it again", path=path)
-    seen: set[str] = set()
+    check_ids(examples, path, lines)
     for example, line in zip(examples, lines, strict=True):
-        if example.id in seen:
-            raise UserError(
-                f"id {example.id!r} a second time",
-                expected="every id once",
-                do="download it again",
-                path=path,
-                line=line,
-            )
-        seen.add(example.id)
         if len(example.options) < 2 or not all(isinstance(option, str) for option in example.options):
             raise UserError(
                 f"options {list(example.options)!r}",
@@ -261,7 +255,7 @@ def _chosen(examples: list[Chosen], lines: Sequence[int], split: str, path: Path
                 line=line,
             )
     labels = [example.label for example in examples]
-    labelled = None not in labels and not all_alike(labels, split)
+    labelled = None not in labels and not placeholders(len(labels), set(labels), split)
     if not labelled:
         examples = [replace(example, label=None) for example in examples]
     return Reading(examples, labelled)

@@ -15,9 +15,10 @@ from types import MappingProxyType
 from xadapt.common.errors import UserError
 from xadapt.data.ccgbank import auto, supertags
 from xadapt.data.json_readers import commonsense, copa, cosmos, hellaswag, nli_lines, social, squad
-from xadapt.data.reading import Reading, lines_of, missing_label
+from xadapt.data.reading import Reading, missing_label, unknown_label
 from xadapt.data.retrieval_readers import bucc, entity_pairs, lareqa, mentions
-from xadapt.data.tsv_readers import pairs, table, unknown_label
+from xadapt.data.text import lines_of
+from xadapt.data.tsv_readers import pairs, table
 from xadapt.tasks.examples import Paired, Tagged, Text
 from xadapt.tasks.task import KindName, Task
 

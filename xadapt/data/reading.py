@@ -1,15 +1,20 @@
-"""What all readers share: decoding, placeholders, answers that lie where they say, the held-out part."""
+"""What a reader gives, what holds for examples of every format, and what becomes of them: parts joined, a
+part held out, a sample drawn."""
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
+
+import numpy as np
 
 from xadapt.common.errors import UserError
+from xadapt.common.randomness import generator
+from xadapt.data.lazy import Joined
 from xadapt.tasks.examples import (
     Answer,
     Chosen,
@@ -21,8 +26,8 @@ from xadapt.tasks.examples import (
     Tagged,
     Text,
 )
+from xadapt.tasks.task import Task
 
-BOM = b"\xef\xbb\xbf"
 NEARBY = 50  # characters that an upstream answer offset may be off by
 PLACEHOLDER_ROWS = 20  # a test file this long whose labels are all alike has no labels
 T = TypeVar("T")
@@ -36,89 +41,6 @@ class Reading:
     examples: Sequence[Example]
     labelled: bool
     notes: dict[str, int] = field(default_factory=dict)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, to be read as bytes: the one place where readers open files.
-
-    Raises:
-        UserError: a folder, a device or a link that leads nowhere; no right to it, or the disk fails.
-    """
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise UserError(
-                "this is a folder" if stat.S_ISDIR(mode) else "this is a pipe or a device",
-                expected="a file",
-                do="put the file in its place, or remove it to do without",
-                path=path,
-            )
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        what = "a link that leads nowhere" if path.is_symlink() else "no such file"
-        raise UserError(what, do="put the file there, or remove the link", path=path) from error
-    except OSError as error:
-        raise UserError(
-            f"cannot be read: {error.strerror or error}",
-            expected="a file that you have the right to read",
-            do="see to its rights and whether the disk is sound, or choose another file",
-            path=path,
-        ) from error
-
-
-def bytes_of(path: Path) -> bytes:
-    """All that is in the file. Raises ``UserError`` as ``opened`` does."""
-    with opened(path) as file:
-        return file.read()
-
-
-def text_of(path: Path) -> str:
-    """The file's text without byte-order mark. Raises ``UserError`` where it is empty or not UTF-8."""
-    text = decoded(bytes_of(path).removeprefix(BOM), path, 1)
-    if not text.strip():
-        raise empty(path)
-    return text
-
-
-def decoded(data: bytes, path: Path, line: int) -> str:
-    """The text of a file, or of one ``line`` of it. Raises ``UserError`` where it is not UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"not UTF-8: byte 0x{data[error.start]:02x}",
-            expected="UTF-8, with or without a byte-order mark",
-            do="convert it (iconv -t UTF-8) or download it again",
-            path=path,
-            line=data.count(b"\n", 0, error.start) + line,
-        ) from None
-
-
-def empty(path: Path) -> UserError:
-    """The error for a file with nothing in it."""
-    return UserError(
-        f"empty file ({path.stat().st_size} bytes)",
-        expected="data",
-        do="download it again; an interrupted download leaves empty files",
-        path=path,
-    )
-
-
-def lines_of(path: Path) -> list[str]:
-    """The lines without their ends; blank ones at the end of the file are left out.
-
-    Only the line feed ends a line: texts contain U+2028 and U+0085, at which
-    ``str.splitlines`` would cut. Raises ``UserError`` as ``text_of`` does.
-    """
-    text = text_of(path)
-    lines = text.split("\n")
-    if "\r" in text:
-        lines = [line.removesuffix("\r") for line in lines]
-    while not lines[-1].strip():
-        lines.pop()
-    return lines
 
 
 def oddities(examples: Sequence[Example]) -> dict[str, int]:
@@ -149,9 +71,10 @@ def texts_of(example: Example) -> tuple[str, ...]:
             return (example.text,)
 
 
-def all_alike(labels: Sequence[T], split: str) -> bool:
-    """Whether the labels of a test file are placeholders: many, and all the same."""
-    return split == "test" and len(labels) >= PLACEHOLDER_ROWS and len(set(labels)) == 1
+def placeholders(count: int, distinct: Collection[object], split: str) -> bool:
+    """Whether the labels of a split are placeholders, ``distinct`` in ``count`` rows: those of a test file
+    that are many, and all the same."""
+    return split == "test" and count >= PLACEHOLDER_ROWS and len(distinct) == 1
 
 
 def missing_label(split: str, got: str, path: Path, line: int | None = None) -> UserError:
@@ -160,6 +83,37 @@ def missing_label(split: str, got: str, path: Path, line: int | None = None) -> 
         got,
         expected=f"labels in the {split} split; only test files may go without",
         do="download the file again, or remove it to do without this split",
+        path=path,
+        line=line,
+    )
+
+
+def unknown_label(path: Path, line: int, got: str, labels: Iterable[str], what: str = "label") -> UserError:
+    """The error for a label or tag that the task does not have."""
+    return UserError(
+        f"unknown {what} {got!r}",
+        expected=f"one of {', '.join(labels)}",
+        do="is this the file of another task?",
+        path=path,
+        line=line,
+    )
+
+
+def check_ids(examples: Iterable[Example], path: Path, lines: Sequence[int] = ()) -> None:
+    """Refuse an id that is there twice, by the second one's line where ``lines`` has each example's."""
+    seen: set[str] = set()
+    for number, example in enumerate(examples):
+        if example.id in seen:
+            raise id_twice(example.id, path, lines[number] if lines else None)
+        seen.add(example.id)
+
+
+def id_twice(identifier: str, path: Path, line: int | None = None) -> UserError:
+    """The error for an id that is there a second time."""
+    return UserError(
+        f"id {identifier!r} a second time",
+        expected="every id once",
+        do="is the file two files in one? Download it again",
         path=path,
         line=line,
     )
@@ -231,3 +185,53 @@ def hold_out(examples: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     """
     kept = len(examples) - min(1000, len(examples) // 10)
     return examples[:kept], examples[kept:]
+
+
+def joined(row: Task, load: Callable[[Task], Sequence[Example]]) -> Sequence[Example]:
+    """The examples of a row, or of all its parts, one part after the other."""
+    return Joined((part.name, load(part)) for part in row.parts) if row.parts else load(row)
+
+
+def revision_of(row: Task, revision: Callable[[Task], str]) -> str:
+    """What identifies the examples of a row; of one in parts 16 hex digits of SHA-256 over its parts'."""
+    if not row.parts:
+        return revision(row)
+    return hashlib.sha256("\n".join(map(revision, row.parts)).encode()).hexdigest()[:16]
+
+
+def added_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The notes of several parts as one: name -> count."""
+    total = Counter[str]()
+    for one in counts:
+        total.update(one)
+    return dict(total)
+
+
+def sampled(examples: Sequence[T], size: int) -> list[T]:
+    """So many examples (all, where there are no more), drawn at random from every part, in their own order.
+
+    Each part gives its share of the whole, so that a score on the sample estimates the score on all of it:
+    with equal shares a small part would count for more than it has, and by how much would depend on ``size``.
+    The draw depends on nothing but the number of examples, so whatever is measured on the same data is
+    measured on the same examples, whatever the seed of the study. Only what is drawn is read.
+    """
+    if size >= len(examples):
+        return list(examples)
+    sizes = examples.sizes if isinstance(examples, Joined) else [len(examples)]
+    chosen: list[int] = []
+    begin = 0
+    for number, (length, share) in enumerate(zip(sizes, _shares(sizes, size), strict=True)):
+        picks = generator("sample", number, length).permutation(length)[:share]
+        chosen += [begin + int(i) for i in np.sort(picks)]
+        begin += length
+    return [examples[i] for i in chosen]
+
+
+def _shares(sizes: Sequence[int], size: int) -> list[int]:
+    """``size`` split in proportion to ``sizes``; what rounding leaves goes to the largest remainders."""
+    exact = [size * length / sum(sizes) for length in sizes]
+    shares = [int(share) for share in exact]
+    largest = sorted(range(len(sizes)), key=lambda k: shares[k] - exact[k])
+    for k in largest[: size - sum(shares)]:
+        shares[k] += 1
+    return shares

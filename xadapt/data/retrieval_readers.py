@@ -9,7 +9,8 @@ from typing import Any
 
 from xadapt.common.errors import UserError
 from xadapt.data.json_fields import field, json_lines, parsed
-from xadapt.data.reading import Reading, lines_of, text_of
+from xadapt.data.reading import Reading, check_ids, id_twice
+from xadapt.data.text import lines_of, text_of
 from xadapt.tasks.examples import Sought
 from xadapt.tasks.task import Task
 
@@ -91,7 +92,7 @@ def lareqa(paths: Sequence[Path], task: Task, split: str) -> Reading:
                 spot = f"{where}.qas[{k}]"
                 question = str(field(qa, "id", (str, int), spot, path))
                 if question in seen:
-                    raise _twice(question, path)
+                    raise id_twice(question, path)
                 seen.add(question)
                 if path == paths[0]:
                     queries.append((question, field(qa, "question", str, spot, path)))
@@ -135,9 +136,9 @@ def mentions(paths: Sequence[Path], task: Task, split: str, language: str) -> Re
                 queries.append(_mention(context, mention, paths[0], line))
     if not queries:
         raise UserError(f"no mention in {language!r}", expected="some", do="download it again", path=paths[0])
-    _once(queries, paths[0])
+    check_ids(queries, paths[0])
     entities = [_entity(row, paths[1], line) for line, row in json_lines(paths[1])]
-    _once(entities, paths[1])
+    check_ids(entities, paths[1])
     known = {entity.id for entity in entities}
     for query in queries:
         if lost := set(query.answers or ()) - known:
@@ -175,7 +176,7 @@ def entity_pairs(paths: Sequence[Path], task: Task, split: str) -> Reading:
                 line=line,
             )
         entities.setdefault(entity.id, entity)
-    _once(queries, path)
+    check_ids(queries, path)
     return Reading([*queries, *entities.values()], labelled=True)
 
 
@@ -223,30 +224,12 @@ def _flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def _once(examples: Sequence[Sought], path: Path) -> None:
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise _twice(example.id, path)
-        seen.add(example.id)
-
-
-def _twice(identifier: str, path: Path, line: int | None = None) -> UserError:
-    return UserError(
-        f"id {identifier!r} a second time",
-        expected="every id once",
-        do="is the file two files in one? Download it again",
-        path=path,
-        line=line,
-    )
-
-
 def _sentences(path: Path) -> dict[str, str]:
     """Id -> text."""
     result: dict[str, str] = {}
     for line, (identifier, text) in _two_columns(path, "an id and a sentence"):
         if identifier in result:
-            raise _twice(identifier, path, line)
+            raise id_twice(identifier, path, line)
         result[identifier] = text
     return result
 

@@ -5,65 +5,16 @@ The pass decodes, checks and counts; what stays is where each row lies. See ``xa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from xadapt.common.errors import UserError
 from xadapt.data.lazy import FileRows, Places, settled
-from xadapt.data.reading import BOM, PLACEHOLDER_ROWS, Reading, missing_label, opened
+from xadapt.data.reading import Reading, missing_label, placeholders, unknown_label
+from xadapt.data.text import Line, streamed
 from xadapt.tasks.examples import Classified
 from xadapt.tasks.task import Task
-
-
-class Line(NamedTuple):
-    """A line of a file: its number from 1, its first byte, its size in bytes without the end, its text."""
-
-    number: int
-    start: int
-    size: int
-    text: str
-
-
-def streamed(path: Path) -> Iterator[Line]:
-    """The lines that ``reading.lines_of`` gives, one at a time.
-
-    Raises:
-        UserError: the file is empty, or not UTF-8.
-    """
-    start, blanks, some = 0, list[Line](), False
-    with opened(path) as file:
-        for number, raw in enumerate(file, 1):
-            skipped = len(BOM) if number == 1 and raw.startswith(BOM) else 0
-            body = raw[skipped:].removesuffix(b"\n").removesuffix(b"\r")
-            try:
-                text = body.decode()
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"not UTF-8: byte 0x{body[error.start]:02x}",
-                    expected="UTF-8, with or without a byte-order mark",
-                    do="convert it (iconv -t UTF-8) or download it again",
-                    path=path,
-                    line=number,
-                ) from None
-            line = Line(number, start + skipped, len(body), text)
-            start += len(raw)
-            if not text or text.isspace():
-                blanks.append(line)  # harmless at the end of the file only
-                continue
-            if blanks:
-                yield from blanks
-                blanks.clear()
-            some = True
-            yield line
-    if not some:
-        raise UserError(
-            f"empty file ({start} bytes)",
-            expected="data",
-            do="download it again; an interrupted download leaves empty files",
-            path=path,
-        )
 
 
 @dataclass
@@ -110,7 +61,7 @@ class Columns:
         label = self._label(columns)
         if label is not None and label not in self.seen:
             if label not in task.labels:
-                raise unknown_label(path, line.number, label, task.labels, "label")
+                raise unknown_label(path, line.number, label, task.labels)
             self.seen.add(label)
         pair = None if self.pair is None else columns[self.pair]
         self.blank += not columns[self.text].strip() or (pair is not None and not pair.strip())
@@ -119,8 +70,7 @@ class Columns:
 
     def reading(self, path: Path, split: str, notes: Mapping[str, int]) -> Reading:
         """The examples; without their labels where those of a test file are placeholders."""
-        alike = len(self.places) >= PLACEHOLDER_ROWS and len(self.seen) == 1
-        self.labelled = self.label is not None and not (split == "test" and alike)
+        self.labelled = self.label is not None and not placeholders(len(self.places), self.seen, split)
         found = {"blank": self.blank, "NUL": self.nul, **notes}
         rows = FileRows(path, self.places, Classified, self)
         return Reading(settled(rows), self.labelled, {name: n for name, n in found.items() if n})
@@ -222,14 +172,3 @@ def ragged(path: Path, line: int, got: int, names: Sequence[str]) -> UserError:
 
 
 _ragged = ragged  # ``table`` has an argument of this name
-
-
-def unknown_label(path: Path, line: int, got: str, labels: Sequence[str], what: str) -> UserError:
-    """The error for a label or tag that the task does not have."""
-    return UserError(
-        f"unknown {what} {got!r}",
-        expected=f"one of {', '.join(labels)}",
-        do="is this the file of another task?",
-        path=path,
-        line=line,
-    )

@@ -29,7 +29,7 @@ from typing import Any, get_args
 from xadapt.common.errors import UserError, nearest
 from xadapt.data.hub_rows import FIELDS
 from xadapt.data.readers import KIND_READ, READERS
-from xadapt.data.reading import text_of
+from xadapt.data.text import text_of
 from xadapt.stacks.combinations import KEYWORDS
 from xadapt.stacks.methods import METHODS
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue

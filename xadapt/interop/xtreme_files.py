@@ -23,7 +23,7 @@ from typing import Any
 
 from xadapt.common.errors import UserError
 from xadapt.data.json_fields import parsed
-from xadapt.data.reading import bytes_of, lines_of, text_of
+from xadapt.data.text import bytes_of, lines_of, text_of
 from xadapt.tasks.examples import Chosen, Example, Sought, Tagged
 from xadapt.tasks.task import Task
 

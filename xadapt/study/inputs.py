@@ -10,7 +10,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.progress import Watch
 from xadapt.common.randomness import generator
 from xadapt.data.lazy import Joined, Lazy, Taken
-from xadapt.data.parts import sampled
+from xadapt.data.reading import sampled
 from xadapt.kinds.kind import Item
 from xadapt.kinds.pools import completed, counted
 from xadapt.store.store import Store
@@ -70,7 +70,7 @@ class Data:
             data: whose examples they are.
             languages: in this order, one after the other.
             size: take so many of them, of all languages together, shuffled by ``seed``.
-            sample: take so many from all over them (``data.parts.sampled``), whatever the ``seed``.
+            sample: take so many from all over them (``data.reading.sampled``), whatever the ``seed``.
         """
 
         def noted(kept: Mapping[str, Mapping[str, int]]) -> None:
