@@ -12,30 +12,17 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
+import torch
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from xadapt.backbone.backbone import Backbone
-from xadapt.common.console import one_message, size, wide
-from xadapt.common.files import write_output
-from xadapt.common.measure import interleaved, ratios, timed
-from xadapt.data.sources import open_source
-from xadapt.kinds import kind_of
-from xadapt.mount import mount
-from xadapt.report.progress import Bars
-from xadapt.stacks.methods import parse_method
-from xadapt.stacks.places import needs
-from xadapt.store.store import Store
-from xadapt.study.module_loader import Shelf
-from xadapt.study.plan import Overrides, Plan, make_plan
-from xadapt.study.results import Results
-from xadapt.study.run import run
-from xadapt.train.evaluate import predict
+import xadapt
 
 NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
 
@@ -69,27 +56,23 @@ class Options:
 
 
 def main(options: Options) -> None:
-    backbone = Backbone.from_pretrained(options.backbone)
-    source, store = open_source(options.data), Store(options.store)
-    console, watch = wide(), Bars(wide(stderr=True))
-
-    def study(expressions: list[str]) -> tuple[Plan, Results]:
-        plan = make_plan(
-            expressions,
-            backbone=backbone,
-            source=source,
-            method=parse_method(options.method),
-            seeds=options.seeds,
-            languages=options.langs or None,
-            overrides=Overrides(max_steps=options.max_steps),
-        )
-        return plan, run(plan, store, watch=watch, baselines=False)
-
+    backbone = xadapt.Backbone.from_pretrained(options.backbone)
+    store = xadapt.Store(options.store)
     target, all_of = options.target, ", ".join(options.tasks)
 
     # 1. Each task alone below the target; the best of them by English dev, never by what is reported.
-    singles = study([f"{task} > {target}" for task in options.tasks])
-    best = max(options.tasks, key=lambda task: english_dev(store, singles[1], f"{task} > {target}"))
+    study = xadapt.Study(
+        [f"{task} > {target}" for task in options.tasks],
+        backbone,
+        options.data,
+        method=options.method,
+        seeds=options.seeds,
+        languages=options.langs or None,
+        max_steps=options.max_steps,
+        store=store,
+    )
+    singles = study.run(watch=xadapt.Bars(), baselines=False)
+    best = max(options.tasks, key=lambda task: english_dev(store, singles, f"{task} > {target}"))
     ways = {
         "none": target,
         "best single": f"{best} > {target}",
@@ -101,57 +84,61 @@ def main(options: Options) -> None:
     }
 
     # 2. All ways.
-    plan, results = study(list(ways.values()))
+    study = replace(study, expressions=list(ways.values()), data=study.plan.source)
+    results = study.run(watch=xadapt.Bars(), baselines=False)
 
     # 3. What each costs to run.
-    costs = {fold: speed(plan, store, options.rounds, fold) for fold in (False, True)}
+    costs = {fold: speed(backbone, study, options.rounds, fold) for fold in (False, True)}
 
     # 4. One table.
-    rows = [row(way, expr, plan, results, costs) for way, expr in ways.items()]
-    console.print(table(rows, options, source.name))
-    print_singles(singles[1], options, console)
+    rows = [row(way, expr, study, results, costs) for way, expr in ways.items()]
+    xadapt.show(table(rows, options, results.data))
+    xadapt.show(singles_table(singles, options))
     if options.json:
-        write_output(options.json, {"backbone": backbone.name, "data": source.name, "rows": rows})
+        content = {"backbone": backbone.name, "data": results.data, "rows": rows}
+        xadapt.write_json(options.json, content)
     backbone.verify()
 
 
-def english_dev(store: Store, results: Results, expr: str) -> float:
+def english_dev(store: xadapt.Store, results: xadapt.Results, expr: str) -> float:
     """The mean over seeds of the target module's best English dev score."""
     return statistics.mean(
         store.load(m.address).manifest["dev"]["score"] for m in results.modules if m.expr == expr
     )
 
 
-def speed(plan: Plan, store: Store, rounds: int, fold: bool) -> dict[str, float]:
+def speed(backbone: xadapt.Backbone, study: xadapt.Study, rounds: int, fold: bool) -> dict[str, float]:
     """Expression -> inference time over that of the bare encoder: the median of rounds run in turns."""
-    evaluation = plan.evaluations[0]
-    kind = kind_of(evaluation.task)
-    head = kind.head(plan.backbone.config).to(plan.backbone.device)
-    examples = plan.source.load(evaluation.task.name, "en", evaluation.split)[:256]
-    items = kind.encode(examples, plan.backbone.tokenizer, evaluation.max_length, training=False)
-    device = str(plan.backbone.device)
+    batches = study.batches("en", 256)
 
-    def work(mounted: Any) -> Callable[[], tuple[int, float]]:
-        return timed(lambda: len(predict(mounted, head, kind, items)), device)
+    def work(mounted: xadapt.Mounted) -> Callable[[], object]:
+        return lambda: [mounted.encode(batch) for batch in batches]
 
-    contenders = {"bare": work(mount(plan.backbone, []))}
-    shelf = Shelf(plan, store)
-    for one in plan.evaluations:
-        if one.expr not in contenders:
-            contenders[one.expr] = work(mount(plan.backbone, shelf.elements(one.stack, one.seed), fold=fold))
-    rates = interleaved(contenders, rounds=rounds, warmup=1)
-    return {name: 1 / spread.median for name, spread in ratios(rates, "bare").items()}
+    with ExitStack() as block, torch.inference_mode():
+        ways = {"bare": work(block.enter_context(backbone.mount(None)))}
+        for expr in study.expressions:
+            mounted = block.enter_context(backbone.mount(expr, study, seed=study.seeds[0], fold=fold))
+            ways[str(expr)] = work(mounted)
+        seconds = xadapt.side_by_side(ways, rounds=rounds, device=str(backbone.device))
+    return {
+        name: statistics.median(a / b for a, b in zip(values, seconds["bare"], strict=True))
+        for name, values in seconds.items()
+    }
 
 
 def row(
-    way: str, expr: str, plan: Plan, results: Results, costs: dict[bool, dict[str, float]]
+    way: str,
+    expr: str,
+    study: xadapt.Study,
+    results: xadapt.Results,
+    costs: dict[bool, dict[str, float]],
 ) -> dict[str, Any]:
     """One line: scores by seed, sizes and seconds of all modules that the expression needs, a seed."""
-    cells = [c for c in results.cells if c.expr == expr and c.metric == plan.evaluations[0].task.metrics[0]]
+    cells = [c for c in first_metric(results) if c.expr == expr]
     seeds = sorted({c.seed for c in cells})
     english = [c.score for c in cells if c.lang == "en"]
     zero_shot = [statistics.mean(c.score for c in cells if c.seed == s and c.lang != "en") for s in seeds]
-    needed = needed_by(plan, expr)
+    needed = {address for seed in seeds for address in study.addresses(expr, seed)}
     modules = [m for m in results.modules if m.address in needed]
     return {
         "way": way,
@@ -167,15 +154,9 @@ def row(
     }
 
 
-def needed_by(plan: Plan, expr: str) -> set[str]:
-    """The addresses of all modules that an expression stands on, its own included."""
-    evaluations = [e for e in plan.evaluations if e.expr == expr]
-    return {
-        plan.addresses[e.seed][need.stack]
-        for e in evaluations
-        if e.stack is not None
-        for need in needs(e.stack)
-    }
+def first_metric(results: xadapt.Results) -> list[Any]:
+    """The scores by the target's first metric."""
+    return [c for c in results.cells if c.metric == results.cells[0].metric]
 
 
 def table(rows: list[dict[str, Any]], options: Options, source: str) -> Table:
@@ -202,7 +183,7 @@ def table(rows: list[dict[str, Any]], options: Options, source: str) -> Table:
             spread(r["zero_shot"]),
             "·" if r is rows[0] else spread(gain, sign=True),
             f"{r['parameters']:,}",
-            size(r["bytes"]),
+            decimal(r["bytes"]),
             f"{r['training_seconds']:.0f}",
             f"{r['inference']:.2f}x",
             f"{r['inference_folded']:.2f}x",
@@ -214,19 +195,17 @@ def table(rows: list[dict[str, Any]], options: Options, source: str) -> Table:
     return made
 
 
-def print_singles(results: Results, options: Options, console: Any) -> None:
+def singles_table(results: xadapt.Results, options: Options) -> Table:
     made = Table(title="each task alone below the target", title_justify="left")
     for column in ("below", "English", "zero-shot"):
         made.add_column(column, justify="left" if column == "below" else "right")
     for task in options.tasks:
-        cells = [c for c in results.cells if c.expr == f"{task} > {options.target}"]
-        first = cells[0].metric
-        cells = [c for c in cells if c.metric == first]
+        cells = [c for c in first_metric(results) if c.expr == f"{task} > {options.target}"]
         zero = [
             statistics.mean(c.score for c in cells if c.seed == s and c.lang != "en") for s in options.seeds
         ]
         made.add_row(task, spread([c.score for c in cells if c.lang == "en"]), spread(zero))
-    console.print(made)
+    return made
 
 
 def spread(values: list[float], sign: bool = False) -> str:
@@ -235,6 +214,4 @@ def spread(values: list[float], sign: bool = False) -> str:
 
 
 if __name__ == "__main__":
-    options = tyro.cli(Options, description=__doc__)
-    with one_message():
-        main(options)
+    xadapt.script(main, Options)

@@ -12,18 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
-from xadapt.backbone.backbone import Backbone
-from xadapt.common.console import one_message, wide
-from xadapt.common.files import write_output
-from xadapt.data.sources import open_source
-from xadapt.report.progress import Bars
-from xadapt.report.tables import as_json, plan_table, print_results
-from xadapt.stacks.methods import parse_method
-from xadapt.store.store import Store
-from xadapt.study.plan import Overrides, make_plan
-from xadapt.study.run import run
+import xadapt
 
 EXPRESSIONS = (
     "xnli",  # the baseline: a module for the target task alone
@@ -58,34 +47,27 @@ class Options:
 
 
 def main(options: Options) -> None:
-    # 1. What stands still: the encoder, the data, the store.
-    backbone = Backbone.from_pretrained(options.backbone)
-    source = open_source(options.data)
-    store = Store(options.store)
-
-    # 2. What the expressions need, and what of it is there already.
-    plan = make_plan(
+    # 1. What the expressions need, and what of it the store has already.
+    study = xadapt.Study(
         EXPRESSIONS,
-        backbone=backbone,
-        source=source,
-        method=parse_method(options.method),
+        options.backbone,
+        options.data,
+        method=options.method,
         seeds=options.seeds,
         languages=options.langs or None,
-        overrides=Overrides(max_steps=options.max_steps),
+        max_steps=options.max_steps,
+        store=options.store,
     )
-    console = wide()
-    console.print(plan_table(plan, store))
+    xadapt.show(study)
 
-    # 3. Train the rest in English, evaluate everything in every language.
-    results = run(plan, store, watch=Bars(wide(stderr=True)))
+    # 2. Train the rest in English, evaluate everything in every language.
+    results = study.run(watch=xadapt.Bars())
 
-    # 4. One table a task: scores by language, transfer gap, gain over the first expression.
-    print_results(results, console)
+    # 3. One table a task: scores by language, transfer gap, gain over the first expression.
+    xadapt.show(results)
     if options.json:
-        write_output(options.json, as_json(results))
+        xadapt.write_json(options.json, results)
 
 
 if __name__ == "__main__":
-    options = tyro.cli(Options, description=__doc__)
-    with one_message():
-        main(options)
+    xadapt.script(main, Options)

@@ -9,19 +9,16 @@ layers below their modules computed once; and another module from memory, from t
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from rich.table import Table
 
 import xadapt
-from xadapt.common.console import one_message, wide
-from xadapt.common.measure import Spread, interleaved, timed
-from xadapt.report.progress import Bars
 
 SENTENCES = ["The old man reads a book.", "Der alte Mann liest ein Buch.", "Mzee anasoma kitabu."]
 
@@ -62,10 +59,9 @@ def main(options: Options) -> None:
         store=store,
         max_steps=options.max_steps,
     )
-    study.run(watch=Bars(wide(stderr=True)), baselines=False)
+    study.run(watch=xadapt.Bars(), baselines=False)
     ids = backbone.tokenizer(SENTENCES)["input_ids"]
     batch = xadapt.pack(ids).to(backbone.device)
-    device, console = str(backbone.device), wide()
 
     with ExitStack() as block, torch.inference_mode():
         # 2. All stacks are held at once; each keeps its modules and shares the backbone.
@@ -92,7 +88,7 @@ def main(options: Options) -> None:
             "swapped in from the store, proven": lambda: single.swap(name, store.load(address).weights),
             "mounted anew": mount_anew,
         }
-        rates = interleaved({name: _timed(way, device) for name, way in ways.items()}, rounds=options.rounds)
+        seconds = xadapt.side_by_side(ways, rounds=options.rounds, device=str(backbone.device))
         torch.testing.assert_close(single.encode(batch), anew.encode(batch), atol=0, rtol=0)
 
     table = Table(
@@ -100,21 +96,12 @@ def main(options: Options) -> None:
     )
     for column in ("", "milliseconds: median (range)"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, values in rates.items():
-        table.add_row(name, str(Spread.of([1e3 / rate for rate in values])))
-    console.print(table)
+    for name, values in seconds.items():
+        middle, low, high = (1e3 * each(values) for each in (statistics.median, min, max))
+        table.add_row(name, f"{middle:.3g} ({low:.3g} to {high:.3g})")
+    xadapt.show(table)
     backbone.verify()
 
 
-def _timed(way: Callable[[], object], device: str) -> Callable[[], tuple[int, float]]:
-    def once() -> int:
-        way()
-        return 1
-
-    return timed(once, device)
-
-
 if __name__ == "__main__":
-    options = tyro.cli(Options, description=__doc__)
-    with one_message():
-        main(options)
+    xadapt.script(main, Options)

@@ -12,7 +12,7 @@ import torch
 
 import xadapt
 from xadapt import Backbone, Module, Stack, Store, Study, UserError, pack
-from xadapt.study import study as api
+from xadapt.cli.options import Planned, study_of
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def study(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Study
     return made
 
 
-def test_the_names_are_those_of_the_api() -> None:
-    assert xadapt.__all__ == api.__all__
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(xadapt, name).__name__ == name for name in xadapt.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Stak'"):
         xadapt.Stak  # noqa: B018
 
@@ -42,6 +42,19 @@ def test_the_names_are_those_of_the_api() -> None:
 def test_import_alone_loads_no_torch() -> None:
     code = "import sys, xadapt; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_options_of_a_command_and_a_study_of_python_mean_the_same(backbone: Backbone, study: Study) -> None:
+    options = Planned(store=Path(str(study.store)), max_steps=2, dtype="float32")
+    addresses = [step.address for step in study_of(options, study.expressions).plan.modules]
+    assert addresses == [step.address for step in study.plan.modules]
+    assert all(map(study.has, addresses))
+    assert list(study.addresses("mnli > xnli")) == [addresses[1], addresses[2]]
+
+
+def test_a_layer_that_nothing_is_read_at_is_refused(backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--layer 3 would change nothing"):
+        Study(["xnli"], backbone, layer=3, store=tmp_path).plan  # noqa: B018
 
 
 def test_several_stacks_are_held_at_once_and_the_backbone_stays(backbone: Backbone, study: Study) -> None:

@@ -18,7 +18,7 @@ from xadapt.report.layer_curve import best_layers
 from xadapt.stacks.methods import parse_method
 from xadapt.store.store import Store
 from xadapt.study import evaluation as scoring
-from xadapt.study.plan import Overrides, make_plan
+from xadapt.study.plan import make_plan
 from xadapt.study.results import Results
 from xadapt.study.run import run
 from xadapt.tasks import CATALOGUE
@@ -85,18 +85,16 @@ def scores(found: Results) -> dict[tuple[int | None, str], float]:
 
 @pytest.mark.parametrize(("name", "languages"), [("tatoeba", None), ("bucc", ["de"])])
 def test_a_sweep_is_the_plain_runs_in_one_pass(backbone, tmp_path, monkeypatch, name, languages):
-    swept = results(backbone, tmp_path / "swept", name, languages=languages, layers=range(5))
+    swept = results(backbone, tmp_path / "swept", name, languages=languages, layer="every")
     assert len({c.lang for c in swept.cells}) * 5 == len(swept.cells)
     plain = {}
     for layer in range(5):
-        one = results(
-            backbone, tmp_path / "plain", name, languages=languages, overrides=Overrides(layer=layer)
-        )
+        one = results(backbone, tmp_path / "plain", name, languages=languages, layer=layer)
         plain |= scores(one)
     assert scores(swept) == plain
     # The cells are the same ones: a sweep after the plain runs computes nothing.
     monkeypatch.setattr(scoring, "evaluate_layers", None)
-    assert scores(results(backbone, tmp_path / "plain", name, languages=languages, layers=range(5))) == plain
+    assert scores(results(backbone, tmp_path / "plain", name, languages=languages, layer="every")) == plain
     (curve,) = best_layers(swept)
     means = {point["layer"]: point["mean"] for point in curve["means"]}
     assert means[3] == pytest.approx(np.mean([s for (layer, _), s in plain.items() if layer == 3]))
@@ -107,20 +105,20 @@ def test_one_pass_means_one_forward_a_batch(backbone, tmp_path, monkeypatch):
     calls = []
     pack = evaluate.pack
     monkeypatch.setattr(evaluate, "pack", lambda sequences: calls.append(1) or pack(sequences))
-    results(backbone, tmp_path, "tatoeba", layers=range(5))
+    results(backbone, tmp_path, "tatoeba", layer="every")
     assert len(calls) == 2  # two languages of one batch
 
 
 def test_a_large_sweep_goes_through_a_file(backbone, tmp_path, monkeypatch):
-    want = scores(results(backbone, tmp_path / "a", "tatoeba", layers=range(5)))
+    want = scores(results(backbone, tmp_path / "a", "tatoeba", layer="every"))
     monkeypatch.setattr(evaluate, "IN_MEMORY", 0)
-    assert scores(results(backbone, tmp_path / "b", "tatoeba", layers=range(5))) == want
+    assert scores(results(backbone, tmp_path / "b", "tatoeba", layer="every")) == want
 
 
 def test_only_what_is_read_at_any_layer_can_be_swept(backbone, tmp_path):
     trained = replace(task("retrieve", name="bucc", metrics=("map@20",), train="bucc"), languages=("de",))
     with pytest.raises(UserError, match="read at the last layer only"):
-        results(backbone, tmp_path, "bucc", rows=ROWS | {"bucc": trained}, layers=range(5))
+        results(backbone, tmp_path, "bucc", rows=ROWS | {"bucc": trained}, layer="every")
 
 
 def test_a_threshold_comes_from_the_dev_set_of_the_same_language(backbone, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tiny import save_tiny
 
 from xadapt.cli.main import main
-from xadapt.cli.predict import with_target
+from xadapt.cli.options import with_target
 from xadapt.data.folder import Folder
 from xadapt.interop.xtreme_scores import score_folder
 from xadapt.kinds import kind_of

@@ -1,33 +1,30 @@
 """Parameter-efficient intermediate-task training for zero-shot cross-lingual transfer.
 
-The public names are those of ``xadapt.study.study``, which is loaded when the first of them is asked for:
-``import xadapt`` alone takes no time.
+A name is loaded when it is first asked for: ``import xadapt`` alone takes no time.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xadapt.study.study import (
-        Backbone,
-        Bottleneck,
-        Full,
-        LoRA,
-        Module,
-        Mounted,
-        Packed,
-        Results,
-        Stack,
-        Store,
-        Study,
-        UserError,
-        pack,
-        run,
-    )
+    from xadapt.backbone.packing import Packed, pack
+    from xadapt.common.errors import UserError
+    from xadapt.common.measure import side_by_side
+    from xadapt.interop.module import Module
+    from xadapt.mount import Mounted
+    from xadapt.report.progress import Bars
+    from xadapt.report.script import script, show, write_json
+    from xadapt.stacks.methods import Bottleneck, Full, LoRA
+    from xadapt.stacks.stack import Stack
+    from xadapt.store.store import Store
+    from xadapt.study.results import Results
+    from xadapt.study.study import Backbone, Study, run
 
 __all__ = [
     "Backbone",
+    "Bars",
     "Bottleneck",
     "Full",
     "LoRA",
@@ -41,12 +38,30 @@ __all__ = [
     "UserError",
     "pack",
     "run",
+    "script",
+    "show",
+    "side_by_side",
+    "write_json",
 ]
+
+_HOMES = {
+    "backbone.packing": ("Packed", "pack"),
+    "common.errors": ("UserError",),
+    "common.measure": ("side_by_side",),
+    "interop.module": ("Module",),
+    "mount": ("Mounted",),
+    "report.progress": ("Bars",),
+    "report.script": ("script", "show", "write_json"),
+    "stacks.methods": ("Bottleneck", "Full", "LoRA"),
+    "stacks.stack": ("Stack",),
+    "store.store": ("Store",),
+    "study.results": ("Results",),
+    "study.study": ("Backbone", "Study", "run"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from xadapt.study import study as api
-
-        return getattr(api, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"xadapt.{home}"), name)
     raise AttributeError(f"module 'xadapt' has no attribute {name!r}")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained
-
-if TYPE_CHECKING:
-    from xadapt.cli.options import Planned
+from xadapt.study.overrides import Overrides
 
 
 def words(text: str, option: str) -> list[str]:
@@ -33,7 +30,7 @@ MOST = {"lr": 1000.0, "threads": max(64, os.cpu_count() or 1)}  # more threads t
 _MANY = 10**9
 
 
-def check_numbers(options: Planned) -> None:
+def check_numbers(options: Overrides) -> None:
     """Raises ``UserError`` for the first number of the options that is set and can mean nothing."""
     for name in ("epochs", "batch_size", "max_steps", "max_length", "threads", "lr"):
         value, most = getattr(options, name), MOST.get(name, _MANY)

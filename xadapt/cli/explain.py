@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from xadapt.cli.checks import check_numbers, words
-from xadapt.cli.opening import opened
-from xadapt.cli.options import Planned
+from xadapt.cli.checks import words
+from xadapt.cli.options import Planned, study_of
 from xadapt.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ class Explain(Planned):
 
 def explain(options: Explain, console: Console, errors: Console) -> None:
     """Plan the expression and draw it, with the tables that are asked for; nothing is trained."""
-    check_numbers(options)
     if options.langs is not None and not options.importance:
         raise UserError("--langs without --importance", do="add --importance, which it belongs to")
     languages = None if options.langs is None else words(options.langs, "--langs")
@@ -44,36 +42,28 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
     from xadapt.report.ablation_table import ablation_table
     from xadapt.report.heatmap import fusion_map, similarity_map
     from xadapt.report.progress import Bars
-    from xadapt.report.tree import Facts, draw
-    from xadapt.study.ablation import ablations
-    from xadapt.study.analysis import fusion_weights, similarities
-    from xadapt.study.sizes import facts_of
+    from xadapt.report.tree import draw
+    from xadapt.study.sizes import facts_of_backbone
 
-    found = opened(options)
-    plan = found.plan([options.expression], options, seeds=[options.seed])
-    (evaluation,) = plan.evaluations
-    backbone = found.backbone
-    base = Facts(
-        "frozen",
-        sum(p.numel() for p in backbone.model.parameters()),
-        sum(p.numel() * p.element_size() for p in backbone.model.parameters()),
-    )
+    study, watch = study_of(options, [options.expression], seeds=[options.seed]), Bars(errors)
+    (evaluation,) = study.plan.evaluations
+    backbone, source = study.plan.backbone, study.plan.source
+    base = facts_of_backbone(backbone)
     if evaluation.stack is None:
         console.print(
             f"{options.expression}: the bare {backbone.name}, {base.parameters:,} parameters, nothing trains"
         )
     else:
-        facts = facts_of(plan, found.store, evaluation)
-        console.print(
-            draw(evaluation.stack, facts, backbone=backbone.name, base=base, n_layers=backbone.layers)
+        tree = draw(
+            evaluation.stack, study.facts(), backbone=backbone.name, base=base, n_layers=backbone.layers
         )
-    watch = Bars(errors)
-    world = f", {plan.source.name} world" if plan.source.generated else ""
+        console.print(tree)
+    world = f", {source.name} world" if source.generated else ""
     if options.weights:
-        for weights in fusion_weights(plan, found.store, evaluation, watch):
+        for weights in study.fusion_weights(watch=watch):
             console.print(fusion_map(weights, world))
     if options.similarity:
-        console.print(similarity_map(similarities(plan, found.store, evaluation, watch), world))
+        console.print(similarity_map(study.similarities(watch=watch), world))
     if options.importance:
-        for ablation in ablations(plan, found.store, evaluation, watch, languages):
+        for ablation in study.ablations(languages, watch=watch):
             console.print(ablation_table(ablation, world))

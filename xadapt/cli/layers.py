@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import tyro
 
-from xadapt.cli.options import Planned
-from xadapt.cli.run import Run, execute
+from xadapt.cli.options import with_target
+from xadapt.cli.run import Evaluated, evaluated, run
+from xadapt.common.files import write_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,35 +18,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Layers(Planned):
+class Layers(Evaluated):
     """Score retrieval at every hidden layer, in one pass over the data, and show the curve."""
 
     expressions: tyro.conf.Positional[tuple[str, ...]] = ()
     """what to evaluate, such as "mnli" "squad_v1"; the bare backbone where none is named"""
     task: str = "tatoeba"
     """a retrieval task that trains nothing, such as tatoeba or bucc"""
-    langs: str = "all"
-    """languages to evaluate in, such as de,ru; all that the data has by default"""
-    split: Literal["auto", "dev", "test"] = "auto"
-    """what to evaluate on; auto is test where it has real labels, else dev"""
-    seeds: str = "0"
-    """seeds of the modules, such as 0,1,2"""
-    dry_run: bool = False
-    """show the plan and stop"""
-    json: Path | None = None
-    """write the scores of every layer and language to this file as well; with - they go to standard output,
-    and the tables to standard error"""
 
 
 def sweep(options: Layers, console: Console, errors: Console) -> Results | None:
-    """``xadapt layers``: the same as ``run`` with each ``--layer`` in turn, in one pass over the data."""
-    asked = tuple(
-        e if e.split(">")[-1].strip() == options.task else f"{e} > {options.task}"
-        for e in options.expressions
-    )
-    shared = {
-        f.name: getattr(options, f.name) for f in fields(options) if f.name not in ("expressions", "task")
-    }
-    return execute(
-        Run(asked or (options.task,), **shared, baselines=False), console, errors, every_layer=True
-    )
+    """The same as ``run`` with each ``--layer`` in turn, in one pass over the data."""
+    from xadapt.data.user_tasks import catalogue_with
+
+    rows = catalogue_with(options.tasks)
+    expressions = [with_target(e, options.task, rows) for e in options.expressions]
+    study = evaluated(options, expressions or [options.task], layer="every")
+    results = run(study, options, console, errors, baselines=False)
+    if results is not None:
+        from xadapt.report.layer_curve import best_layers, print_layers
+        from xadapt.report.tables import as_json
+
+        print_layers(results, console)
+        if options.json is not None:
+            write_output(options.json, as_json(results) | {"layers": best_layers(results)})
+    return results

@@ -179,8 +179,8 @@ def _ls(store: Store, console: Console) -> None:
     from rich.table import Table
 
     from xadapt.common.console import size
-    from xadapt.report.tables import outdated
     from xadapt.store.maintenance import bytes_in
+    from xadapt.study.module_plan import outdated
 
     names: dict[str, list[str]] = {}
     for name, address in store.studies.names().items():

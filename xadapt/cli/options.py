@@ -1,43 +1,61 @@
-"""The options of every command that plans expressions: with what, on what, and how it is trained."""
+"""The options of every command that plans expressions, and the study that they stand for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any
+
+from xadapt.cli.checks import check_numbers, check_store
+from xadapt.common.errors import UserError
+from xadapt.study.overrides import Overrides
+
+if TYPE_CHECKING:
+    from xadapt.study.study import Study
+    from xadapt.tasks import Catalogue
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class Planned(Overrides):
     """What the addresses of modules depend on, so that two commands with the same options mean the same."""
 
     backbone: str = "pocket"
     """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""
     data: str = "pocket"
     """pocket, hub, or a folder in XTREME's download layout"""
-    intermediate: Path | None = None
-    """folder of intermediate tasks; DATA/../intermediate by default"""
-    tasks: Path | None = None
-    """a TOML file with tasks of your own"""
     method: str = "lora"
     """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
     store: Path = Path(".xadapt")
     """where modules and scores are kept"""
-    lr: float | None = None
-    """peak learning rate; by default the method's"""
-    epochs: int | None = None
-    """passes over the training data; by default the task's"""
-    batch_size: int | None = None
-    """items an optimiser step; by default the task's"""
-    max_steps: int | None = None
-    """optimiser steps at most; of a joint, for each of its tasks"""
-    max_length: int | None = None
-    """tokens a sequence; by default the task's"""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto takes bf16 where the hardware has it and the width gains from it"""
-    trained_in: Literal["float32", "bfloat16"] | None = None
-    """evaluate modules that were trained in this type; by default those of --dtype"""
-    threads: int | None = None
-    """CPU threads; by default all cores"""
+
+
+def study_of(options: Planned, expressions: Sequence[str], **more: Any) -> Study:
+    """The study of ``expressions`` that the options describe. ``more``: others of ``Study``'s attributes.
+
+    Raises:
+        UserError: a number that can mean nothing, or a store that is none.
+    """
+    check_numbers(options)
+    check_store(options.store)
+
+    from xadapt import Study
+
+    shared = {field.name: getattr(options, field.name) for field in fields(Planned)}
+    return Study(expressions, **shared, **more)
+
+
+def with_target(expression: str, task: str | None, catalogue: Catalogue) -> str:
+    """The expression with ``task`` on top, unless it ends in it or none is named. What is wrong with an
+    expression is not said here. Raises ``UserError`` for an unknown task."""
+    from xadapt.stacks.parser import parse
+    from xadapt.tasks import task_named
+
+    if task is None:
+        return expression
+    name = task_named(task, catalogue).name
+    with suppress(UserError):  # not every expression can stand without a target above it
+        if parse(expression).target.task == name:
+            return expression
+    return f"{expression} > {name}"

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from xadapt.cli.checks import check_numbers, words
-from xadapt.cli.opening import opened
-from xadapt.cli.options import Planned
-from xadapt.common.errors import UserError
+from xadapt.cli.checks import words
+from xadapt.cli.options import Planned, study_of, with_target
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from xadapt.study.plan import Plan
-    from xadapt.study.results import Predicted
-    from xadapt.tasks import Catalogue
 
 
 @dataclass(frozen=True)
@@ -49,67 +42,27 @@ class Predict(Planned):
 def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     """Train what is missing, predict, write; returns the files, none on a dry run."""
     languages = None if options.langs == "all" else words(options.langs, "--langs")
-    check_numbers(options)
 
-    from xadapt.interop.xtreme_folder import check_place, write_predictions
+    from xadapt.data.user_tasks import catalogue_with
+    from xadapt.interop.xtreme_folder import check_place
     from xadapt.report.leaderboard_tables import print_predictions
     from xadapt.report.progress import Bars
     from xadapt.report.tables import plan_table
-    from xadapt.study import run as study
+    from xadapt.study.submission import write
 
-    found = opened(options)
-    expression = with_target(options.expression, options.task, found.catalogue)
-    store = found.store
-    plan = found.plan([expression], options, seeds=[options.seed], languages=languages, split=options.split)
-    task = plan.evaluations[0].task
-    check_place(options.out, task, overwrite=options.overwrite)  # now, not after hours of training
-    console.print(plan_table(plan, store))
+    study = study_of(
+        options,
+        [with_target(options.expression, options.task, catalogue_with(options.tasks))],
+        seeds=[options.seed],
+        languages=languages,
+        split=options.split,
+        layer=options.layer,
+    )
+    check_place(options.out, study.plan.evaluations[0].task, overwrite=options.overwrite)  # before training
+    console.print(plan_table(study))
     if options.dry_run:
         return []
-    made = study.predict(plan, store, watch=Bars(errors))
-    files = write_predictions(
-        options.out,
-        task,
-        {one.lang: (one.examples, one.predictions) for one in made},
-        provenance(plan, made),
-        overwrite=options.overwrite,
-    )
+    made = study.predict(watch=Bars(errors))
+    files = write(study.plan, made, options.out, overwrite=options.overwrite)
     print_predictions(made, files, console)
     return files
-
-
-def with_target(expression: str, task: str | None, catalogue: Catalogue) -> str:
-    """The expression with ``task`` on top, unless it ends in it or none is named. What is wrong with an
-    expression is not said here. Raises ``UserError`` for an unknown task."""
-    from xadapt.stacks.parser import parse
-    from xadapt.tasks import task_named
-
-    if task is None:
-        return expression
-    name = task_named(task, catalogue).name
-    with suppress(UserError):  # not every expression can stand without a target above it
-        if parse(expression).target.task == name:
-            return expression
-    return f"{expression} > {name}"
-
-
-def provenance(plan: Plan, made: list[Predicted]) -> dict[str, object]:
-    """What the predictions come from: expression, modules, backbone, data."""
-    (evaluation,) = plan.evaluations
-    return {
-        "expression": evaluation.expr,
-        "seed": evaluation.seed,
-        "split": evaluation.split,
-        "max_length": evaluation.max_length,
-        "layer": evaluation.layer,
-        "modules": [
-            {"expression": str(place), "address": address}
-            for place, address in plan.addresses[evaluation.seed].items()
-        ],
-        "backbone": {
-            "name": plan.backbone.name,
-            "fingerprint": plan.backbone.fingerprint,
-            "dtype": plan.backbone.dtype_name,
-        },
-        "data": {"source": plan.source.name, "revisions": {one.lang: one.revision for one in made}},
-    }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from xadapt.cli.checks import words
-from xadapt.cli.opening import catalogue_of
 from xadapt.common.files import check_place, write_output
 from xadapt.tasks.languages import GroupBy
 
@@ -47,11 +46,12 @@ def score(options: Score, console: Console, errors: Console) -> FolderScores:
         check_place(options.json)
 
     from xadapt.data.sources import open_source
+    from xadapt.data.user_tasks import catalogue_with
     from xadapt.interop.xtreme_scores import score_folder
     from xadapt.report.leaderboard_tables import print_scores, scores_as_json
     from xadapt.report.progress import Bars
 
-    rows = catalogue_of(options.tasks)
+    rows = catalogue_with(options.tasks)
     found = score_folder(
         options.folder,
         open_source(options.labels, catalogue=rows),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xadapt.cli.opening import catalogue_of
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,7 +25,8 @@ class Tasks:
 def show_tasks(options: Tasks, console: Console) -> None:
     """Every task, and which sources have it."""
     from xadapt.data.sources import open_source
+    from xadapt.data.user_tasks import catalogue_with
     from xadapt.report.task_table import tasks_table
 
-    catalogue = catalogue_of(options.tasks)
+    catalogue = catalogue_with(options.tasks)
     console.print(tasks_table(open_source(options.data, options.intermediate, catalogue), catalogue))

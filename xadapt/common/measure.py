@@ -61,6 +61,18 @@ def timed(work: Callable[[], int], device: str) -> Callable[[], tuple[int, float
     return run
 
 
+def side_by_side(
+    ways: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1, device: str = "cpu"
+) -> dict[str, list[float]]:
+    """Seconds that each way to do the same takes, one value a round, in turns as ``interleaved`` has it."""
+
+    def once(way: Callable[[], object]) -> Callable[[], tuple[int, float]]:
+        return timed(lambda: len((way(),)), device)
+
+    rates = interleaved({name: once(way) for name, way in ways.items()}, rounds=rounds, warmup=warmup)
+    return {name: [1 / rate for rate in values] for name, values in rates.items()}
+
+
 def ratios(rates: Mapping[str, list[float]], over: str) -> dict[str, Spread]:
     """Each contender's rate over that of ``over``, round by round: medians and ranges."""
     return {

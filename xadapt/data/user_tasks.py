@@ -46,6 +46,11 @@ RESERVED = frozenset((*KEYWORDS, *METHODS, "all"))
 Check = Callable[[Any], str | None]  # what was expected instead; None where the value is right
 
 
+def catalogue_with(path: Path | None) -> Catalogue:
+    """Our tasks, and those of a user's file. Raises ``UserError`` as ``read_tasks``."""
+    return CATALOGUE if path is None else read_tasks(path)
+
+
 def read_tasks(path: Path, catalogue: Catalogue = CATALOGUE) -> Catalogue:
     """``catalogue`` with the rows of a user's file added.
 

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from xadapt.common.console import wide
 from xadapt.common.progress import Advance
 
 # Seconds after which a stage is worth a line where no bar is seen.
@@ -26,8 +27,8 @@ LONG = 5.0
 class Bars:
     """Progress bars with an estimate, on standard error."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or wide(stderr=True)
 
     @contextmanager
     def stage(self, what: str, total: int | None) -> Iterator[Advance]:

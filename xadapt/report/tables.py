@@ -13,10 +13,9 @@ from rich.table import Table
 
 from xadapt.common.console import size
 from xadapt.stacks.stack import Stack
-from xadapt.store.store import ModuleInfo, Store
-from xadapt.study.module_plan import TRAINING_VERSION
-from xadapt.study.plan import Plan, held_out
+from xadapt.study.plan import held_out
 from xadapt.study.results import Cell, Results
+from xadapt.study.study import Study
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
@@ -26,19 +25,20 @@ NO_MODEL = "no model: "
 LONG_STACK = 12
 
 
-def plan_table(plan: Plan, store: Store) -> Table:
+def plan_table(study: Study) -> Table:
     """What will be trained, what is in the store, what will be evaluated."""
+    plan = study.plan
     table = Table(title=escape(f"plan: {plan.backbone.name} on {plan.source.name}"), title_justify="left")
     for column in ("", "expression", "seed", "what"):
         table.add_column(column)
     for module in plan.modules:
-        known = store.has(module.address)
+        known = study.has(module.address)
         action = "[green]reuse[/]" if known else "[yellow]train[/]"
         data = ", ".join(f"{t.data.name} ({'+'.join(t.languages)})" for t in module.tasks)
         what = f"{module.method} on {data}" + ("" if known else f", lr {module.settings.lr:g}")
         shown = escape(brief(module.need.shown))
         table.add_row(action, shown, str(module.seed), f"{escape(what)}  [dim]{module.address}[/]")
-    for action, what in _of_use_otherwise(plan, store):
+    for action, what in _of_use_otherwise(study):
         table.add_row(action, "", "", what)
     layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
     for (expr, seed, split, languages), count in layers.items():
@@ -51,23 +51,19 @@ def plan_table(plan: Plan, store: Store) -> Table:
     return table
 
 
-def _of_use_otherwise(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+def _of_use_otherwise(study: Study) -> Iterator[tuple[str, str]]:
     """Of modules that would be trained: why those that the store has do not serve."""
-    lacking = [module.address for module in plan.modules if not store.has(module.address)]
+    plan = study.plan
+    lacking = [module.address for module in plan.modules if not study.has(module.address)]
     other = plan.other_dtype
-    if count := sum(store.has(plan.twins[address]) for address in lacking):
+    if count := sum(study.has(plan.twins[address]) for address in lacking):
         what = f"{count} of {len(lacking)}, trained in {other}: --dtype {other} uses them"
         if other != plan.backbone.dtype_name:
             what += f", --trained-in {other} evaluates them in {plan.backbone.dtype_name}"
         yield "in the store", what
-    if lacking and (count := sum(outdated(info) for info in store.modules())):
+    if lacking and (count := study.outdated()):
         what = f"{count} modules of an earlier version of the training: what is needed is trained again"
         yield "in the store", what
-
-
-def outdated(info: ModuleInfo) -> bool:
-    """Whether a module was trained by an earlier version, so that no plan asks for it."""
-    return info.version is not None and info.version < TRAINING_VERSION
 
 
 def brief(stack: Stack) -> str:

@@ -22,7 +22,8 @@ from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.places import Need, acting, needs, nodes
 from xadapt.stacks.stack import Combined, Stack, Term
 from xadapt.store.integrity import peek
-from xadapt.store.store import Store, address_of
+from xadapt.store.store import ModuleInfo, Store, address_of
+from xadapt.study.overrides import Overrides
 from xadapt.tasks import Catalogue, Task, asked, task_named
 from xadapt.tasks.examples import Source
 from xadapt.train.loop import Settings
@@ -45,17 +46,9 @@ RATES = {
 DEMONSTRATION_STEPS = 800
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """Settings that the user set; None leaves the task's and method's own. ``max_steps`` is a limit for each
-    task of a joint; ``layer`` is for retrieval."""
-
-    lr: float | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    max_steps: int | None = None
-    max_length: int | None = None
-    layer: int | None = None
+def outdated(info: ModuleInfo) -> bool:
+    """Whether a module was trained by an earlier version, so that no plan asks for it."""
+    return info.version is not None and info.version < TRAINING_VERSION
 
 
 @dataclass(frozen=True)
@@ -302,9 +295,7 @@ class Planner:
             max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
             max_length=max(t.max_length for t in tasks),
         )
-        own = asdict(self.overrides).items()
-        settings = replace(
-            settings, **{k: v for k, v in own if v is not None and k not in ("layer", "max_length")}
-        )
+        wanted = {name: getattr(self.overrides, name) for name in ("lr", "epochs", "batch_size", "max_steps")}
+        settings = replace(settings, **{name: value for name, value in wanted.items() if value is not None})
         limit = settings.max_steps
         return replace(settings, max_steps=limit and limit * len(tasks))

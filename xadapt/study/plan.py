@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
@@ -15,14 +15,16 @@ from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method
 from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Stack, inner
-from xadapt.study.module_plan import Imported, ModulePlan, Overrides, Planner
+from xadapt.study.module_plan import Imported, ModulePlan, Planner
+from xadapt.study.overrides import Overrides
 from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.examples import Source
 from xadapt.tasks.languages import LANGUAGES
 
-__all__ = ["Evaluation", "Imported", "ModulePlan", "Overrides", "Plan", "make_plan"]
+__all__ = ["Evaluation", "Imported", "Layer", "ModulePlan", "Overrides", "Plan", "make_plan"]
 
 LARGEST_SEED = 10**9 - 1
+Layer = int | Literal["every"] | None
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,7 @@ def make_plan(
     overrides: Overrides | None = None,
     catalogue: Catalogue = CATALOGUE,
     imported: Mapping[str, Imported] | None = None,
-    layers: Sequence[int] | None = None,
-    trained_in: str | None = None,
+    layer: Layer = None,
 ) -> Plan:
     """Work out what ``expressions`` need.
 
@@ -102,10 +103,10 @@ def make_plan(
         split: what to evaluate on; None for ``test`` where its labels are real, else ``dev``.
         catalogue: the tasks, those of a user's own among them; ``source`` must have the same.
         imported: modules of the store that stand under a name of their own in expressions.
-        layers: hidden layers to evaluate at, each an evaluation of its own; None for the one that the
-            kind reads, or ``overrides.layer``.
-        trained_in: what the modules are trained in, where it is not what the backbone computes in: those that
-            are in the store are evaluated, and none can be trained.
+        overrides: settings of the user's; of ``trained_in``, where it is not what the backbone computes in,
+            modules of the store are evaluated, and none can be trained.
+        layer: the hidden layer that retrieval is read at, 0 for the embeddings; ``every`` makes each an
+            evaluation of its own; None for the one that the kind reads.
 
     Raises:
         UserError: all problems at once, one below the other.
@@ -115,7 +116,7 @@ def make_plan(
     overrides = overrides or Overrides()
     for seed in seeds:
         _check_seed(seed)
-    dtype = trained_in or backbone.dtype_name
+    dtype = overrides.trained_in or backbone.dtype_name
     planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {}, dtype)
     other = replace(planner, dtype=_other(planner.dtype))
     twins: dict[str, str] = {}
@@ -136,7 +137,7 @@ def make_plan(
             target = planner.task(stack.target.task)
             chosen_split, chosen = _languages(target, source, languages, split)
             _check_tuning(target, source, chosen_split, chosen)
-            read = _layers_read(target, backbone, overrides.layer, layers)
+            read = _layers_read(target, backbone, layer)
             length = planner.length(target)
             filled = planner.filled(stack).with_method(method)
             on = filled if target.train is not None else filled.below
@@ -151,9 +152,9 @@ def make_plan(
                 head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None
                 evaluations += [
                     Evaluation(
-                        str(stack), seed, target, chosen, chosen_split, on, mounted, head, length, layer
+                        str(stack), seed, target, chosen, chosen_split, on, mounted, head, length, each
                     )
-                    for layer in read
+                    for each in read
                 ]
     evaluated = {lang for e in evaluations for lang in e.languages}
     unknown = [lang for lang in languages or () if lang not in evaluated]
@@ -162,6 +163,12 @@ def make_plan(
             f"no target of these expressions has data in: {', '.join(unknown)}",
             expected=f"some of {', '.join(sorted(evaluated))}, or all",
             do="change --langs",
+        )
+    if layer is not None and not problems and all(e.layer is None for e in evaluations):
+        raise UserError(
+            f"--layer {layer} would change nothing",
+            expected="a target that is read at a hidden layer, such as tatoeba or bucc",
+            do="leave it out",
         )
     if len(problems) == 1:
         raise problems[0]
@@ -234,14 +241,11 @@ def held_out(task: Task, source: Source, split: str) -> tuple[str, ...]:
     return tuple(lang for lang in source.languages(task.name, split) if source.held_out(task.name, lang))
 
 
-def _layers_read(
-    task: Task, backbone: Backbone, layer: int | None, layers: Sequence[int] | None
-) -> list[int | None]:
+def _layers_read(task: Task, backbone: Backbone, layer: Layer) -> list[int | None]:
     """The layers that ``task`` is read at; None for the last, where it reads no other."""
-    read = [
-        kind_of(task, wanted).layer(backbone.config) for wanted in ([layer] if layers is None else layers)
-    ]
-    if layers is not None and None in read:
+    wanted = range(backbone.layers + 1) if layer == "every" else [layer]
+    read = [kind_of(task, each).layer(backbone.config) for each in wanted]
+    if layer == "every" and None in read:
         raise UserError(
             f"{task.name} is read at the last layer only",
             expected="a task that compares vectors of the encoder as it is, such as tatoeba or bucc",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from xadapt.backbone.backbone import Backbone
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
 from xadapt.stacks.places import Node, nodes
@@ -33,6 +34,14 @@ class Facts:
     parameters: int
     bytes: int
     note: str = ""
+
+
+def facts_of_backbone(backbone: Backbone) -> Facts:
+    """Facts of the encoder alone, as it lies in memory."""
+    weights = list(backbone.model.parameters())
+    return Facts(
+        "frozen", sum(p.numel() for p in weights), sum(p.numel() * p.element_size() for p in weights)
+    )
 
 
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:

@@ -1,4 +1,6 @@
-"""xadapt from Python: the names that ``import xadapt`` gives.
+"""A study: the one way in which anything is planned, run and looked into.
+
+The command line, the recipes and the benchmarks stand on it. From Python:
 
 import xadapt
 
@@ -11,51 +13,40 @@ with backbone.mount(xadapt.Stack("mnli > xnli"), study) as mounted:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from xadapt.backbone import backbone as _backbone
-from xadapt.backbone.packing import Packed, pack
+from xadapt.backbone.packing import Packed, budgeted, pack
 from xadapt.common.errors import UserError
-from xadapt.common.progress import Watch
+from xadapt.common.progress import Unwatched, Watch
 from xadapt.data.sources import open_source
-from xadapt.data.user_tasks import read_tasks
+from xadapt.data.user_tasks import catalogue_with
 from xadapt.interop.module import Module
+from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fold, Mounted, encode_many, mount
 from xadapt.mount.mount_spec import elements
-from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, parse_method
+from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
-from xadapt.study import run as _study
+from xadapt.study import run as _run
+from xadapt.study.ablation import Ablation, ablations
+from xadapt.study.analysis import LayerValues, fusion_weights, similarities
 from xadapt.study.module_loader import Shelf
-from xadapt.study.module_plan import Overrides, imported_in
-from xadapt.study.plan import Plan, make_plan
-from xadapt.study.results import Results
-from xadapt.tasks import CATALOGUE
+from xadapt.study.module_plan import imported_in, outdated
+from xadapt.study.overrides import Overrides
+from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
+from xadapt.study.results import Predicted, Results
+from xadapt.study.sizes import Facts, facts_of
 from xadapt.tasks.examples import Source
-
-__all__ = [
-    "Backbone",
-    "Bottleneck",
-    "Full",
-    "LoRA",
-    "Module",
-    "Mounted",
-    "Packed",
-    "Results",
-    "Stack",
-    "Store",
-    "Study",
-    "UserError",
-    "pack",
-    "run",
-]
+from xadapt.train.evaluate import BATCH_TOKENS
 
 
 class Backbone(_backbone.Backbone):
@@ -63,13 +54,19 @@ class Backbone(_backbone.Backbone):
 
     @contextmanager
     def mount(
-        self, stack: Stack | str | Module, study: Study | None = None, *, seed: int = 0, fold: Fold = False
+        self,
+        stack: Stack | str | Module | None,
+        study: Study | None = None,
+        *,
+        seed: int = 0,
+        fold: Fold = False,
     ) -> Iterator[Mounted]:
         """A stack on this backbone, as long as the block lasts; the backbone stays as it is, and several
         stacks can be held at once.
 
         Args:
-            stack: an expression whose modules ``study`` has trained, or a module with all it stands on.
+            stack: an expression whose modules ``study`` has trained, or a module with all it stands on; None
+                for the bare encoder.
             study: whose store and settings; needed for an expression.
             seed: of the study's modules.
             fold: as in ``xadapt.mount.mount``: ``True`` or ``"cat"`` for cheaper inference.
@@ -80,7 +77,10 @@ class Backbone(_backbone.Backbone):
         Raises:
             UserError: not trained yet, another backbone, weights that do not fit or change nothing.
         """
-        if isinstance(stack, Module):
+        parts: list[Element]
+        if stack is None:
+            parts = []
+        elif isinstance(stack, Module):
             parts = _elements(stack, self)
         elif study is None:
             raise UserError(
@@ -122,22 +122,20 @@ def _elements(module: Module, backbone: _backbone.Backbone) -> list[Element]:
 
 
 @dataclass(frozen=True)
-class Study:
-    """Expressions, and all that determines their modules and scores.
+class Study(Overrides):
+    """Expressions, and all that determines their modules and scores. What it names is opened when it is
+    first needed, and then kept.
 
     Attributes:
         expressions: as on the command line; gains are against the first.
-        backbone: opened, or a name for ``Backbone.from_pretrained``.
+        backbone: opened, or a name for ``Backbone.from_pretrained``, which ``device`` and ``dtype`` are for.
         data: ``pocket``, ``hub``, a folder in XTREME's layout, or a source of your own.
         method: where an expression names none.
         languages: where to evaluate; None for all that the data has.
         split: ``dev`` or ``test``; None for ``test`` where its labels are real.
-        tasks: a TOML file with tasks of your own.
         store: where modules and scores are kept.
-        lr, epochs, batch_size, max_steps, max_length, layer: instead of the tasks' and methods' own;
-            max_steps for each task of a joint.
-        trained_in: ``float32`` or ``bfloat16``: evaluate modules of the store that were trained in it; None
-            for what the backbone computes in.
+        layer: the hidden layer that retrieval is read at, 0 for the embeddings, or ``every``; None for 14/24
+            of the depth.
     """
 
     expressions: Sequence[str | Stack]
@@ -147,20 +145,8 @@ class Study:
     seeds: Sequence[int] = (0,)
     languages: Sequence[str] | None = None
     split: str | None = None
-    intermediate: Path | None = None
-    tasks: Path | None = None
     store: Store | str | Path = ".xadapt"
-    lr: float | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    max_steps: int | None = None
-    max_length: int | None = None
-    layer: int | None = None
-    trained_in: str | None = None
-
-    @cached_property
-    def _store(self) -> Store:
-        return self.store if isinstance(self.store, Store) else Store(self.store)
+    layer: Layer = None
 
     @cached_property
     def plan(self) -> Plan:
@@ -169,29 +155,49 @@ class Study:
         Raises:
             UserError: all problems at once.
         """
-        rows = CATALOGUE if self.tasks is None else read_tasks(self.tasks)
-        named = isinstance(self.data, str | Path)
-        source = open_source(str(self.data), self.intermediate, rows) if named else self.data
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        method = parse_method(self.method) if isinstance(self.method, str) else self.method
+        rows = catalogue_with(self.tasks)
+        source, backbone = self.data, self.backbone
+        if isinstance(source, str | Path):
+            source = open_source(str(source), self.intermediate, rows)
+        if isinstance(backbone, str):
+            backbone = Backbone.from_pretrained(backbone, device=self.device, dtype=self.dtype)
         return make_plan(
             [str(e) for e in self.expressions],
-            backbone=Backbone.from_pretrained(self.backbone)
-            if isinstance(self.backbone, str)
-            else self.backbone,
-            source=source,  # type: ignore[arg-type]  # a name was opened above
-            method=parse_method(self.method) if isinstance(self.method, str) else self.method,
+            backbone=backbone,
+            source=source,
+            method=method,
             seeds=self.seeds,
             languages=self.languages,
             split=self.split,
-            overrides=Overrides(
-                self.lr, self.epochs, self.batch_size, self.max_steps, self.max_length, self.layer
-            ),
+            overrides=self,
             catalogue=rows,
             imported=imported_in(self._store, rows),
-            trained_in=self.trained_in,
+            layer=self.layer,
         )
+
+    @cached_property
+    def _store(self) -> Store:
+        return self.store if isinstance(self.store, Store) else Store(self.store)
+
+    def has(self, address: str) -> bool:
+        """Whether the study's store holds a module."""
+        return self._store.has(address)
+
+    def outdated(self) -> int:
+        """How many modules of its store an earlier version has trained, so that no plan asks for them."""
+        return sum(map(outdated, self._store.modules()))
+
+    # -- running ----------------------------------------------------------------------------
 
     def run(self, *, watch: Watch | None = None, baselines: bool = True) -> Results:
         """Train what the store does not hold, evaluate, compare.
+
+        Args:
+            watch: is told how far it is, such as ``xadapt.Bars()``.
+            baselines: also scores that need no model.
 
         Returns:
             cells (scores in 0..100), modules, baselines.
@@ -199,7 +205,57 @@ class Study:
         Raises:
             UserError: broken data, a store that cannot be written, a module that does not fit.
         """
-        return _study.run(self.plan, self._store, watch=watch, baselines=baselines)
+        return _run.run(self.plan, self._store, watch=watch, baselines=baselines)
+
+    def predict(self, *, watch: Watch | None = None) -> list[Predicted]:
+        """Train what the store does not hold, and predict the one expression's target, a language each.
+
+        Raises:
+            UserError: as ``run``.
+        """
+        return _run.predict(self.plan, self._store, watch=watch)
+
+    # -- looking into the study's one expression --------------------------------------------
+
+    def facts(self) -> dict[Stack, Facts]:
+        """State and size of everything with weights, by place (``sizes.facts_of``); trained or not yet."""
+        return facts_of(self.plan, self._store, self._evaluation)
+
+    def fusion_weights(self, *, watch: Watch | None = None) -> list[LayerValues]:
+        """What each fusion has learned. Raises ``UserError`` where there is none, or it is not trained."""
+        return fusion_weights(self.plan, self._store, self._evaluation, watch or Unwatched())
+
+    def similarities(self, *, watch: Watch | None = None) -> LayerValues:
+        """How alike the modules are, two by two. Raises ``UserError`` for fewer, or untrained ones."""
+        return similarities(self.plan, self._store, self._evaluation, watch or Unwatched())
+
+    def ablations(
+        self, languages: Sequence[str] | None = None, *, watch: Watch | None = None
+    ) -> Iterable[Ablation]:
+        """Dev scores with each operand of a fusion or merge left out, in English where there is some.
+
+        Raises:
+            UserError: nothing that can be left out, no such language, or modules that are not trained.
+        """
+        return ablations(self.plan, self._store, self._evaluation, watch or Unwatched(), languages)
+
+    @property
+    def _evaluation(self) -> Evaluation:
+        (evaluation,) = self.plan.evaluations
+        return evaluation
+
+    # -- its trained stacks -----------------------------------------------------------------
+
+    def addresses(self, stack: Stack | str, seed: int = 0) -> tuple[str, ...]:
+        """The modules that a stack of this study is made of, lowest first, its target's own last.
+
+        Raises:
+            UserError: it is none of the study's.
+        """
+        evaluation = self._evaluation_of(stack, seed)
+        places = self.plan.addresses[seed]
+        found = needs(evaluation.stack) if evaluation.stack else ()
+        return tuple(dict.fromkeys(places[need.stack] for need in found))
 
     def elements(self, stack: Stack | str, seed: int, backbone: _backbone.Backbone) -> list[Element]:
         """A trained stack of this study, as ``mount`` takes it.
@@ -208,25 +264,37 @@ class Study:
             UserError: it is none of the study's, or on another backbone, or a module of it is not trained
                 (others of the study need not be).
         """
-        found = [e for e in self.plan.evaluations if e.seed == seed and e.expr == str(Stack(str(stack)))]
-        if not found:
-            raise UserError(
-                f"'{stack}' (seed {seed}) is not in this study",
-                expected=" or ".join(f"'{e.expr}' (seed {e.seed})" for e in self.plan.evaluations),
-            )
+        evaluation, needed = self._evaluation_of(stack, seed), self.addresses(stack, seed)
         if backbone.fingerprint != self.plan.backbone.fingerprint:
             raise UserError(
                 f"the study is on {self.plan.backbone.name}, and this is {backbone.name}",
                 do="mount it on the study's backbone",
             )
-        places = self.plan.addresses[seed]
-        needed = {places[need.stack] for need in needs(found[0].stack)} if found[0].stack else set()
-        missing = [
-            s.shown for s in self.plan.modules if s.address in needed and not self._store.has(s.address)
-        ]
+        missing = [s.shown for s in self.plan.modules if s.address in needed and not self.has(s.address)]
         if missing:
             raise UserError(f"not trained yet: {', '.join(missing)}", do="run the study first")
-        return Shelf(self.plan, self._store).elements(found[0].stack, seed)
+        return Shelf(self.plan, self._store).elements(evaluation.stack, seed)
+
+    def batches(self, language: str, examples: int) -> list[Packed]:
+        """The first examples of the first expression's target, encoded and packed as ``encode`` takes them:
+        to measure with."""
+        evaluation, backbone = self.plan.evaluations[0], self.plan.backbone
+        loaded = self.plan.source.load(evaluation.task.name, language, evaluation.split)[:examples]
+        encode = kind_of(evaluation.task).encode
+        items = sorted(encode(loaded, backbone.tokenizer, evaluation.max_length, training=False), key=len)
+        runs = budgeted([len(item) for item in items], BATCH_TOKENS)
+        rows = ([sequence for i in run for sequence in items[i].sequences] for run in runs)
+        return [pack(sequences).to(backbone.device) for sequences in rows]
+
+    def _evaluation_of(self, stack: Stack | str, seed: int) -> Evaluation:
+        asked = str(Stack(str(stack)))
+        for evaluation in self.plan.evaluations:
+            if (evaluation.seed, evaluation.expr) == (seed, asked):
+                return evaluation
+        raise UserError(
+            f"'{stack}' (seed {seed}) is not in this study",
+            expected=" or ".join(f"'{e.expr}' (seed {e.seed})" for e in self.plan.evaluations),
+        )
 
 
 def run(expressions: Sequence[str | Stack], **options: object) -> Results:
