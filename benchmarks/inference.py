@@ -27,15 +27,14 @@ import tyro
 from rich.table import Table
 from torch import Tensor
 
-from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.packing import Packed, pack
+from xadapt import Backbone, Mounted, Packed, Store, pack
 from xadapt.common.console import wide
 from xadapt.common.measure import Spread, interleaved, ratios, synchronise, timed
 from xadapt.common.randomness import generator
-from xadapt.mount import Element, Fold, Fused, Mounted, Part, mount
+from xadapt.mount import Element, Fold, Fused, Part, mount
 from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.store import Saved, Store, address_of
+from xadapt.store.store import Saved, address_of
 
 NINE = 9
 # What is mounted, how it is folded, and the way that it must equal.

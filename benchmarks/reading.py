@@ -35,13 +35,12 @@ from rich.table import Table
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from xadapt.backbone.backbone import POCKET, Backbone
+import xadapt
+from xadapt.backbone.backbone import POCKET
 from xadapt.common.console import wide
 from xadapt.data.folder import Folder
 from xadapt.data.hub_rows import examples_of
 from xadapt.data.pocket.source import Pocket
-from xadapt.report.progress import Bars
-from xadapt.store.store import Store
 from xadapt.study.item_cache import Encoder, Wanted
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified, Example
@@ -183,7 +182,7 @@ def varied(texts: Sequence[tuple[str, str]], i: int) -> tuple[str, str, int]:
 def measured(options: Options, source: str, workers: int) -> None:
     """In a process of its own: says when its tokenizer is there, waits, works, says how long it took."""
     assert options.folder is not None
-    backbone = Backbone("bench", small_model(), tokenizer_of(options))
+    backbone = xadapt.Backbone("bench", small_model(), tokenizer_of(options))
     console = wide(stderr=True)
     gc.collect()
     if sys.platform == "linux":
@@ -203,8 +202,8 @@ def measured(options: Options, source: str, workers: int) -> None:
     revision = "written by this benchmark"
     if source == "tsv":
         revision = Folder(options.folder / "xtreme").revision(TASK, "en", "train")
-    store = Store(options.folder / f"store-{source}-{workers}")
-    encoder = Encoder(backbone, store, Bars(console), workers=workers)
+    store = xadapt.Store(options.folder / f"store-{source}-{workers}")
+    encoder = Encoder(backbone, store, xadapt.Bars(console), workers=workers)
     examples, items = encoder(
         Wanted(
             task_named(TASK),

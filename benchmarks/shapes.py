@@ -7,7 +7,7 @@ from typing import Literal
 
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
-from xadapt.backbone.backbone import Backbone
+from xadapt import Backbone
 from xadapt.common.randomness import seeded
 
 Shape = Literal["base", "large", "pocket"]

@@ -41,16 +41,17 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
+from xadapt import Mounted, Store
 from xadapt.common.console import wide
 from xadapt.common.measure import Spread, interleaved, peak_bytes, ratios, synchronise, timed
 from xadapt.common.randomness import generator, seeded
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
-from xadapt.mount import Mounted, Part, mount
+from xadapt.mount import Part, mount
 from xadapt.mount.lora import lora_config
 from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.store import Store, address_of
+from xadapt.store.store import address_of
 from xadapt.tasks import task_named
 from xadapt.train.evaluate import predict
 from xadapt.train.loop import Optimisation, Settings, TaskInputs
