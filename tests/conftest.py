@@ -1,17 +1,13 @@
-"""What every test may rely on."""
+"""What every test may rely on: an environment without settings of a user's shell, and the fixtures."""
 
 import os
 
-import pytest
-
-# What a user's shell may have set: for the hub's client, for colours and widths, for this package.
+# What a shell may have set: for the hub's client, for colours and widths, for this package. Cleared for the
+# tests and for the processes that they start, before anything is imported that reads it.
 _OTHERS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "DATASETS_", "XADAPT_", "PYTHON_TYRO_")
 _WIDTHS = ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+for _name in list(os.environ):
+    if _name.startswith(_OTHERS) or _name in _WIDTHS:
+        del os.environ[_name]
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Clear it for the tests and the processes that they start; most of it is read once, on import, which is
-    after this."""
-    for name in list(os.environ):
-        if name.startswith(_OTHERS) or name in _WIDTHS:
-            del os.environ[name]
+pytest_plugins = ["worlds"]

@@ -14,6 +14,8 @@ from xadapt.data.folder import Folder
 
 Write = Callable[[str, str | bytes], Path]
 XNLI = "A man sleeps.\tHe rests.\tentailment\nA man sleeps.\tHe runs.\tcontradiction\n"
+PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
+TAGGED = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n"
 
 
 def writer(folder: Path) -> Write:

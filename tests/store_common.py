@@ -3,11 +3,8 @@
 from typing import Any
 
 import torch
-from hypothesis import HealthCheck, settings
 
 from xadapt.store.store import Saved, Store, address_of
-
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def determinants(n: int) -> dict[str, Any]:

@@ -21,17 +21,6 @@ AUTO = (
 )
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return writer(tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, write: Write) -> Folder:
-    write("xnli/train-en.tsv", XNLI)
-    return Folder(tmp_path / "xtreme")
-
-
 def test_a_sentence_a_line_between_bars(folder: Folder, write: Write) -> None:
     write("../intermediate/ccg/dev.txt", "\ufeff" + PIPES.replace("\n", "\r\n") + "\nA|B|C\n")
     assert folder.load("ccg", "en", "dev") == [

@@ -11,42 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import save_tiny
+from commands import COMMON, refused
+from folders import PAIRS
 
 from xadapt.cli.main import main
 from xadapt.study import module_plan as steps
 from xadapt.tasks import CATALOGUE
 
-PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a backbone and XNLI's files."""
-    save_tiny(tmp_path / "backbone")
-    data = tmp_path / "xtreme" / "xnli"
-    data.mkdir(parents=True)
-    for name in ("train-en", "dev-en", "dev-de"):
-        (data / f"{name}.tsv").write_text(PAIRS)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-COMMON = ["--backbone", "./backbone", "--data", "./xtreme", "--max-steps", "3"]
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one message that bad input gets."""
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code == 2
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return said.err
-
 
 def test_a_run_prints_its_plan_its_scores_and_what_was_trained(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["run", "xnli", "mnli > xnli", *COMMON, "--json", "out/results.json"])
     first = capsys.readouterr().out
@@ -54,33 +28,35 @@ def test_a_run_prints_its_plan_its_scores_and_what_was_trained(
     assert "overlap only" in first
     main(["run", "xnli", "mnli > xnli", *COMMON, "--json", "again.json"])
     assert "0 modules trained, 3 reused" in capsys.readouterr().out
-    a, b = (json.loads((world / name).read_text()) for name in ("out/results.json", "again.json"))
+    a, b = (json.loads((workdir / name).read_text()) for name in ("out/results.json", "again.json"))
     assert a["cells"] == b["cells"]
     assert {c["lang"] for c in a["cells"]} == {"en", "de"}
     assert not any(m["trained"] for m in b["modules"])
 
 
 def test_what_is_held_out_of_training_is_not_scored_and_the_plan_says_so(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (world / "xtreme/xnli/dev-en.tsv").unlink()
+    (workdir / "xtreme/xnli/dev-en.tsv").unlink()
     main(["run", "xnli", *COMMON, "--json", "results.json"])
     said = capsys.readouterr().out
     assert "dev: de" in said
     assert "xnli has no dev set in en: the end of its training data chooses checkpoints" in said
-    assert {c["lang"] for c in json.loads((world / "results.json").read_text())["cells"]} == {"de"}
-    (world / "xtreme/xnli/dev-de.tsv").unlink()
-    assert "the end of the training data serves as one" in fails(capsys, "run", "xnli", *COMMON)
+    assert {c["lang"] for c in json.loads((workdir / "results.json").read_text())["cells"]} == {"de"}
+    (workdir / "xtreme/xnli/dev-de.tsv").unlink()
+    assert "the end of the training data serves as one" in refused(capsys, "run", "xnli", *COMMON)
 
 
-def test_a_run_gives_means_over_groups_of_languages(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_gives_means_over_groups_of_languages(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """German and Swahili are written in Latin script, as English is, which counts in no group."""
     swapped = PAIRS.replace("entailment", "-").replace("neutral", "entailment").replace("-", "neutral")
     for lang, text in {"sw": swapped, "ru": PAIRS}.items():
-        (world / f"xtreme/xnli/dev-{lang}.tsv").write_text(text)
+        (workdir / f"xtreme/xnli/dev-{lang}.tsv").write_text(text)
     main(["run", "xnli", *COMMON, "--by", "script", "--json", "results.json"])
     said = capsys.readouterr().out
-    score = {c["lang"]: c["score"] for c in json.loads((world / "results.json").read_text())["cells"]}
+    score = {c["lang"]: c["score"] for c in json.loads((workdir / "results.json").read_text())["cells"]}
     rows = [[word.strip() for word in re.split("[│┃]", row)] for row in said.splitlines()]
     header = next(row for row in rows if "gap" in row)
     lines = {row[1]: dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)}
@@ -92,33 +68,33 @@ def test_a_run_gives_means_over_groups_of_languages(world: Path, capsys: pytest.
 
 
 def test_a_dry_run_shows_the_plan_and_touches_nothing(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = sorted(world.rglob("*"))
+    before = sorted(workdir.rglob("*"))
     main(["run", "mnli > xnli", *COMMON, "--dry-run"])
     said = capsys.readouterr().out
     assert "train" in said
     assert "mnli > xnli" in said
-    assert sorted(world.rglob("*")) == before
+    assert sorted(workdir.rglob("*")) == before
 
 
 def test_what_is_trained_in_another_type_is_said_and_can_be_evaluated(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["run", "xnli", *COMMON, "--dtype", "bfloat16"])
     capsys.readouterr()
     main(["run", "mnli > xnli", "xnli", *COMMON, "--dry-run"])
     said = " ".join(capsys.readouterr().out.split())
     assert "1 of 3, trained in bfloat16: --dtype bfloat16 uses them" in said
-    cells = set((world / ".xadapt" / "cells").rglob("*.json"))
+    cells = set((workdir / ".xadapt" / "cells").rglob("*.json"))
     main(["run", "xnli", *COMMON, "--trained-in", "bfloat16"])
     assert "0 modules trained" in capsys.readouterr().out
-    assert set((world / ".xadapt" / "cells").rglob("*.json")) > cells, "scores of their own"
-    assert "mnli" in fails(capsys, "run", "mnli > xnli", *COMMON, "--trained-in", "bfloat16")
+    assert set((workdir / ".xadapt" / "cells").rglob("*.json")) > cells, "scores of their own"
+    assert "mnli" in refused(capsys, "run", "mnli > xnli", *COMMON, "--trained-in", "bfloat16")
 
 
 def test_modules_of_an_earlier_version_are_there_and_are_trained_again(
-    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
         earlier.setattr(steps, "TRAINING_VERSION", steps.TRAINING_VERSION - 1)
@@ -131,32 +107,32 @@ def test_modules_of_an_earlier_version_are_there_and_are_trained_again(
     assert "1 of an earlier version" in " ".join(capsys.readouterr().out.split())
 
 
-def test_modules_lists_and_proves(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_modules_lists_and_proves(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", "xnli", *COMMON])
     main(["modules"])
     assert "xnli" in capsys.readouterr().out
     main(["modules", "verify"])
     assert "1 modules, 0 broken" in capsys.readouterr().out
-    head = next((world / ".xadapt").rglob("head.safetensors"))
+    head = next((workdir / ".xadapt").rglob("head.safetensors"))
     head.write_bytes(head.read_bytes()[:-1] + b"!")
-    assert "are broken" in fails(capsys, "modules", "verify")
+    assert "are broken" in refused(capsys, "modules", "verify")
 
 
 def test_rows_that_were_dropped_are_said_and_recorded(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """GLUE's own QQP has a few rows torn apart by line breaks."""
-    table = world / "intermediate" / "qqp" / "train.tsv"
+    table = workdir / "intermediate" / "qqp" / "train.tsv"
     table.parent.mkdir(parents=True)
     header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
     table.write_text(header + "1\t1\t2\tthe man eats\tthe woman eats\t0\n" * 20 + "torn\n" * 3)
     main(["run", "qqp > xnli", *COMMON])
     assert capsys.readouterr().err.count("qqp train in en: 3 dropped") == 1
-    manifests = [json.loads(path.read_text()) for path in (world / ".xadapt").rglob("manifest.json")]
+    manifests = [json.loads(path.read_text()) for path in (workdir / ".xadapt").rglob("manifest.json")]
     assert {m["task"]: m["data"]["notes"] for m in manifests} == {"qqp": {"dropped": 3}, "xnli": {}}
 
 
-def test_tasks_shows_every_task(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tasks_shows_every_task(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["tasks", "--data", "./xtreme"])
     said = capsys.readouterr().out
     assert "24 tasks" in said
@@ -188,11 +164,11 @@ def test_tasks_shows_every_task(world: Path, capsys: pytest.CaptureFixture[str])
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_bad_arguments_get_one_message(
-    world: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+    workdir: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    message = fails(capsys, "run", *COMMON, *arguments)
+    message = refused(capsys, "run", *COMMON, *arguments)
     assert says in message
-    assert not (world / ".xadapt" / "modules").exists()
+    assert not (workdir / ".xadapt" / "modules").exists()
 
 
 @pytest.mark.parametrize(
@@ -206,23 +182,23 @@ def test_bad_arguments_get_one_message(
     ids=["a missing column", "an unknown label", "an empty file", "no UTF-8"],
 )
 def test_broken_data_is_refused_with_its_place(
-    world: Path, capsys: pytest.CaptureFixture[str], content: str | bytes, says: str
+    workdir: Path, capsys: pytest.CaptureFixture[str], content: str | bytes, says: str
 ) -> None:
     raw = content.encode() if isinstance(content, str) else content
-    (world / "xtreme/xnli/train-en.tsv").write_bytes(raw)
-    assert says in fails(capsys, "run", "xnli", *COMMON)
-    assert not list((world / ".xadapt").glob("modules/*")) if (world / ".xadapt").exists() else True
+    (workdir / "xtreme/xnli/train-en.tsv").write_bytes(raw)
+    assert says in refused(capsys, "run", "xnli", *COMMON)
+    assert not list((workdir / ".xadapt").glob("modules/*")) if (workdir / ".xadapt").exists() else True
 
 
-def test_a_store_that_cannot_be_written(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (world / "file").write_text("in the way")
-    message = fails(capsys, "run", "xnli", *COMMON, "--store", "file")
+def test_a_store_that_cannot_be_written(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workdir / "file").write_text("in the way")
+    message = refused(capsys, "run", "xnli", *COMMON, "--store", "file")
     assert "file" in message
-    assert (world / "file").read_text() == "in the way"
+    assert (workdir / "file").read_text() == "in the way"
 
 
 def test_a_full_disk(
-    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.fsync
 
@@ -232,16 +208,16 @@ def test_a_full_disk(
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    message = fails(capsys, "run", "xnli", *COMMON)
+    message = refused(capsys, "run", "xnli", *COMMON)
     assert "space" in message.lower() or "full" in message.lower()
     monkeypatch.setattr(os, "fsync", real)
     main(["modules", "verify"])
     assert "0 modules, 0 broken" in capsys.readouterr().out
 
 
-def test_a_json_file_that_cannot_be_written(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (world / "taken").mkdir()
-    assert "taken" in fails(capsys, "run", "xnli", *COMMON, "--json", "taken")
+def test_a_json_file_that_cannot_be_written(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workdir / "taken").mkdir()
+    assert "taken" in refused(capsys, "run", "xnli", *COMMON, "--json", "taken")
 
 
 def test_it_is_a_module_too() -> None:
@@ -251,13 +227,15 @@ def test_it_is_a_module_too() -> None:
     assert "--backbone" in done.stdout
 
 
-def test_modules_are_shown_copied_swept_and_removed(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_modules_are_shown_copied_swept_and_removed(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["run", "mnli > xnli", "xnli", *COMMON])
     capsys.readouterr()
     main(["modules", "studies"])
     study = next(word for word in capsys.readouterr().out.split() if len(word) == 16)
     addresses = {
-        p.name: json.loads((p / "manifest.json").read_text()) for p in world.glob(".xadapt/modules/*")
+        p.name: json.loads((p / "manifest.json").read_text()) for p in workdir.glob(".xadapt/modules/*")
     }
     mnli = next(a for a, m in addresses.items() if m["task"] == "mnli")
     top = next(a for a, m in addresses.items() if m["determinants"]["below"] == mnli)
@@ -270,12 +248,12 @@ def test_modules_are_shown_copied_swept_and_removed(world: Path, capsys: pytest.
     main(["modules", "cp", top, "--to", "other"])
     main(["modules", "verify", "--store", "other"])
     assert "2 modules, 0 broken" in capsys.readouterr().out
-    assert "stand on" in fails(capsys, "modules", "rm", mnli)
+    assert "stand on" in refused(capsys, "modules", "rm", mnli)
     main(["modules", "gc"])
     assert "removed 0 modules" in capsys.readouterr().out
     main(["modules", "rm", top])
     main(["modules", "forget", study])
-    assert "no record of a study" in fails(capsys, "modules", "gc")
+    assert "no record of a study" in refused(capsys, "modules", "gc")
     main(["run", "xnli", *COMMON])
     capsys.readouterr()
     main(["modules", "gc", "--dry-run"])
@@ -285,4 +263,4 @@ def test_modules_are_shown_copied_swept_and_removed(world: Path, capsys: pytest.
     main(["modules"])
     assert "1 modules," in capsys.readouterr().out
     for words in (["show", "../.."], ["rm", "0" * 20], ["rm"], ["cp", "--to", "x"], ["forget", "../x"]):
-        fails(capsys, "modules", *words)
+        refused(capsys, "modules", *words)

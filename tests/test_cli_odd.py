@@ -15,49 +15,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from commands import COMMON, refused
 from store_common import put
-from tiny import save_tiny
 
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
 from xadapt.common.files import check_place, write_output
 from xadapt.store.store import Store
 
-PAIRS = "the man eats\tthe man eats\tentailment\nthe man eats\tthe woman eats\tneutral\n" * 8
-RUN = ["run", "xnli", "--backbone", "./backbone", "--data", "./xtreme", "--max-steps", "3"]
+RUN = ["run", "xnli", *COMMON]
 DRY = [*RUN, "--dry-run"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backbone and XNLI's files."""
-    folder = tmp_path_factory.mktemp("world")
-    save_tiny(folder / "backbone")
-    data = folder / "xtreme" / "xnli"
-    data.mkdir(parents=True)
-    for name in ("train-en", "dev-en", "dev-de"):
-        (data / f"{name}.tsv").write_text(PAIRS)
-    return folder
-
-
-@pytest.fixture
-def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder in which they lie."""
-    for name in ("backbone", "xtreme"):
-        (tmp_path / name).symlink_to(made / name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one message of a command that exits with status 2."""
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code == 2
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err
-    assert len(said.err) < 5000
-    return " ".join(said.err.replace("│", " ").split())
 
 
 # -- where results are written ------------------------------------------------------------------
@@ -134,25 +101,25 @@ def test_a_device_stays_a_device_and_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_places_that_are_refused_before_anything_is_trained(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (world / "file").touch()
-    (world / "loop").symlink_to("loop")
+    (workdir / "file").touch()
+    (workdir / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         for place in ("xtreme", "file/results.json", "loop", "socket", "x" * 5000, "x/" * 3000):
             assert "written" in (message := refused(capsys, *DRY, "--json", place)) or "too long" in message
-    assert not (world / ".xadapt").exists()
+    assert not (workdir / ".xadapt").exists()
 
 
 def test_a_dash_is_standard_output_and_tables_go_to_standard_error(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main([*RUN, "--json", "-"])
     said = capsys.readouterr()
     assert {cell["lang"] for cell in json.loads(said.out)["cells"]} == {"en", "de"}
     assert "1 modules trained" in said.err
-    assert not (world / "-").exists()
+    assert not (workdir / "-").exists()
 
 
 def test_the_file_that_is_open_as_standard_output_is_standard_output(tmp_path: Path) -> None:
@@ -184,15 +151,15 @@ def test_the_file_that_is_open_as_standard_output_is_standard_output(tmp_path: P
     ids=lambda words: " ".join(words)[:30],
 )
 def test_numbers_that_can_mean_nothing(
-    world: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+    workdir: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
 ) -> None:
     message = refused(capsys, *DRY, *words)
     assert words[0].strip("-") in message
-    assert not (world / ".xadapt").exists()
+    assert not (workdir / ".xadapt").exists()
 
 
 def test_of_a_repeated_option_the_last_counts_and_a_repeated_value_counts_once(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repeated = ["--lr", "nan", "--lr", "1e-3", "--seeds", "1", "--seeds", "0,0 0", "--langs", "en,en"]
     main(["run", "xnli", "xnli", " xnli ", *DRY[2:], *repeated])
@@ -252,9 +219,9 @@ LONG = "x" * 1_000_000
     ids=lambda words: " ".join(words)[:40],
 )
 def test_what_is_megabytes_long_is_shortened_in_the_message(
-    world: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+    workdir: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    (world / ".xadapt" / "modules").mkdir(parents=True)
+    (workdir / ".xadapt" / "modules").mkdir(parents=True)
     options = {"run": DRY[2:], "layers": DRY[2:], "predict": DRY[2:], "explain": DRY[2:-1]}.get(words[0], [])
     given = [w for w, before in zip(options, [None, *options], strict=False) if not {w, before} & set(words)]
     assert refused(capsys, *words, *given)
@@ -273,7 +240,7 @@ def test_a_message_is_fit_for_a_terminal() -> None:
     [("",), (" ",), ("ｘｎｌｉ",), ("xnli\x00",), ("xnli\n>",), ("🦕 > xnli",), ("xnli", ""), ("[red]xnli",)],
     ids=repr,
 )
-def test_odd_expressions(world: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+def test_odd_expressions(workdir: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     assert "xadapt:" in refused(capsys, "run", *words, *DRY[2:])
 
 
@@ -286,44 +253,44 @@ def test_odd_expressions(world: Path, capsys: pytest.CaptureFixture[str], words:
     ids=lambda words: words[0] if words else "nothing",
 )
 def test_what_is_no_store_is_not_taken_for_an_empty_one(
-    world: Path, capsys: pytest.CaptureFixture[str], action: list[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str], action: list[str]
 ) -> None:
-    (world / "file").touch()
-    (world / "dangling").symlink_to("nowhere")
-    before = sorted(world.rglob("*"))
+    (workdir / "file").touch()
+    (workdir / "dangling").symlink_to("nowhere")
+    before = sorted(workdir.rglob("*"))
     for store in ("file", "dangling", "nowhere", "xtreme", "file/store"):
         assert store in refused(capsys, "modules", *action, "--store", store)
-    assert sorted(world.rglob("*")) == before
+    assert sorted(workdir.rglob("*")) == before
 
 
 def test_an_empty_folder_is_an_empty_store_and_so_is_the_usual_place(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["modules"])
     assert "0 modules" in capsys.readouterr().out
-    (world / "empty").mkdir()
+    (workdir / "empty").mkdir()
     main(["modules", "verify", "--store", "empty"])
     assert "0 modules, 0 broken" in capsys.readouterr().out
 
 
 def test_a_run_into_a_file_is_refused_before_it_begins(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (world / "file").touch()
+    (workdir / "file").touch()
     assert "not a store" in refused(capsys, *DRY, "--store", "file")
 
 
 def test_nothing_is_strewn_over_a_folder_that_is_something_else(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (world / "home").mkdir()
-    (world / "home" / "letter").touch()
+    (workdir / "home").mkdir()
+    (workdir / "home" / "letter").touch()
     put(Store(".xadapt"), 1)
     address = Store(".xadapt").modules()[0].address
     assert "letter" in refused(capsys, *DRY, "--store", "home")
     assert "letter" in refused(capsys, "modules", "cp", address, "--to", "home")
-    assert [path.name for path in (world / "home").iterdir()] == ["letter"]
-    (world / "home" / "letter").rename(world / "home" / ".letter")
+    assert [path.name for path in (workdir / "home").iterdir()] == ["letter"]
+    (workdir / "home" / "letter").rename(workdir / "home" / ".letter")
     main([*DRY, "--store", "home"])
 
 
@@ -333,18 +300,18 @@ def test_nothing_is_strewn_over_a_folder_that_is_something_else(
     ids=" ".join,
 )
 def test_an_empty_value_is_not_the_folder_that_one_stands_in(
-    world: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+    workdir: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     """What an unset variable of the shell leaves of "$STORE"."""
     assert f"nothing behind {words[0]!r}" in refused(capsys, *DRY, *words)
 
 
 def test_predictions_are_not_made_for_a_place_that_is_none(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (world / "file").touch()
-    (world / "loop").symlink_to("loop")
-    (world / "dangling").symlink_to("nowhere")
+    (workdir / "file").touch()
+    (workdir / "loop").symlink_to("loop")
+    (workdir / "dangling").symlink_to("nowhere")
     for place in ("file", "file/below", "loop", "dangling"):
         message = refused(capsys, "predict", *DRY[1:], "--split", "dev", "--out", place)
         assert "nothing can be written there" in message
@@ -390,7 +357,7 @@ def test_ctrl_c_while_the_program_is_loaded(module: str) -> None:
 
 
 def test_ctrl_c_in_a_command_says_what_is_kept_only_where_something_is(
-    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -429,7 +396,7 @@ def test_ctrl_c_that_a_library_turns_into_an_error_is_ctrl_c_still(
 
 
 def test_a_folder_of_work_without_a_checkpoint_is_not_called_one(
-    world: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store(".xadapt")
     empty, begun = store.work("0" * 20), store.work("1" * 20)
@@ -465,18 +432,18 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.stderr.startswith(b"xadapt: the output cannot be written: No space left on device")
 
 
-def test_a_name_that_is_no_text_is_shown_and_written(world: Path) -> None:
+def test_a_name_that_is_no_text_is_shown_and_written(workdir: Path) -> None:
     """A name of a file is bytes; here they are no UTF-8, and the terminal knows ASCII only."""
     name = os.fsdecode(b"st\xffre")
-    (world / name / "modules").mkdir(parents=True)
+    (workdir / name / "modules").mkdir(parents=True)
     done = subprocess.run(
         [sys.executable, "-m", "xadapt", "modules", "--store", name],
-        capture_output=True, env=environment() | {"PYTHONIOENCODING": "ascii"}, cwd=world, check=False,
+        capture_output=True, env=environment() | {"PYTHONIOENCODING": "ascii"}, cwd=workdir, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"st\\udcffre" in done.stdout
-    write_output(world / "results.json", {"data": name})
-    assert json.loads((world / "results.json").read_text()) == {"data": name}
+    write_output(workdir / "results.json", {"data": name})
+    assert json.loads((workdir / "results.json").read_text()) == {"data": name}
 
 
 @pytest.mark.parametrize("words", [["tasks"], ["modules"], ["--help"]], ids=" ".join)

@@ -44,7 +44,6 @@ LABELS = ("entailment", "neutral", "contradiction")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")
-    save_tiny(root / "backbone")
     for name, n in (("train-en", 60), ("dev-en", 20), ("dev-de", 30)):
         path = root / "xtreme" / "xnli" / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,11 +55,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(tagged * 20)
     return root
-
-
-@pytest.fixture(scope="module")
-def backbone(world: Path) -> Backbone:
-    return Backbone.from_pretrained(str(world / "backbone"))
 
 
 def run(world: Path, backbone: Backbone, store: Path, source: Folder | None = None) -> Results:

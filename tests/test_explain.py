@@ -11,7 +11,7 @@ import pytest
 import torch
 from mount_common import outputs, run
 from rich.console import Console
-from test_study import backbone, plan, world  # noqa: F401  (fixtures)
+from test_study import plan
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import pack
@@ -46,7 +46,7 @@ Explained = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def common(world: Path) -> list[str]:  # noqa: F811
+def common(world: Path) -> list[str]:
     """Options of a store in which the expressions are trained, and only they."""
     options = ["--backbone", str(world / "backbone"), "--data", str(world / "xtreme"), *OPTIONS]
     options += ["--store", str(world / "store")]
@@ -93,7 +93,7 @@ def numbers(cells: Sequence[str]) -> list[float]:
     return [float(cell.split()[0]) for cell in cells]
 
 
-def planned(world: Path, backbone: Backbone, expression: str, method: str = "lora") -> tuple[Plan, Store]:  # noqa: F811
+def planned(world: Path, backbone: Backbone, expression: str, method: str = "lora") -> tuple[Plan, Store]:
     made = plan(world, backbone, expression, method=method, overrides=SETTINGS)
     store = Store(world / "store")
     assert all(store.has(step.address) for step in made.modules)
@@ -131,8 +131,8 @@ def by_hand(element: Element, operand: int) -> Element:
     ("expression", "method"), [(FUSE, "lora"), (FUSE, "bottleneck"), (MEAN, "lora"), (HEAVY, "lora")]
 )
 def test_importance_is_the_score_of_the_stack_that_is_put_together_without_the_operand(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     explained: Explained,
     monkeypatch: pytest.MonkeyPatch,
     expression: str,
@@ -206,8 +206,8 @@ def test_a_target_that_trains_nothing_is_asked_on_all_that_it_has(explained: Exp
 
 
 def test_a_target_without_dev_is_asked_on_that_of_its_training_data(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
 ) -> None:
     made = plan(world, backbone, "mnli > xquad")
     data, split, languages = dev_of(made, made.evaluations[0])
@@ -229,8 +229,8 @@ def test_scores_are_made_once(explained: Explained, monkeypatch: pytest.MonkeyPa
 
 
 def test_similarity_of_lora_modules_is_that_of_their_weights(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     explained: Explained,
 ) -> None:
     said = explained(FUSE, "--similarity")
@@ -247,8 +247,8 @@ def test_similarity_of_lora_modules_is_that_of_their_weights(
 
 
 def test_similarity_of_bottlenecks_is_that_of_their_effects(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     explained: Explained,
 ) -> None:
     said = explained(FUSE, "--similarity", "--method", "bottleneck")
@@ -287,8 +287,8 @@ def test_modules_of_one_name_are_told_apart_by_their_places(explained: Explained
 
 
 def test_weights_of_two_fusions_that_are_written_alike(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     explained: Explained,
 ) -> None:
     said = explained(TWICE, "--weights")
@@ -314,8 +314,8 @@ def test_attention_of_a_fusion_of_bottlenecks_sums_to_one(explained: Explained) 
 
 
 def test_every_table_says_that_it_is_of_the_pocket_world(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     common: list[str],
 ) -> None:
     made, store = planned(world, backbone, FUSE)

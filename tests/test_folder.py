@@ -8,24 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import XNLI, Write, question, refused, squad, writer
+from folders import XNLI, Write, question, refused, squad
 
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.sources import open_source
 from xadapt.tasks import CATALOGUE, File, Task, task_named
 from xadapt.tasks.examples import Chosen, Classified, Extracted, Paired, Tagged, Text
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return writer(tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, write: Write) -> Folder:
-    write("xnli/train-en.tsv", XNLI)
-    return Folder(tmp_path / "xtreme")
 
 
 class TestWhichFileServesWhat:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from mount_common import BATCH, module, outputs
 from rich.console import Console
-from tiny import tiny_backbone
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.mount import Dropped, Element, Fused, Merged, Part, mount
@@ -18,11 +17,6 @@ from xadapt.report.heatmap import heat_map
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 
 METHODS = [LoRA(r=4), Bottleneck(reduction=4), Full()]
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return tiny_backbone()
 
 
 # -- similarity -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
 from torch import nn
@@ -66,7 +66,6 @@ def test_windows_are_hfs(make, max_length, stride):
 
 
 @pytest.mark.parametrize("make", [letter_tokenizer, mini_tokenizer])
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_the_answer_comes_back_from_every_window_that_holds_it(make, data):
     tokenizer = TOKENIZER if make is letter_tokenizer else make()

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
 from transformers import XLMRobertaForTokenClassification
@@ -54,7 +54,6 @@ def test_a_word_without_a_piece_is_unknown_not_lost():
 WORD = st.text(st.sampled_from("abtheinTHE .\u200b中ж"), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(WORD, max_size=25), min_size=1, max_size=4), st.integers(3, 40))
 @example([["there"] * 3, [], ["", "\u200b", " "]], 3)
 def test_no_word_is_lost_at_any_length(sentences, max_length):

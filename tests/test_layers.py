@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kinds_common import task
-from tiny import TEXT, save_tiny, tiny_backbone
+from tiny import TEXT, save_tiny
 
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
@@ -57,11 +57,6 @@ class Few:
 
     def test_split(self, name: str) -> str:
         return "test"
-
-
-@pytest.fixture(scope="module")
-def backbone():
-    return tiny_backbone()
 
 
 ROWS = {**CATALOGUE, "tatoeba": TATOEBA, "bucc": BUCC}

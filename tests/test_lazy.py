@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
-from folders import XNLI, Write, refused, writer
+from folders import XNLI, Write, refused
 
 from xadapt.common.errors import UserError
 from xadapt.data import hub_rows, lazy
@@ -25,11 +25,6 @@ from xadapt.tasks.examples import Classified, Example
 
 LABELS = ("entailment", "neutral", "contradiction")
 ROWS = "".join(f"A man sees {i} birds.\tHe sees ß{'é' * (i % 7)}.\t{LABELS[i % 3]}\n" for i in range(300))
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return writer(tmp_path)
 
 
 @pytest.fixture

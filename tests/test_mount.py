@@ -17,11 +17,6 @@ BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
 METHODS = [LoRA(r=4), LoRA(r=4, layers="top2", targets="qv"), Bottleneck(reduction=4), Full()]
 
 
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return tiny_backbone()
-
-
 def run(mounted: Mounted) -> Tensor:
     with torch.no_grad():
         return mounted.encode(BATCH)

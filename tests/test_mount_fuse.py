@@ -21,11 +21,6 @@ from xadapt.stacks.methods import Bottleneck, LoRA, Method
 METHODS = [LoRA(r=4), Bottleneck(reduction=4)]
 
 
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return tiny_backbone()
-
-
 def three(backbone: Backbone, method: Method) -> tuple[Part, ...]:
     """Modules of different sizes and layers."""
     if isinstance(method, LoRA):

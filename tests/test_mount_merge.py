@@ -7,11 +7,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mount_common import BATCH, module, outputs
 from peft import LoraConfig, PeftModel
-from tiny import tiny_backbone
 from torch import Tensor, nn
 
 from xadapt.backbone.backbone import Backbone
@@ -49,7 +48,6 @@ scales = st.one_of(st.just(1.0), st.just(2.0), ranks.map(lambda r: 2.0 / math.sq
 
 
 @given(how=st.sampled_from(WAYS), seed=seeds, rank=ranks, scale=scales, data=st.data())
-@settings(deadline=None, max_examples=60)
 def test_any_merge_of_one_module_is_that_module(
     how: str, seed: int, rank: int, scale: float, data: st.DataObject
 ) -> None:
@@ -63,7 +61,6 @@ def test_any_merge_of_one_module_is_that_module(
 
 
 @given(how=st.sampled_from(["cat", "linear", "svd", "ties", "dare_ties", "dare_linear"]), seed=seeds)
-@settings(deadline=None, max_examples=40)
 def test_a_merge_of_one_module_scales_with_its_weight_and_a_mean_does_not(how: str, seed: int) -> None:
     one = factors(seed, 3, 2.0)
     close(merged(how, [(-0.7, one)]), -0.7 * one.dense())
@@ -74,7 +71,6 @@ def test_a_merge_of_one_module_scales_with_its_weight_and_a_mean_does_not(how: s
     terms=st.lists(st.tuples(st.floats(-2, 2), seeds, ranks, scales), min_size=1, max_size=4),
     positive=st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
 def test_cat_is_the_sum_of_effects_and_mean_their_average_whatever_the_ranks(
     terms: list[tuple[float, int, int, float]], positive: bool
 ) -> None:
@@ -87,7 +83,6 @@ def test_cat_is_the_sum_of_effects_and_mean_their_average_whatever_the_ranks(
 
 
 @given(seed=seeds, copies=st.integers(1, 4), rank=ranks, density=st.floats(0.1, 1))
-@settings(deadline=None)
 def test_a_module_with_itself_is_itself(seed: int, copies: int, rank: int, density: float) -> None:
     one = factors(seed, rank)
     for how in ("mean", "ties", "dare_ties"):
@@ -171,18 +166,12 @@ def test_linear_is_not_a_sum_of_effects() -> None:
 
 
 @given(a=seeds, b=seeds, r=ranks, s=ranks)
-@settings(deadline=None, max_examples=30)
 def test_the_inner_product_needs_no_full_matrix(a: int, b: int, r: int, s: int) -> None:
     one, other = factors(a, r), factors(b, s)
     assert inner(one, other) == pytest.approx(float((one.dense() * other.dense()).sum()), abs=1e-5)
 
 
 # -- on a backbone ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return tiny_backbone()
 
 
 @pytest.fixture(scope="module")

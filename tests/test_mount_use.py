@@ -33,11 +33,6 @@ from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 METHODS = [LoRA(r=4), Bottleneck(reduction=4)]
 
 
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return tiny_backbone()
-
-
 def fused(backbone: Backbone, method: Method, label: str = "fuse", n: int = 3) -> Fused:
     """A fusion with weights far from the first ones."""
     parts = tuple(module(backbone, method, i) for i in range(n))

@@ -7,7 +7,7 @@ import peft
 import pytest
 import torch
 from adapters import SeqBnConfig
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_backbone, tiny_config, tiny_model
 from torch import Tensor, nn
@@ -49,7 +49,6 @@ def objective(rows: list[Tensor]) -> Tensor:
 
 
 @given(st.lists(st.lists(st.integers(4, 299), min_size=1, max_size=40), min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None)
 def test_the_row_holds_every_sequence_where_it_says(sequences: list[list[int]]) -> None:
     batch = pack(sequences)
     assert len(batch) == len(sequences)
@@ -62,7 +61,6 @@ def test_the_row_holds_every_sequence_where_it_says(sequences: list[list[int]]) 
 
 
 @given(st.lists(st.lists(st.integers(4, 299), min_size=1, max_size=40), min_size=1, max_size=8))
-@settings(max_examples=15, deadline=None)
 def test_no_sequence_sees_its_neighbours(sequences: list[list[int]]) -> None:
     model = pack_attention(tiny_model())
     with torch.no_grad():

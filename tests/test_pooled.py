@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import save_tiny
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.data.folder import Folder
@@ -50,7 +49,6 @@ def squad(language: str) -> str:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     root = tmp_path_factory.mktemp("world")
-    save_tiny(root / "backbone")
     files = {f"lareqa/xquad-r/{lang}.json": squad(lang) for lang in LANGUAGES}
     files |= {f"squad/{name}-v1.1.json": squad("en") for name in ("train", "dev")}
     for name, text in files.items():
@@ -58,11 +56,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return Folder(root / "xtreme")
-
-
-@pytest.fixture(scope="module")
-def backbone(source: Folder) -> Backbone:
-    return Backbone.from_pretrained(str(source.root.parent / "backbone"))
 
 
 class Counted(Search):

@@ -7,21 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import XNLI, Write, refused, writer
+from folders import Write, refused
 
 from xadapt.data.folder import Folder
 from xadapt.tasks.examples import Sought
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return writer(tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, write: Write) -> Folder:
-    write("xnli/train-en.tsv", XNLI)
-    return Folder(tmp_path / "xtreme")
 
 
 def sought(folder: Folder, task: str, language: str, split: str) -> tuple[list[Sought], list[Sought]]:

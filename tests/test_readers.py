@@ -8,24 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from folders import XNLI, Write, question, refused, squad, writer
+from folders import XNLI, Write, question, refused, squad
 
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.lazy import LARGE
 from xadapt.data.text import bytes_of
 from xadapt.tasks.examples import Chosen, Classified, Extracted, Tagged
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    return writer(tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, write: Write) -> Folder:
-    write("xnli/train-en.tsv", XNLI)
-    return Folder(tmp_path / "xtreme")
 
 
 class TestPairs:

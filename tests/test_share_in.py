@@ -33,16 +33,6 @@ LINEARS = ["query", "key", "value", "dense"]
 ENCODER = r".*encoder\.layer\.\d+\..*\.(query|key|value|dense)"
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    return tiny_folder(tmp_path_factory.mktemp("backbone"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def shaken(model: nn.Module, words: Sequence[str]) -> nn.Module:
     """As after training: the parameters whose names hold one of the words have moved."""
     draw = torch.Generator().manual_seed(0)

@@ -14,7 +14,7 @@ from hub_common import Repositories, serving
 from huggingface_hub import constants, file_download
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from share_common import assert_equal, logits, tiny_folder, trained
+from share_common import assert_equal, logits, trained
 from transformers import AutoModel
 
 from xadapt.backbone.backbone import Backbone
@@ -24,16 +24,6 @@ from xadapt.common.identity import digest
 from xadapt.interop.module import Module
 from xadapt.stacks.methods import LoRA
 from xadapt.store.store import Store
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    return tiny_folder(tmp_path_factory.mktemp("backbone"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -30,16 +30,6 @@ LORAS = ["lora(r=4)", "lora(r=3, alpha=5, targets=qv, layers=top2)"]
 BOTTLENECKS = ["bottleneck", "bottleneck(reduction=8, layers=top2)"]
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    return tiny_folder(tmp_path_factory.mktemp("backbone"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def in_peft(folder: Path, backbone: Backbone, kind: str) -> Any:
     task = task_named(KINDS[kind])
     options = {"num_labels": len(task.labels)} if task.labels else {}

@@ -2,14 +2,13 @@
 
 import pytest
 from expressions import methods, prefixes, stacks
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xadapt.common.errors import UserError
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, layer_range, parse_method
 from xadapt.stacks.parser import KEYWORDS, Stack, Term, parse
 
-calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 TASKS = ("mnli", "qqp", "squad_v1", "xnli", "xquad")
 
 
@@ -59,7 +58,6 @@ def test_the_experiments_method_fills_in_terms_without_one() -> None:
     assert filled.with_method(Full()) == filled
 
 
-@calm
 @given(stacks())
 def test_parse_undoes_print(stack: Stack) -> None:
     again = parse(str(stack), open_top=True)
@@ -67,13 +65,11 @@ def test_parse_undoes_print(stack: Stack) -> None:
     assert Stack(str(stack)) == stack
 
 
-@calm
 @given(stacks(task_on_top=True))
 def test_a_stack_with_a_task_on_top_can_be_evaluated(stack: Stack) -> None:
     assert parse(str(stack)).target == stack.target == stack.top
 
 
-@calm
 @given(stacks())
 def test_the_parts_of_a_stack_make_the_stack(stack: Stack) -> None:
     assert (*(stack.below or ()), stack.top) == stack.parts
@@ -89,7 +85,6 @@ def damaged(draw: st.DrawFn) -> str:
     return text[:start] + piece + text[end if draw(st.booleans()) else start :]
 
 
-@calm
 @given(st.text() | st.text("mnlixq>[]()@=,.*+- 0123456789kM\t\n") | damaged())
 def test_any_text_is_a_stack_or_a_user_error(text: str) -> None:
     try:
@@ -218,7 +213,6 @@ def test_a_stack_built_by_hand_is_checked_too() -> None:
 # -- methods ------------------------------------------------------------------------------------
 
 
-@calm
 @given(methods)
 def test_parse_undoes_print_for_methods(method: Method) -> None:
     assert parse_method(str(method)) == method

@@ -4,14 +4,12 @@ import pickle
 from collections.abc import Iterable, Iterator
 
 from expressions import prefixes, stacks
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from xadapt.stacks.methods import LoRA
 from xadapt.stacks.parser import parse
 from xadapt.stacks.places import Node, needs, nodes
 from xadapt.stacks.stack import Stack, trains
-
-calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def trained(text: str) -> list[str]:
@@ -99,7 +97,6 @@ def test_the_default_method_is_filled_in_and_what_was_typed_is_kept() -> None:
     ]
 
 
-@calm
 @given(stacks())
 def test_every_module_comes_once_and_after_all_that_it_stands_on(stack: Stack) -> None:
     found = needs(stack)
@@ -113,7 +110,6 @@ def test_every_module_comes_once_and_after_all_that_it_stands_on(stack: Stack) -
         assert modules <= set(places[:at])
 
 
-@calm
 @given(stacks(task_on_top=True))
 def test_every_part_that_has_weights_is_in_a_needed_module(stack: Stack) -> None:
     places = {need.stack for need in needs(stack)}

@@ -8,23 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from store_common import calm, determinants, manifest, put, weights
+from store_common import determinants, manifest, put, weights
 
 from xadapt.common.errors import UserError
 from xadapt.common.identity import digest
 from xadapt.store.integrity import SCHEMA
 from xadapt.store.store import Saved, Store, address_of
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "a" / "store")
-
-
-@pytest.fixture
-def module(store: Store) -> Saved:
-    return put(store, 1)
-
 
 # -- a module is what was written ---------------------------------------------------------------
 
@@ -123,7 +112,6 @@ PLAIN = st.recursive(
 )
 
 
-@calm
 @given(st.dictionaries(st.text(max_size=3), PLAIN, max_size=3))
 def test_an_address_survives_the_disk(value: dict[str, Any]) -> None:
     assert address_of(json.loads(json.dumps(value))) == address_of(value)

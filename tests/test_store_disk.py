@@ -15,17 +15,6 @@ from xadapt.common.errors import UserError
 from xadapt.store.maintenance import gc
 from xadapt.store.store import Saved, Store, address_of, load_checkpoint, save_checkpoint
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "a" / "store")
-
-
-@pytest.fixture
-def module(store: Store) -> Saved:
-    return put(store, 1)
-
-
 # -- what the disk refuses ----------------------------------------------------------------------
 
 

@@ -12,25 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from store_common import calm, determinants, put, weights
+from store_common import determinants, put, weights
 
 from xadapt.common import files as disk
 from xadapt.common.errors import UserError
 from xadapt.store.store import Saved, Store, address_of, save_checkpoint
 
 FORK = multiprocessing.get_context("fork")  # torch is loaded once
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "a" / "store")
-
-
-@pytest.fixture
-def module(store: Store) -> Saved:
-    return put(store, 1)
 
 
 # -- many processes, and sudden ends ------------------------------------------------------------
@@ -147,7 +137,6 @@ WHAT = st.sampled_from(["write", "load", "remove", "break", "cell", "work", "don
 OPERATIONS = st.lists(st.tuples(WHAT, st.integers(0, 3)), max_size=20)
 
 
-@settings(calm, max_examples=25)
 @given(OPERATIONS)
 def test_after_any_operations_the_store_holds_what_it_was_given(operations: list[tuple[str, int]]) -> None:
     root = Path(tempfile.mkdtemp())

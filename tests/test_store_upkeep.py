@@ -17,11 +17,6 @@ from xadapt.store.maintenance import closure, copy, gc, remove, resolve, stands_
 from xadapt.store.store import Saved, Store, address_of
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def above(store: Store, *below: Saved, key: str = "below", n: int = 100) -> Saved:
     """A module that stands on others."""
     refers: Any = [s.address for s in below] if len(below) > 1 else below[0].address

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
 from dataclasses import replace
@@ -25,61 +24,6 @@ from xadapt.study.run import run
 from xadapt.tasks import File, Task
 
 FAST = Overrides(max_steps=6, batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backbone and XTREME's files: XNLI (MNLI is read from it too), POS, XQuAD with SQuAD, Tatoeba."""
-    root = tmp_path_factory.mktemp("world")
-    save_tiny(root / "backbone")
-    data = root / "xtreme"
-    pairs = [
-        f"the man eats a {what}\tthe {who} eats\t{label}"
-        for what in ("apple", "park", "red apple")
-        for who, label in (("man", "entailment"), ("woman", "neutral"), ("apple", "contradiction"))
-    ]
-    files = {"xnli/train-en.tsv": "\n".join(pairs * 4)}
-    files |= {f"xnli/dev-{lang}.tsv": "\n".join(pairs) for lang in ("en", "de", "es")}
-    tagged = "the\tDET\nold\tADJ\nman\tNOUN\neats\tVERB\n.\tPUNCT\n\nAnna\tPROPN\nlives\tVERB\n\n"
-    files |= {f"udpos/{split}.tsv": tagged * 6 for split in ("train-en", "dev-en", "dev-de")}
-    context = "Anna lives in Berlin and works for Acme ."
-    answer = {"answer_start": context.index("Berlin"), "text": "Berlin"}
-    squad = {
-        "data": [
-            {
-                "title": "t",
-                "paragraphs": [
-                    {
-                        "context": context,
-                        "qas": [
-                            {"id": str(i), "question": "where ?", "answers": [answer]} for i in range(12)
-                        ],
-                    }
-                ],
-            }
-        ]
-    }
-    files |= {
-        f"{name}.json": json.dumps(squad)
-        for name in (
-            "squad/train-v1.1",
-            "squad/dev-v1.1",
-            "xquad/xquad.en",
-            "xquad/xquad.de",
-            "mlqa/MLQA_V1/dev/dev-context-en-question-en",
-        )
-    }
-    files["laser-tatoeba-v1/tatoeba.deu-eng.deu"] = "der Mann\nder Apfel\nim Park\n"
-    files["laser-tatoeba-v1/tatoeba.deu-eng.eng"] = "the man\nthe apple\nin the park\n"
-    for name, content in files.items():
-        (data / name).parent.mkdir(parents=True, exist_ok=True)
-        (data / name).write_text(content)
-    return root
-
-
-@pytest.fixture(scope="module")
-def backbone(world: Path) -> Backbone:
-    return Backbone.from_pretrained(str(world / "backbone"))
 
 
 def plan(

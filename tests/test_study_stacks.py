@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_study import backbone, plan, scores, world  # noqa: F401  (fixtures)
+from test_study import plan, scores
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import pack
@@ -63,8 +63,8 @@ FORMS = [
 
 @pytest.mark.parametrize(("expression", "method", "trains"), FORMS, ids=lambda v: str(v)[:40])
 def test_a_form_runs_and_runs_again_from_its_store(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     tmp_path: Path,
     expression: str,
     method: str,
@@ -100,7 +100,7 @@ def test_a_form_runs_and_runs_again_from_its_store(
     backbone.verify()
 
 
-def test_modules_are_shared_between_forms(world: Path, backbone: Backbone, tmp_path: Path) -> None:  # noqa: F811
+def test_modules_are_shared_between_forms(world: Path, backbone: Backbone, tmp_path: Path) -> None:
     names = [
         "mnli > xnli",
         "mean(mnli, udpos) > xnli",
@@ -114,8 +114,8 @@ def test_modules_are_shared_between_forms(world: Path, backbone: Backbone, tmp_p
 
 
 def test_the_seed_of_a_study_draws_what_dare_drops(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
 ) -> None:
     made = plan(world, backbone, "dare_ties(mnli, udpos) > tatoeba", overrides=FEW, seeds=(0, 1))
     one, two = made.evaluations
@@ -123,7 +123,7 @@ def test_the_seed_of_a_study_draws_what_dare_drops(
     assert two.mounted["options"]["seed"] == 1
 
 
-def test_a_joint_records_its_mixture(world: Path, backbone: Backbone, tmp_path: Path) -> None:  # noqa: F811
+def test_a_joint_records_its_mixture(world: Path, backbone: Backbone, tmp_path: Path) -> None:
     made = plan(world, backbone, "joint(mnli, udpos, cap=8) > xnli", overrides=Overrides(batch_size=4))
     run(made, Store(tmp_path), baselines=False)
     joint = Store(tmp_path).load(made.modules[0].address)
@@ -190,7 +190,7 @@ class Small:
     ],
 )
 def test_a_scorer_starts_as_that_of_the_module_directly_below(
-    backbone: Backbone,  # noqa: F811
+    backbone: Backbone,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     expression: str,
@@ -236,8 +236,8 @@ def test_a_scorer_starts_as_that_of_the_module_directly_below(
     ],
 )
 def test_what_cannot_be_trained_is_said(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     tmp_path: Path,
     expression: str,
     method: str,
@@ -256,8 +256,8 @@ def test_what_cannot_be_trained_is_said(
     ],
 )
 def test_what_stands_below_a_combination_is_told_from_what_stands_within(
-    world: Path,  # noqa: F811
-    backbone: Backbone,  # noqa: F811
+    world: Path,
+    backbone: Backbone,
     tmp_path: Path,
     one: str,
     other: str,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 from expressions import prefixes, stacks
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from rich.console import Console
 
 from xadapt.common.errors import UserError
@@ -104,7 +104,6 @@ def test_names_are_shown_as_they_are_and_a_narrow_screen_breaks_no_line() -> Non
     assert "[red]" in printed(stack, facts)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(stacks())
 def test_every_stack_can_be_drawn_and_counts_each_module_once(stack: Stack) -> None:
     if "drop" in str(stack) or "top" in str(stack):
