@@ -21,14 +21,14 @@ from torch import Tensor
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.interop.export import Whole, check_backbone
+from xadapt.interop.export import Whole
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, label_config, to_flex
 from xadapt.mount import Dropped, Element, Fused, Merged, Part
 from xadapt.mount.bottleneck import STORED, STORED_FUSION
 from xadapt.mount.elements import layers_of, method_of
 from xadapt.mount.low_rank import layer_of
-from xadapt.mount.weights import fill
+from xadapt.mount.weights import check_backbone, fill
 from xadapt.stacks.methods import Bottleneck
 
 
@@ -44,7 +44,7 @@ def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: 
         UserError: a module that is no bottleneck, a head that ``adapters`` has no type for, another
             backbone, a fusion of modules that stand in different layers.
     """
-    check_backbone(exported, backbone)
+    check_backbone(exported.top, backbone)
     top = exported.top
     form = form_of(top.manifest, exported.head)
     options: dict[str, Any] = {}

@@ -8,8 +8,6 @@ from functools import cache
 
 from torch import Tensor
 
-from xadapt.backbone.backbone import Backbone
-from xadapt.common.errors import UserError
 from xadapt.mount import Element
 from xadapt.mount.mount_spec import elements
 from xadapt.store.store import Saved, Store
@@ -43,15 +41,3 @@ def whole(store: Store, address: str, *, head: bool = True) -> Whole:
     """
     load = cache(store.load)  # what several operands stand on is read and proven once
     return Whole(load(address), tuple(elements(address, load)), load(address).head if head else {})
-
-
-def check_backbone(exported: Whole, backbone: Backbone) -> None:
-    """Refuse a backbone that is not the module's own: what it stands on was trained on the same."""
-    trained_on = exported.top.manifest["backbone"]
-    if trained_on["fingerprint"] != backbone.fingerprint:
-        raise UserError(
-            f"module {exported.top.address} belongs to {trained_on['name']} "
-            f"(fingerprint {trained_on['fingerprint'][:12]})",
-            expected=f"{backbone.name} (fingerprint {backbone.fingerprint[:12]})",
-            do="name the backbone that it was trained on by --backbone",
-        )

@@ -16,12 +16,13 @@ from transformers import AutoModel, PreTrainedModel
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.interop.export import Whole, check_backbone
+from xadapt.interop.export import Whole
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, label_config, to_hf
 from xadapt.mount import Part, linear_shapes
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import method_of
+from xadapt.mount.weights import check_backbone
 from xadapt.stacks.methods import Full, LoRA
 
 
@@ -44,7 +45,7 @@ def export_merged(exported: Whole, backbone: Backbone, out: Path) -> None:
 
 def merged(exported: Whole, backbone: Backbone) -> PreTrainedModel:
     """The same as an object; raises as ``export_merged``."""
-    check_backbone(exported, backbone)
+    check_backbone(exported.top, backbone)
     if backbone.dtype != torch.float32:
         raise ValueError("modules are merged in float32")
     encoder = _encoder(exported, backbone)

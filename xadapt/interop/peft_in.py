@@ -32,7 +32,8 @@ from xadapt.interop.folder import (
     read_weights,
 )
 from xadapt.mount import linear_shapes
-from xadapt.mount.low_rank import LARGEST_RANK, Effect, Factors, layer_of, lora_of
+from xadapt.mount.low_rank import Effect, Factors, layer_of, lora_of
+from xadapt.stacks.methods import LARGEST_RANK
 
 _KEY = re.compile(
     r"base_model\.model\.(?P<module>(?:roberta\.)?(?P<linear>encoder\.layer\.\d+\..+))"

@@ -13,14 +13,15 @@ from torch import Tensor
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.files import json_text, write_tensors
-from xadapt.interop.export import Whole, check_backbone
+from xadapt.interop.export import Whole
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, to_hf
 from xadapt.mount import linear_shapes
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import method_of
-from xadapt.mount.lora import config_of, peft_json
+from xadapt.mount.lora import lora_config, peft_json
 from xadapt.mount.low_rank import Effect, lora_of
+from xadapt.mount.weights import check_backbone
 from xadapt.store.integrity import CONFIG
 
 
@@ -34,7 +35,7 @@ def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
     Raises:
         UserError: a module that is no LoRA, a head that HF has no class for, another backbone.
     """
-    check_backbone(exported, backbone)
+    check_backbone(exported.top, backbone)
     shapes = linear_shapes(backbone)
     effects: list[Effect] = []
     for element in exported.elements:
@@ -53,7 +54,7 @@ def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
     if form is not None:
         named = {k.replace(".model.encoder.", ".model.roberta.encoder."): t for k, t in weights.items()}
         named |= {f"base_model.model.{key}": tensor for key, tensor in to_hf(form, exported.head).items()}
-    config = peft_json(config_of(method, backbone.layers))
+    config = peft_json(lora_config(method, backbone.layers))
     config |= {
         "base_model_name_or_path": backbone.name,
         "task_type": "FEATURE_EXTRACTION" if form is None else form.peft,

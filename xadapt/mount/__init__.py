@@ -18,10 +18,9 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import Packed, pack
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.mount import delta, lora
-from xadapt.mount import lora_fusion as mixture
+from xadapt.mount import delta, lora_fusion
 from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
-from xadapt.mount.effect import changes_nothing, effect_of
+from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import (
     Dropped,
     Element,
@@ -33,9 +32,10 @@ from xadapt.mount.elements import (
     method_of,
     undropped,
 )
+from xadapt.mount.lora import LoRAs, lora_config, peft_json
 from xadapt.mount.low_rank import Effect, total
 from xadapt.mount.mounted import Mounted, encode_many
-from xadapt.mount.weights import attach_full
+from xadapt.mount.weights import Attached, attach_full, changes_nothing
 from xadapt.stacks.methods import Bottleneck, Full, LoRA
 
 __all__ = [
@@ -86,7 +86,7 @@ def mount(
         for element in parts:
             with seeded("module" if isinstance(element, Part) else "fusion", *seed):
                 stack.add(element)
-        stack.settle()
+        stack.fold_effects()
     return stack.mounted(parts)
 
 
@@ -104,13 +104,13 @@ def split_fusion(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
     fusion = {
         name: tensor
         for name, tensor in weights.items()
-        if name == mixture.NAME or f".adapter_fusion_layer.{STORED_FUSION}." in name
+        if name == lora_fusion.NAME or f".adapter_fusion_layer.{STORED_FUSION}." in name
     }
     return fusion, {name: tensor for name, tensor in weights.items() if name not in fusion}
 
 
 def _check(parts: Sequence[Element]) -> None:
-    """What can stand on what."""
+    """Refuse elements that cannot stand on one another."""
     new = [i for i, part in enumerate(parts) if fresh(part)]
     below = [i for i in new if i != len(parts) - 1]
     if below and (below != [len(parts) - 2] or not isinstance(parts[-2], Fused) or len(new) != 2):
@@ -124,7 +124,7 @@ def _check(parts: Sequence[Element]) -> None:
 
 
 class _Stack:
-    """A stack while it is being mounted."""
+    """A stack while it is being mounted: the model, and what is known of the elements on it so far."""
 
     def __init__(self, backbone: Backbone, parts: Sequence[Element], fold: Fold) -> None:
         self.backbone, self.fold = backbone, fold
@@ -136,74 +136,75 @@ class _Stack:
         trained = [part for part in copies if not fresh(part)]
         self.replaced = trained[:-1]
         self.model = backbone.unfrozen(exact=not trained) if copies else backbone.skeleton()
-        self.bottlenecks: Bottlenecks | None = None
-        if any(method_of(p) is Bottleneck for p in parts):
-            self.bottlenecks = Bottlenecks(self.model)
-        self.loras: lora.LoRAs | None = None
-        self.before = _effect(backbone, backbone.skeleton(), self.probe)
+        # Before anything else, as 'adapters' replaces the model's linears by its own.
+        bottlenecks = any(method_of(p) is Bottleneck for p in parts)
+        self.bottlenecks = Bottlenecks(self.model) if bottlenecks else None
+        self.loras = LoRAs(self.model)
+        self.before = _outputs(backbone, backbone.skeleton(), self.probe)
         self.trainable: dict[str, nn.Parameter] = {}
-        self.config: dict[str, Any] = {}
+        self.config: dict[str, Any] = {}  # of the last element
         self.fusion: dict[str, Any] = {}
         self.held: list[tuple[str, dict[str, nn.Parameter]]] = []
         self.mixtures: list[tuple[str, Tensor]] = []
-        self.waiting: list[tuple[str, Effect]] = []
+        self.waiting: list[tuple[str, Effect]] = []  # to be folded, when all are known
         self.drift: dict[str, float] = {}
 
     def add(self, element: Element) -> None:
-        """One element on top of those before it."""
-        parameters: dict[str, nn.Parameter] = {}
-        self.config = {}
-        method = method_of(element)
-        if isinstance(element, Part) and method is Full:
-            if any(element is each for each in self.replaced):
-                return
-            parameters, self.config = attach_full(self.model, element.label, element.weights)
-        elif method is Bottleneck and self.bottlenecks is not None:
-            lean = bool(self.fold) and not fresh(element)
-            parameters, self.config = self.bottlenecks.add(element, lean=lean)
-        elif isinstance(element, Part) and (fresh(element) or not (self.fold or element.scaling)):
-            parameters = self._single_lora(element)
-        elif isinstance(element, Fused) and fresh(element):
-            effects = [effect_of(part, self.shapes) for part in element.operands]
-            parameters = mixture.attach(self.model, effects, self.backbone.layers)
-            self.mixtures.append((element.label, parameters[mixture.NAME]))
-            self.config = {"fusion": "coefficients", "modules": [e.label for e in element.operands]}
-        else:
-            self._fixed(element)
+        """Put one element on top of those before it; a trained one is proven to act."""
+        if any(element is each for each in self.replaced):
             return
-        if isinstance(element, Part) and method is not Full:
+        if self._runs_as_effect(element):
+            self._add_effect(element)
+            return
+        parameters, self.config = self._attach(element)
+        if isinstance(element, Part) and not isinstance(element.method, Full):
             self.held.append((element.label, parameters))
-        if fresh(element):
-            self.trainable |= parameters
-            if isinstance(element, Fused):
-                self.fusion = self.config
-        else:
+        if not fresh(element):
             self._prove(element.label)
+            return
+        self.trainable |= parameters
+        if isinstance(element, Fused):
+            self.fusion = self.config
 
-    def _single_lora(self, part: Part) -> dict[str, nn.Parameter]:
-        if not isinstance(part.method, LoRA):
-            raise ValueError(f"{part.label!r} is no LoRA module")
-        if self.loras is None:
-            self.loras = lora.LoRAs(self.model)
-        parameters, self.config = self.loras.add(part.label, part.method, part.weights)
-        return parameters
+    def _runs_as_effect(self, element: Element) -> bool:
+        """Whether only what a LoRA element adds to the linears is put on, not its own parameters: where it is
+        folded, a combination, or scaled in a way that peft has no words for."""
+        if method_of(element) is not LoRA or fresh(element):
+            return False
+        return bool(self.fold) or not isinstance(element, Part) or element.scaling is not None
 
-    def _fixed(self, element: Element) -> None:
-        """LoRA modules that are trained and run as one effect: now, or with all others at the end."""
-        below = undropped(element)
-        if isinstance(below, Fused):
-            self.mixtures.append((element.label, mixture.stored(below, self.backbone.layers)))
-        effect = effect_of(element, self.shapes)
+    def _attach(self, element: Element) -> Attached:
+        """Put on an element with its parameters, to be trained or swapped."""
+        if isinstance(element, Part) and isinstance(element.method, Full):
+            return attach_full(self.model, element.label, element.weights)
+        if self.bottlenecks is not None and method_of(element) is Bottleneck:
+            return self.bottlenecks.add(element, lean=bool(self.fold) and not fresh(element))
         if isinstance(element, Part) and isinstance(element.method, LoRA):
-            self.config = lora.peft_json(lora.lora_config(element.method, self.model))
+            return self.loras.add(element.label, element.method, element.weights)
+        assert isinstance(element, Fused), "of LoRA modules, and fresh: all others run as effects"
+        effects = [effect_of(part, self.shapes) for part in element.operands]
+        parameters = lora_fusion.attach(self.model, effects, self.backbone.layers)
+        self.mixtures.append((element.label, parameters[lora_fusion.NAME]))
+        return parameters, {"fusion": "coefficients", "modules": [e.label for e in element.operands]}
+
+    def _add_effect(self, element: Element) -> None:
+        """Put on what a trained LoRA element adds to the linears: now, or with all others at the end."""
+        combined = undropped(element)
+        if isinstance(combined, Fused):
+            coefficients = lora_fusion.coefficients_of(combined, self.backbone.layers)
+            self.mixtures.append((element.label, coefficients))
+        effect = effect_of(element, self.shapes)
+        self.config = {}
+        if isinstance(element, Part) and isinstance(element.method, LoRA):
+            self.config = peft_json(lora_config(element.method, self.backbone.layers))
         if self.fold:
             self.waiting.append((element.label, effect))
         else:
             delta.install(self.model, effect, self.backbone.dtype)
             self._prove(element.label)
 
-    def settle(self) -> None:
-        """Put on what was waiting to become one."""
+    def fold_effects(self) -> None:
+        """Put on the effects of all LoRA elements as one."""
         if not self.waiting:
             return
         effects = [effect for _, effect in self.waiting]
@@ -211,15 +212,16 @@ class _Stack:
             # Thin updates stay out of a dense one: the module that was trained above a merge of full rank
             # had the merge beside it, and would be rounded with it.
             for thin in (False, True):
-                some = [{n: f for n, f in effect.items() if f.thin is thin} for effect in effects]
-                delta.install(self.model, total((1.0, effect) for effect in some), self.backbone.dtype)
+                alike = ({n: f for n, f in effect.items() if f.thin is thin} for effect in effects)
+                delta.install(self.model, total((1.0, effect) for effect in alike), self.backbone.dtype)
         else:
-            whole = total((1.0, effect) for effect in effects)
-            self.drift = delta.fold(self.model, whole, self.backbone.dtype)
+            summed = total((1.0, effect) for effect in effects)
+            self.drift = delta.fold(self.model, summed, self.backbone.dtype)
         self._prove(" > ".join(label for label, _ in self.waiting))
 
     def _prove(self, label: str) -> None:
-        after = _effect(self.backbone, self.model, self.probe)
+        """Refuse outputs that are not finite, or the same as before the element: a UserError."""
+        after = _outputs(self.backbone, self.model, self.probe)
         if not bool(after.isfinite().all()):
             raise UserError(
                 f"module {label!r} gives outputs of NaN or infinity",
@@ -269,6 +271,7 @@ def _probe(backbone: Backbone) -> Packed:
 
 
 @torch.no_grad()
-def _effect(backbone: Backbone, model: XLMRobertaModel, probe: Packed) -> Tensor:
+def _outputs(backbone: Backbone, model: XLMRobertaModel, probe: Packed) -> Tensor:
+    """(T, H) that the model gives for the probe."""
     model.eval()
     return Mounted(backbone, model, {}, {}).encode(probe)

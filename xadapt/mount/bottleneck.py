@@ -1,6 +1,6 @@
 """Bottleneck adapters and their fusion (Pfeiffer et al. 2021, arXiv 2005.00247).
 
-With fusion.py the one place that knows ``adapters``.
+With adapter_fusion.py the one place that knows ``adapters``.
 """
 
 from __future__ import annotations
@@ -20,16 +20,12 @@ from torch import nn
 from transformers import XLMRobertaModel
 
 from xadapt.mount.adapter_fusion import LeanFusion, averaged
-from xadapt.mount.effect import changes_nothing
 from xadapt.mount.elements import Element, Fused, Merged, Part, layers_of
-from xadapt.mount.weights import fill
+from xadapt.mount.weights import Attached, changes_nothing, fill
 from xadapt.stacks.methods import Bottleneck, layer_range
 
 # The names under which one module's and one fusion's weights are stored, whatever stands beside them.
 STORED, STORED_FUSION = "module", "fusion"
-
-# Parameters by stored name, and the configuration that their library needs.
-Built = tuple[dict[str, nn.Parameter], dict[str, Any]]
 
 
 class Bottlenecks:
@@ -44,12 +40,12 @@ class Bottlenecks:
         self.count = 0
         adapters.init(model)
 
-    def add(self, element: Element, *, lean: bool = False) -> Built:
+    def add(self, element: Element, *, lean: bool = False) -> Attached:
         """One more element on top.
 
         Args:
             element: of bottleneck modules.
-            lean: run a fusion in its cheap form (fusion.py); for a trained one.
+            lean: run a fusion in its cheap form (adapter_fusion.py); for a trained one.
 
         Returns:
             its parameters, named as ``adapters`` stores a module called ``module`` or a fusion
@@ -62,7 +58,7 @@ class Bottlenecks:
         self._activate()
         return built
 
-    def _build(self, element: Element) -> tuple[str | Fuse, Built]:
+    def _build(self, element: Element) -> tuple[str | Fuse, Attached]:
         """The element in the model's layers, not active yet: its name there."""
         if isinstance(element, Part):
             return self._single(element)
@@ -81,7 +77,7 @@ class Bottlenecks:
                     output.adapter_fusion_layer.pop(name.name)
         return name, ({}, {})
 
-    def _single(self, part: Part) -> tuple[str, Built]:
+    def _single(self, part: Part) -> tuple[str, Attached]:
         method = part.method
         if not isinstance(method, Bottleneck):
             raise ValueError(f"{part.label!r} is no bottleneck module")
@@ -118,7 +114,7 @@ class Bottlenecks:
                 output.adapters[name] = averaged(present)
         return name
 
-    def _fusion(self, fused: Fused) -> tuple[Fuse, Built]:
+    def _fusion(self, fused: Fused) -> tuple[Fuse, Attached]:
         children = [str(self._build(element)[0]) for element in fused.operands]
         name = self._new("fusion")
         with _quiet():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xadapt.common.errors import UserError
-from xadapt.mount import lora_fusion as mixture
 from xadapt.mount import merge
 from xadapt.mount.elements import Dropped, Element, Merged, Part, layers_of
-from xadapt.mount.low_rank import Effect, acts, effect_of_lora, layer_of
+from xadapt.mount.lora_fusion import effect_of_mixture
+from xadapt.mount.low_rank import Effect, acts, depth, effect_of_lora, layer_of
+from xadapt.mount.weights import changes_nothing
 
 
 def effect_of(element: Element, shapes: Mapping[str, tuple[int, int]]) -> Effect:
@@ -27,22 +27,13 @@ def effect_of(element: Element, shapes: Mapping[str, tuple[int, int]]) -> Effect
     if isinstance(element, Part):
         effect = effect_of_lora(element, shapes)
     elif isinstance(element, Dropped):
-        left = layers_of(element, 1 + max(map(layer_of, shapes)))
+        left = layers_of(element, depth(shapes))
         effect = {n: f for n, f in effect_of(element.part, shapes).items() if layer_of(n) in left}
     elif isinstance(element, Merged):
         effects = [(weight, effect_of(part, shapes)) for weight, part in element.operands]
         effect = merge.merge(element.label, element.how, effects, element.options, element.seed)
     else:
-        effect = mixture.settled(element, [effect_of(part, shapes) for part in element.operands], shapes)
+        effect = effect_of_mixture(element, [effect_of(part, shapes) for part in element.operands], shapes)
     if not acts(effect):
         raise changes_nothing(element.label)
     return effect
-
-
-def changes_nothing(label: str) -> UserError:
-    """For whoever mounts what has no effect."""
-    return UserError(
-        f"module {label!r} is mounted but changes nothing",
-        expected="outputs that differ from those without it",
-        do="remove it from the store and train it again, with a higher learning rate or more steps",
-    )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.stacks.combinations import COMBINATIONS, MERGES, option_names, value_problem
-from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, layer_range
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, layer_range, layers_left
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Merged:
 
     Attributes:
         label: how messages name it.
-        how: one of ``combine.MERGES``; the formulas are in merge.py.
+        how: one of ``MERGES``; the formulas are in merge.py.
         operands: each with its weight. ``mean`` divides by the weights' sum, the others do not.
-        options: of this way to merge, as ``combine.COMBINATIONS`` has them.
+        options: of this way to merge, as ``COMBINATIONS`` has them.
         seed: names the draws of the ways that drop values at random.
 
     Raises:
@@ -95,7 +95,7 @@ class Merged:
 class Fused:
     """Several trained modules side by side with learned weights.
 
-    Bottlenecks: AdapterFusion (fusion.py). LoRA: coefficients per layer and module (mixture.py).
+    Bottlenecks: AdapterFusion (bottleneck.py). LoRA: coefficients per layer and module (lora_fusion.py).
 
     Attributes:
         label: how messages name it.
@@ -191,18 +191,9 @@ def layers_of(element: Element, layers: int) -> set[int]:
         own = set(layer_range(element.method.layers, layers))
         return own | {-1} if isinstance(element.method, Full) else own
     if isinstance(element, Dropped):
-        if element.last >= layers:
-            raise UserError(
-                f"drop({element.label}, {element.first}-{element.last}) on a backbone of {layers} layers",
-                expected=f"layers from 0 to {layers - 1}",
-            )
-        left = layers_of(element.part, layers) - set(range(element.first, element.last + 1))
-        if not left:
-            raise UserError(
-                f"drop({element.label}, {element.first}-{element.last}) leaves nothing of it",
-                expected="at least one layer with a module",
-            )
-        return left
+        drop = f"drop({element.label}, {element.first}-{element.last})"
+        dropped = range(element.first, element.last + 1)
+        return layers_left(layers_of(element.part, layers), drop, dropped, layers)
     return set[int]().union(*(layers_of(e, layers) for e in operands_of(element)))
 
 

@@ -71,7 +71,7 @@ def similarity(backbone: Backbone, elements: Sequence[Element]) -> np.ndarray:
     """How alike the updates of LoRA modules are: the cosine of their ``B A``, layer by layer.
 
     Over all linears of a layer together, without forming a matrix: <B1 A1, B2 A2> is a product of
-    two small ones (factors.py). 0 is what unrelated updates have; heads play no part.
+    two small ones (``low_rank.inner``). 0 is what unrelated updates have; heads play no part.
 
     Args:
         backbone: that the modules belong to.

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, cast
 
 from peft import LoraConfig, LoraModel, PeftModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import XLMRobertaModel
 
 from xadapt.mount.low_rank import LINEARS
-from xadapt.mount.weights import fill
+from xadapt.mount.weights import Attached, fill
 from xadapt.stacks.methods import LoRA, layer_range
 
 # A fusion of bottlenecks has linears called query, key and value too.
@@ -29,16 +29,15 @@ class LoRAs:
         self.peft: PeftModel | None = None
         self.names: list[str] = []
 
-    def add(
-        self, label: str, method: LoRA, weights: Mapping[str, Tensor] | None
-    ) -> tuple[dict[str, nn.Parameter], dict[str, Any]]:
+    def add(self, label: str, method: LoRA, weights: Mapping[str, Tensor] | None) -> Attached:
         """One more module, active together with the others.
 
         Returns:
             its parameters, named as peft stores them, and its ``adapter_config.json``.
         """
+        layers = self.model.config.num_hidden_layers
         # A finished module has done with dropout, also while another trains above it.
-        config = lora_config(method if weights is None else replace(method, dropout=0.0), self.model)
+        config = lora_config(method if weights is None else replace(method, dropout=0.0), layers)
         if any(".adapter_fusion_layer." in key for key, _ in self.model.named_modules()):
             config.exclude_modules = NOT_THE_ENCODER
         name = f"lora{len(self.names)}"
@@ -56,15 +55,10 @@ class LoRAs:
         }
         if weights is not None:
             fill(parameters, weights, label)
-        return parameters, peft_json(lora_config(method, self.model))
+        return parameters, peft_json(lora_config(method, layers))
 
 
-def lora_config(method: LoRA, model: XLMRobertaModel) -> LoraConfig:
-    """peft's configuration of a method on a model."""
-    return config_of(method, model.config.num_hidden_layers)
-
-
-def config_of(method: LoRA, n_layers: int) -> LoraConfig:
+def lora_config(method: LoRA, n_layers: int) -> LoraConfig:
     """peft's configuration of a method on an encoder of ``n_layers``; the linears are named so that
     only encoder layers match, in a bare encoder and below a head alike."""
     layers = "|".join(str(i) for i in layer_range(method.layers, n_layers))

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from xadapt.common.errors import UserError
 from xadapt.mount.delta import add_term
 from xadapt.mount.elements import Fused
-from xadapt.mount.low_rank import Effect, Factors, layer_of, total
+from xadapt.mount.low_rank import Effect, Factors, depth, layer_of, total
+from xadapt.mount.weights import check_weights
 
 NAME = "fusion.coefficients"  # (layers, modules), as stored
 # The peak learning rate of coefficients, whatever that of the modules. AdamW moves a weight by about its rate
@@ -32,14 +32,15 @@ NAME = "fusion.coefficients"  # (layers, modules), as stored
 RATE = 1e-2
 
 
-def settled(fused: Fused, effects: Sequence[Effect], shapes: Mapping[str, tuple[int, int]]) -> Effect:
+def effect_of_mixture(
+    fused: Fused, effects: Sequence[Effect], shapes: Mapping[str, tuple[int, int]]
+) -> Effect:
     """A trained mixture's one effect.
 
     Raises:
         UserError: the coefficients are not there or have another shape.
     """
-    layers = 1 + max(map(layer_of, shapes))
-    coefficients = stored(fused, layers)
+    coefficients = coefficients_of(fused, depth(shapes))
     scaled = (
         {n: Factors(f.down, f.scaled * coefficients[layer_of(n), i]) for n, f in effect.items()}
         for i, effect in enumerate(effects)
@@ -47,21 +48,15 @@ def settled(fused: Fused, effects: Sequence[Effect], shapes: Mapping[str, tuple[
     return total([(1.0, effect) for effect in scaled])
 
 
-def stored(fused: Fused, layers: int) -> Tensor:
+def coefficients_of(fused: Fused, layers: int) -> Tensor:
     """The coefficients (layers, modules) of a trained mixture, float32.
 
     Raises:
         UserError: not there, or of another shape.
     """
-    given = dict(fused.weights or {})
-    shape = (layers, len(fused.operands))
-    if list(given) != [NAME] or tuple(given[NAME].shape) != shape:
-        raise UserError(
-            f"fusion {fused.label!r} has the weights { {n: tuple(t.shape) for n, t in given.items()} }",
-            expected=f"{NAME} with the shape {shape}: layers, modules",
-            do="fuse the modules it was trained with, on the backbone it was trained on",
-        )
-    return given[NAME].detach().to("cpu", torch.float32)
+    weights = fused.weights or {}
+    check_weights(weights, {NAME: (layers, len(fused.operands))}, fused.label)
+    return weights[NAME].detach().to("cpu", torch.float32)
 
 
 def attach(model: nn.Module, effects: Sequence[Effect], layers: int) -> dict[str, nn.Parameter]:

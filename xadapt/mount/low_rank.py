@@ -15,11 +15,11 @@ from torch import Tensor
 
 from xadapt.common.errors import UserError
 from xadapt.mount.elements import Part
-from xadapt.stacks.methods import LoRA, layer_range
+from xadapt.mount.weights import check_weights
+from xadapt.stacks.methods import LARGEST_ALPHA, LARGEST_RANK, LoRA, layer_range
 
 # Which linears a LoRA's option ``targets`` means: the last word of their name.
 LINEARS = {"all": "query|key|value|dense", "qv": "query|value"}
-LARGEST_RANK = 1024
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 
 
@@ -70,6 +70,11 @@ def layer_of(linear: str) -> int:
     return int(match[1])
 
 
+def depth(shapes: Mapping[str, tuple[int, int]]) -> int:
+    """The number of layers of the encoder whose linears have these shapes."""
+    return 1 + max(map(layer_of, shapes))
+
+
 def effect_of_lora(part: Part, shapes: Mapping[str, tuple[int, int]]) -> Effect:
     """The factors of a LoRA module's stored weights, named as peft names them.
 
@@ -90,17 +95,7 @@ def effect_of_lora(part: Part, shapes: Mapping[str, tuple[int, int]]) -> Effect:
         for n in targets
         for key, shape in zip(_keys(n), ((method.r, shapes[n][1]), (shapes[n][0], method.r)), strict=True)
     }
-    wrong = sorted(expected.keys() ^ weights.keys()) or [
-        f"{key} with the shape {tuple(weights[key].shape)} for {shape}"
-        for key, shape in expected.items()
-        if tuple(weights[key].shape) != shape
-    ]
-    if wrong:
-        raise UserError(
-            f"module {part.label!r} does not fit this backbone: {len(wrong)} weights, such as {wrong[0]}",
-            expected="exactly the weights that its method has on this backbone",
-            do="mount it on the backbone that it was trained on",
-        )
+    check_weights(weights, expected, part.label)
     plain = {key: weights[key].detach().to("cpu", torch.float32) for key in expected}
     return {n: Factors(plain[_keys(n)[0]], plain[_keys(n)[1]], scale) for n in targets}
 
@@ -117,7 +112,7 @@ def lora_of(
         shapes: (out, in) of each linear of the encoder's layers.
 
     Raises:
-        UserError: no effect on any linear, or more than rank 1024.
+        UserError: no effect on any linear, or more than the largest rank that a LoRA can have.
     """
     terms = {n: each for n in shapes if (each := [effect[n] for effect in effects if n in effect])}
     if not terms:
@@ -129,11 +124,11 @@ def lora_of(
             expected=f"at most {LARGEST_RANK}",
             do="take modules of a smaller rank, or merge them with rank=N",
         )
-    lowest, layers = min(map(layer_of, terms)), 1 + max(map(layer_of, shapes))
+    lowest, layers = min(map(layer_of, terms)), depth(shapes)
     every = [factors for each in terms.values() for factors in each]
     scale = every[0].scale
     alpha = round(scale * rank)
-    if any(f.scale != scale for f in every) or alpha / rank != scale or not 1 <= alpha <= 65536:
+    if any(f.scale != scale for f in every) or alpha / rank != scale or not 1 <= alpha <= LARGEST_ALPHA:
         alpha = 2 * rank  # the method's own
     method = LoRA(
         r=rank,
@@ -199,7 +194,7 @@ def acts(effect: Effect) -> bool:
 
 def _targets(method: LoRA, shapes: Mapping[str, tuple[int, int]]) -> list[str]:
     """The linears that a LoRA of ``method`` stands on."""
-    kept = set(layer_range(method.layers, 1 + max(map(layer_of, shapes))))
+    kept = set(layer_range(method.layers, depth(shapes)))
     return [name for name in shapes if layer_of(name) in kept and _is_target(name, method.targets)]
 
 

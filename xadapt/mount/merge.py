@@ -54,9 +54,9 @@ def merge(
 
     Args:
         label: how messages name the merge.
-        how: one of ``combine.MERGES``.
+        how: one of ``MERGES``.
         effects: with their weights. One that does not have a linear counts as zero there.
-        options: of ``how``; what is left out is as ``combine.COMBINATIONS`` has it.
+        options: of ``how``; what is left out is as ``COMBINATIONS`` has it.
         seed: names the draws of the ways that drop values at random.
 
     Raises:

@@ -23,7 +23,7 @@ from torch import Tensor
 from xadapt.mount import Dropped as MountedDrop
 from xadapt.mount import Element, Fused, Merged, Part, split_fusion
 from xadapt.stacks.methods import parse_method
-from xadapt.stacks.places import Node, top_node
+from xadapt.stacks.places import operands
 from xadapt.stacks.stack import Combined, Dropped, Stack, is_fuse, trains
 from xadapt.store.store import Saved
 
@@ -38,22 +38,20 @@ def description(stack: Stack | None, addresses: Mapping[Stack, str], seed: int) 
         addresses: of every module in the stack, by its place.
         seed: of the study: merges that drop values at random are drawn from it.
     """
-    return None if stack is None else _described(top_node(stack), addresses, seed)
-
-
-def _described(node: Node, addresses: Mapping[Stack, str], seed: int) -> Any:
-    part = node.part
+    if stack is None:
+        return None
+    part = stack.top
     if isinstance(part, Dropped):
-        (within,) = node.branches[0].nodes
-        return {"drop": [part.first, part.last], "part": _described(within, addresses, seed)}
+        whole = Stack((*stack.parts[:-1], part.part))
+        return {"drop": [part.first, part.last], "part": description(whole, addresses, seed)}
     if trains(part):
-        return addresses[node.place]
+        return addresses[stack]
     assert isinstance(part, Combined)
-    tops = [[b.weight, _described(b.nodes[-1], addresses, seed)] for b in node.branches]
-    on = description(node.place.below, addresses, seed)
+    tops = [[weight, description(operand, addresses, seed)] for weight, operand in operands(stack)]
+    below = description(stack.below, addresses, seed)
     if is_fuse(part):
-        return {"fuse": [top for _, top in tops], "on": on}
-    return {"merge": part.how, "operands": tops, "options": _options(part, seed), "on": on}
+        return {"fuse": [top for _, top in tops], "on": below}
+    return {"merge": part.how, "operands": tops, "options": _options(part, seed), "on": below}
 
 
 def elements(described: Any, load: Callable[[str], Saved]) -> list[Element]:

@@ -14,7 +14,7 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import Packed, continued, encode, states
 from xadapt.common.errors import UserError
 from xadapt.mount.adapter_fusion import penalty
-from xadapt.mount.weights import fill
+from xadapt.mount.weights import changes_nothing, fill
 
 
 class Mounted:
@@ -116,11 +116,7 @@ class Mounted:
                 do="mount the stack without fold",
             )
         if not any(w.any() for name, w in weights.items() if "lora_B" in name or "adapter_up" in name):
-            raise UserError(
-                f"module {named or label!r} changes nothing",
-                expected="an update other than zero",
-                do="train it again, with a higher learning rate or more steps",
-            )
+            raise changes_nothing(named or label)
         fill(self._held[at][1], weights, named or label)
         self._held[at] = (named or label, self._held[at][1])
 

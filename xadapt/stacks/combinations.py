@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from xadapt.common.rules import Rule, between, option_problem, whole_number
-from xadapt.stacks.methods import Method
+from xadapt.stacks.methods import LARGEST_RANK, Method
 
 Value = int | float | str
 _SMALLEST_WEIGHT, _LARGEST_WEIGHT = 1e-30, 1e9  # float32 holds these, and products of them with an effect
@@ -64,7 +64,7 @@ def _density(default: float) -> Option:
 _SIGNS = Option(
     "total", Rule("'total' or 'frequency'", lambda v: isinstance(v, str) and v in ("total", "frequency"))
 )
-_RANK = Option(None, whole_number(1, 1024))
+_RANK = Option(None, whole_number(1, LARGEST_RANK))
 _EITHER, _LORA = ("lora", "bottleneck"), ("lora",)
 
 # The names and options of merges are peft's (LoraModel.add_weighted_adapter). Bottlenecks are not linear:

@@ -11,7 +11,7 @@ text can stand in an address. How a method is mounted is not known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final
 
@@ -19,6 +19,8 @@ from xadapt.common.errors import UserError, nearest
 from xadapt.common.rules import Rule, between, option_problem, whole_number
 from xadapt.stacks.tokens import Tokens, pointed, read_option
 
+LARGEST_RANK: Final = 1024
+LARGEST_ALPHA: Final = 65536
 _TOP = re.compile(r"top([1-9][0-9]{0,2})")
 
 
@@ -32,6 +34,9 @@ def _names_layers(value: object) -> bool:
 
 def _layers_option() -> Any:
     return _option("all", Rule("'all' or 'topN' such as top4", _names_layers))
+
+
+_ALPHA = whole_number(1, LARGEST_ALPHA)
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,9 @@ class LoRA:
     """
 
     name: ClassVar[str] = "lora"
-    r: int = _option(8, whole_number(1, 1024))
-    alpha: int = _option(
-        None, Rule(whole_number(1, 65536).words, lambda v: v is None or whole_number(1, 65536).holds(v))
-    )  # never None once constructed
+    r: int = _option(8, whole_number(1, LARGEST_RANK))
+    # never None once constructed
+    alpha: int = _option(None, Rule(_ALPHA.words, lambda v: v is None or _ALPHA.holds(v)))
     dropout: float = _option(0.0, between(0, 0.9))  # what is kept is scaled by 1 / (1 - dropout)
     targets: str = _option("all", Rule("'all' or 'qv'", lambda v: v in ("all", "qv")))
     layers: str = _layers_option()
@@ -175,6 +179,26 @@ def layer_range(layers: str, n_layers: int) -> range:
             do="change the method's option 'layers', or take a deeper backbone",
         )
     return range(n_layers - int(match[1]), n_layers)
+
+
+def layers_left(acting: Set[int], drop: str, dropped: range, n_layers: int) -> set[int]:
+    """The layers that something acts in after ``drop``, an expression, takes the layers ``dropped`` away.
+
+    Args:
+        acting: the layers that it acts in before, from 0.
+        n_layers: of the backbone.
+
+    Raises:
+        UserError: the backbone does not have the dropped layers, or no layer is left.
+    """
+    if dropped.stop > n_layers:
+        raise UserError(
+            f"{drop} on a backbone of {n_layers} layers", expected=f"layers from 0 to {n_layers - 1}"
+        )
+    left = set(acting) - set(dropped)
+    if not left:
+        raise UserError(f"{drop} leaves nothing of it", expected="at least one layer with a module")
+    return left
 
 
 def _rules(cls: type[LoRA] | type[Bottleneck] | type[Full]) -> dict[str, Rule]:

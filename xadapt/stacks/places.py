@@ -20,8 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from xadapt.common.errors import UserError
-from xadapt.stacks.methods import Method, layer_range
+from xadapt.stacks.methods import Method, layer_range, layers_left
 from xadapt.stacks.stack import Combined, Dropped, Part, Stack, inner, is_fuse, trains
 
 
@@ -79,9 +78,11 @@ def nodes(stack: Stack) -> tuple[Node, ...]:
     return _nodes(stack, 0)
 
 
-def top_node(stack: Stack) -> Node:
-    """The last of ``nodes``, without the others."""
-    return _node(stack, None)
+def operands(place: Stack) -> tuple[tuple[float, Stack], ...]:
+    """What the merge or the fuse on top of ``place`` combines: weights, and stacks from the backbone up."""
+    part = place.top
+    assert isinstance(part, Combined)
+    return tuple((o.weight, Stack((*place.parts[:-1], *o.stack.parts))) for o in part.operands)
 
 
 def needs(stack: Stack, default: Method | None = None) -> tuple[Need, ...]:
@@ -114,13 +115,7 @@ def acting(node: Node, layers: int) -> set[int]:
     """
     if isinstance(node.part, Dropped):
         whole = acting(node.branches[0].nodes[0], layers)
-        if node.part.last >= layers:
-            raise UserError(
-                f"{node.part} on a backbone of {layers} layers", expected=f"layers from 0 to {layers - 1}"
-            )
-        if not whole - set(node.part.layers):
-            raise UserError(f"{node.part} leaves nothing of it", expected="at least one layer with a module")
-        return whole - set(node.part.layers)
+        return layers_left(whole, str(node.part), node.part.layers, layers)
     if node.branches:
         return {n for branch in node.branches for one in branch.nodes for n in acting(one, layers)}
     method = inner(node.part).method
@@ -143,10 +138,7 @@ def _node(place: Stack, above: Part | None) -> Node:
         return Node(part, place, None, (Branch(1.0, (within,)),))
     if trains(part):
         return Node(part, place, place)
-    assert isinstance(part, Combined)
-    branches = tuple(
-        Branch(o.weight, _nodes(Stack((*under, *o.stack.parts)), len(under))) for o in part.operands
-    )
+    branches = tuple(Branch(weight, _nodes(operand, len(under))) for weight, operand in operands(place))
     keeper = _keeper(place, above) if above is not None and is_fuse(part) else None
     return Node(part, place, keeper, branches)
 

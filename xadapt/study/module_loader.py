@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.mlm import WordHead
 from xadapt.mount import Element, Fold, Mounted, Part, mount
 from xadapt.mount.mount_spec import description, elements
-from xadapt.mount.weights import fill
+from xadapt.mount.weights import check_backbone, fill
 from xadapt.stacks.stack import Stack, inner, trains
 from xadapt.store.store import Saved, Store
 from xadapt.study.module_plan import ModulePlan
@@ -35,13 +34,7 @@ class Shelf:
         """A module, proved on its first load in this run."""
         if address not in self._loaded:
             saved = self.store.load(address)
-            trained_on = saved.manifest["backbone"]["fingerprint"]
-            if trained_on != self.backbone.fingerprint:
-                raise UserError(
-                    f"module {address} belongs to another backbone (fingerprint {trained_on[:12]})",
-                    expected=f"{self.backbone.name} (fingerprint {self.backbone.fingerprint[:12]})",
-                    do="name the backbone that it was trained on",
-                )
+            check_backbone(saved, self.backbone)
             self._loaded[address] = saved
         return self._loaded[address]
 

@@ -32,6 +32,7 @@ from xadapt.interop.module import Module
 from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fold, Mounted, encode_many, mount
 from xadapt.mount.mount_spec import elements
+from xadapt.mount.weights import check_backbone
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack
@@ -110,13 +111,7 @@ class Backbone(_backbone.Backbone):
 
 def _elements(module: Module, backbone: _backbone.Backbone) -> list[Element]:
     """A module and what it stands on, as ``mount`` takes it."""
-    trained_on = module.manifest["backbone"]["fingerprint"]
-    if trained_on != backbone.fingerprint:
-        raise UserError(
-            f"module {module.address} belongs to another backbone (fingerprint {trained_on[:12]})",
-            expected=f"{backbone.name} (fingerprint {backbone.fingerprint[:12]})",
-            do="open the backbone that it was trained on",
-        )
+    check_backbone(module.saved, backbone)
     found = {saved.address: saved for saved in (*module.below, module.saved)}
     return elements(module.address, found.__getitem__)
 

@@ -41,7 +41,7 @@ class Settings:
     """What determines a training run beside its data, module and seed.
 
     Attributes:
-        lr: peak learning rate; coefficients of a mixture have their own (``mount.mixture.RATE``).
+        lr: peak learning rate; coefficients of a mixture have their own (``mount.lora_fusion.RATE``).
         epochs: passes over the items.
         batch_size: items an optimiser step. Memory is bounded apart from it: a step is
             cut into packed micro-batches of ``batch_tokens``.
