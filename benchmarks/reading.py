@@ -41,7 +41,7 @@ from xadapt.common.console import wide
 from xadapt.data.folder import Folder
 from xadapt.data.hub_rows import examples_of
 from xadapt.data.pocket.source import Pocket
-from xadapt.study.item_cache import Encoder, Wanted
+from xadapt.study.item_cache import Notes, Request, encoded
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified, Example
 
@@ -192,29 +192,27 @@ def measured(options: Options, source: str, workers: int) -> None:
     reading = 0.0
     began, cpu_before = time.monotonic(), sum(os.times()[:4])
 
-    def timed() -> Sequence[Example]:
+    def timed() -> tuple[Sequence[Example], Notes]:
         nonlocal reading
         start = time.monotonic()
         found = from_tsv(options.folder) if source == "tsv" else from_parquet(options.folder)
         reading = time.monotonic() - start
-        return found
+        return found, {}
 
     revision = "written by this benchmark"
     if source == "tsv":
         revision = Folder(options.folder / "xtreme").revision(TASK, "en", "train")
     store = xadapt.Store(options.folder / f"store-{source}-{workers}")
-    encoder = Encoder(backbone, store, xadapt.Bars(console), workers=workers)
-    examples, items = encoder(
-        Wanted(
-            task_named(TASK),
-            {"task": TASK, "source": source, "revision": revision},
-            timed,
-            at_most=None,
-            max_length=MAX_LENGTH,
-            training=True,
-            shown=f"{TASK} from {source}, workers: {workers}",
-        )
+    request = Request(
+        task_named(TASK),
+        {"task": TASK, "source": source, "revision": revision},
+        timed,
+        at_most=None,
+        max_length=MAX_LENGTH,
+        training=True,
+        shown=f"{TASK} from {source}, workers: {workers}",
     )
+    examples, items, _ = encoded(request, backbone, store, xadapt.Bars(console), {}, workers=workers)
     assert len(items) == len(examples) == options.rows
     tokens = sum(len(items[i]) for i in range(0, len(items), max(1, len(items) // 1000)))
     tokens = round(tokens / len(range(0, len(items), max(1, len(items) // 1000))) * len(items))

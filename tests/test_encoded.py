@@ -29,11 +29,13 @@ from xadapt.stacks.methods import parse_method
 from xadapt.store import cache
 from xadapt.store.maintenance import gc
 from xadapt.store.store import Store
-from xadapt.study import inputs as prepared
+from xadapt.study import item_cache, training
 from xadapt.study import run as study
-from xadapt.study.item_cache import Encoder, Wanted
+from xadapt.study.inputs import load_inputs
+from xadapt.study.item_cache import Encoded, Notes, Request, encoded, find, items_address
 from xadapt.study.plan import Overrides, make_plan
 from xadapt.study.results import Results
+from xadapt.study.state import Run
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified, Example, Sought
 from xadapt.train.loop import TaskInputs
@@ -77,7 +79,10 @@ def outcome(results: Results, store: Path) -> tuple[Any, ...]:
 
 
 def keep_from(many: int, monkeypatch: pytest.MonkeyPatch, workers: int = 1) -> None:
-    monkeypatch.setattr(prepared, "Encoder", functools.partial(Encoder, many=many, workers=workers))
+    """Keep items on disk from so many examples on; encode them in so many processes."""
+    monkeypatch.setattr(item_cache, "MANY", many)
+    monkeypatch.setattr(item_cache, "SEVERAL", many)
+    monkeypatch.setattr(item_cache, "processes", lambda: workers)
 
 
 class Counted(Folder):
@@ -139,7 +144,7 @@ def test_every_module_of_some_data_is_selected_on_the_same_sample_of_all_of_dev(
         looked_at.append([e for e in tasks[0].dev[0] if isinstance(e, Classified)])
         raise ReachedError
 
-    monkeypatch.setattr(study, "train", train)
+    monkeypatch.setattr(training, "train", train)
     for method, seed, expression in (("lora", 0, "xnli"), ("bottleneck", 7, "xnli[20]")):
         plan = make_plan(
             [expression],
@@ -171,15 +176,17 @@ def test_a_sample_of_a_pool_has_queries_and_what_answers_them(
             return {}
 
     task = task_named("lareqa")
-    data = prepared.Data(Pool(world / "xtreme"), backbone, Store(tmp_path), Unwatched())
-    examples, items = data.encoded(task, task, languages=["en"], split="dev", max_length=32, sample=10)
+    plan = make_plan(["xnli"], backbone=backbone, source=Pool(world / "xtreme"), method=parse_method("lora"))
+    examples, items = load_inputs(
+        Run(plan, Store(tmp_path)), task, task, languages=["en"], split="dev", max_length=32, sample=10
+    )
     ids = [e.id for e in examples]
     assert len(items) == len(ids) == 20
     assert ids[10:] == [f"c{i[1:]}" for i in ids[:10]]
     assert ids[:10] != [f"q{i}" for i in range(10)]
 
 
-class Notes(Unwatched):
+class Noted(Unwatched):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -188,69 +195,96 @@ class Notes(Unwatched):
 
 
 class Made:
-    """An encoder of 30 NLI examples, and how often they were loaded."""
+    """Items of 30 NLI examples, how often these were loaded, and what was said of it."""
 
     def __init__(self, backbone: Backbone, root: Path) -> None:
-        self.watch, self.loads = Notes(), 0
-        self.encoder = Encoder(backbone, Store(root), self.watch, many=10, workers=1)
+        self.backbone, self.store = backbone, Store(root)
+        self.progress, self.loads = Noted(), 0
 
-    def load(self) -> list[Classified]:
+    def load(self) -> tuple[list[Classified], Notes]:
         self.loads += 1
-        return [Classified(str(i), f"the man {i}", "eats", LABELS[i % 3]) for i in range(30)]
+        return [Classified(str(i), f"the man {i}", "eats", LABELS[i % 3]) for i in range(30)], {}
 
-    def wanted(self, **changes: Any) -> Wanted:
-        basis = Wanted(task_named("xnli"), {"revision": "r1"}, self.load, None, 16, True, "some")
+    def request(self, **changes: Any) -> Request:
+        basis = Request(task_named("xnli"), {"revision": "r1"}, self.load, None, 16, True, "some")
         return basis._replace(**changes)
 
+    def address(self, **changes: Any) -> str:
+        return items_address(self.request(**changes), self.backbone)
+
+    def encoded(self, **changes: Any) -> Encoded:
+        return encoded(self.request(**changes), self.backbone, self.store, self.progress, {}, workers=1)
+
     def __call__(self, **changes: Any) -> Sequence[Any]:
-        return self.encoder(self.wanted(**changes))[1]
+        return self.encoded(**changes).items
 
 
 @pytest.fixture
-def made(backbone: Backbone, tmp_path: Path) -> Made:
+def made(backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    keep_from(10, monkeypatch)
     return Made(backbone, tmp_path)
 
 
-def test_items_are_kept_from_a_number_of_examples_on(made: Made, tmp_path: Path) -> None:
+def test_items_are_kept_from_a_number_of_examples_on(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert isinstance(made(), FlatItems)
     assert made.loads == 1
-    examples, items = made.encoder(made.wanted())
+    examples, items, _ = made.encoded()
     assert made.loads == 1
     assert len(examples) == 30
     assert made.loads == 1
-    assert list(examples) == made.load()
-    made.encoder.many = 31
+    assert list(examples) == made.load()[0]
+    keep_from(31, monkeypatch)
     assert isinstance(items, FlatItems)
     assert same(items, made())
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_what_the_readers_noted_is_kept_with_the_items(made: Made) -> None:
-    told: list[object] = []
     dropped = {"en": {"dropped": 2}}
-    made(notes=lambda: dropped, noted=told.append)
-    assert told == [], "it was loaded: whoever loads it says so"
-    made(notes=dict, noted=told.append)
-    assert told == [dropped]
+    made(load=lambda: (made.load()[0], dropped))
+    assert made.encoded().notes == dropped
+    assert made.loads == 1
+
+
+def test_what_was_dropped_is_told_once_a_run_where_rows_are_read_and_where_they_are_found(
+    world: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dropping(Counted):
+        def notes(self, task: str, language: str, split: str) -> dict[str, int]:
+            return {"dropped": 2}
+
+    keep_from(10, monkeypatch)
+    source, xnli = Dropping(world / "xtreme"), task_named("xnli")
+    plan = make_plan(["xnli"], backbone=backbone, source=source, method=parse_method("lora"))
+    for _ in ("read", "found"):
+        progress = Noted()
+        loaded = Run(plan, Store(tmp_path), progress)
+        for length in (16, 17):
+            load_inputs(loaded, xnli, xnli, languages=["en"], split="train", max_length=length)
+        assert progress.notes == ["xnli train in en: 2 dropped"]
+        assert loaded.notes == {("xnli", "en", "train"): {"dropped": 2}}
+    assert source.loaded == [("xnli", "en", "train")] * 2, "once for each length, by the first run"
 
 
 def test_the_address_follows_from_what_determines_the_items(made: Made, tmp_path: Path) -> None:
-    base = made.encoder.address(made.wanted())
+    base = made.address()
     other = Backbone.from_pretrained(str(save_tiny(tmp_path / "other")))
-    assert Made(other, tmp_path).encoder.address(made.wanted()) == base  # the same tokenizer
+    assert Made(other, tmp_path).address() == base  # the same tokenizer
     changed = [
-        made.wanted(task=task_named("pawsx")),
-        made.wanted(data={"revision": "r2"}),
-        made.wanted(max_length=17),
-        made.wanted(training=False),
-        made.wanted(task=replace(task_named("xnli"), labels=LABELS[::-1])),
+        made.address(task=task_named("pawsx")),
+        made.address(data={"revision": "r2"}),
+        made.address(max_length=17),
+        made.address(training=False),
+        made.address(task=replace(task_named("xnli"), labels=LABELS[::-1])),
     ]
-    assert base not in {made.encoder.address(wanted) for wanted in changed}
+    assert base not in changed
 
 
 def test_tasks_that_read_the_same_share_their_items(made: Made) -> None:
     def address(name: str, **changes: object) -> str:
-        return made.encoder.address(made.wanted(task=replace(task_named(name), **changes)))
+        return made.address(task=replace(task_named(name), **changes))
 
     assert address("xquad") == address("mlqa") == address("squad_v1") == address("squad_v1", metrics=("f1",))
     assert address("squad_v2") != address("squad_v1")
@@ -282,26 +316,26 @@ def test_nothing_stays_of_what_was_stopped(
 ) -> None:
     bad = [Classified(str(i), "a", "b", "maybe" if i == 25 else "neutral") for i in range(30)]
     with pytest.raises(UserError, match="unknown label 'maybe'"):
-        made(load=lambda: bad)
+        made(load=lambda: (bad, {}))
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_disk_that_refuses_is_told_of_and_the_run_goes_on(made: Made, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert len(made()) == 30
-    assert "some is not kept on disk: " in made.watch.notes[0]
+    assert "some is not kept on disk: " in made.progress.notes[0]
 
 
 def test_of_two_that_need_the_same_items_the_second_waits(made: Made, tmp_path: Path) -> None:
-    address = made.encoder.address(made.wanted())
+    address = made.address()
     found: list[Sequence[Any]] = []
     other = threading.Thread(target=lambda: found.append(made()))
     with Store(tmp_path).lock(address):
         other.start()
-        while not made.watch.notes:
+        while not made.progress.notes:
             other.join(0.01)
         assert not found
-        assert made.watch.notes == ["waiting for another run that encodes some"]
+        assert made.progress.notes == ["waiting for another run that encodes some"]
     other.join()
     assert len(found[0]) == 30
 
@@ -313,7 +347,7 @@ def test_gc_removes_items_that_other_code_made_once_nobody_used_them_for_a_day(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
-    address = made.encoder.address(made.wanted())
+    address = made.address()
     made()
     manifest = tmp_path / "cache" / address / "manifest.json"
     os.utime(manifest, (0, 0))
@@ -321,7 +355,7 @@ def test_gc_removes_items_that_other_code_made_once_nobody_used_them_for_a_day(
     monkeypatch.setattr(cache, "code_version", lambda: "another")
     with store.lock(address):
         assert gc(store).leftovers == ()
-    made.encoder.find(address)  # the code that made it runs beside this one, and uses it
+    find(store.cache, address)  # the code that made it runs beside this one, and uses it
     assert gc(store).leftovers == ()
     os.utime(manifest, (0, 0))
     would = gc(store, dry_run=True)
@@ -332,7 +366,7 @@ def test_gc_removes_items_that_other_code_made_once_nobody_used_them_for_a_day(
 
 
 def test_gc_removes_what_a_killed_run_left_half_written(made: Made, tmp_path: Path) -> None:
-    address = made.encoder.address(made.wanted())
+    address = made.address()
     half = tmp_path / "cache" / f".tmp-{address}-1-abcd"
     half.mkdir(parents=True)
     with Store(tmp_path).lock(address):
@@ -350,8 +384,8 @@ def test_items_are_not_kept_where_that_leaves_no_room_for_modules(
     usage = shutil.disk_usage(tmp_path)._replace(free=cache.ROOM - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert len(made()) == 30
-    assert "some is not kept on disk: " in made.watch.notes[0]
-    assert "less than 1,024 MB of the disk are free" in made.watch.notes[0]
+    assert "some is not kept on disk: " in made.progress.notes[0]
+    assert "less than 1,024 MB of the disk are free" in made.progress.notes[0]
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -366,7 +400,7 @@ def test_nothing_stays_of_items_that_the_disk_has_no_room_for(
 
     monkeypatch.setattr(Writer, "close", full)
     assert len(made()) == 30
-    assert "No space left" in made.watch.notes[0]
+    assert "No space left" in made.progress.notes[0]
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -380,7 +414,7 @@ def test_a_trained_module_without_room_keeps_its_checkpoint_and_says_what_to_do(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
-    monkeypatch.setattr(study, "train", functools.partial(study.train, checkpoint_seconds=0.0))
+    monkeypatch.setattr(training, "train", functools.partial(training.train, checkpoint_seconds=0.0))
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(

@@ -27,9 +27,10 @@ from xadapt.report.heatmap import fusion_map, similarity_map
 from xadapt.store.store import Store
 from xadapt.study.ablation import ablations
 from xadapt.study.analysis import LOOKED_AT, dev_of, fusion_weights, similarities
-from xadapt.study.inputs import Data
-from xadapt.study.module_loader import Shelf
+from xadapt.study.inputs import load_inputs
+from xadapt.study.module_loader import load_elements
 from xadapt.study.plan import Overrides, Plan
+from xadapt.study.state import Run
 from xadapt.train.evaluate import evaluate
 
 FUSE = "fuse(mnli, squad_v1) > udpos"
@@ -106,8 +107,13 @@ def score(made: Plan, store: Store, elements: list[Element], lang: str = "en") -
     mounted, kind = mount(made.backbone, elements), kind_of(evaluation.task)
     head = kind.head(made.backbone.config)
     fill(dict(head.named_parameters()), store.load(evaluation.module or "").head, "head")
-    examples, items = Data(made.source, made.backbone, store, Unwatched()).encoded(
-        evaluation.task, evaluation.task, languages=[lang], split="dev", max_length=evaluation.max_length
+    examples, items = load_inputs(
+        Run(made, store),
+        evaluation.task,
+        evaluation.task,
+        languages=[lang],
+        split="dev",
+        max_length=evaluation.max_length,
     )
     return evaluate(mounted, head, kind, examples, items)[evaluation.task.metrics[0]]
 
@@ -151,7 +157,7 @@ def test_importance_is_the_score_of_the_stack_that_is_put_together_without_the_o
     assert "a diagnosis on dev of udpos: udpos f1" in said
 
     made, store = planned(world, backbone, expression, method)
-    combination, top = Shelf(made, store).elements(made.evaluations[0].stack, 0)
+    combination, top = load_elements(Run(made, store), made.evaluations[0].stack, 0)
     whole = score(made, store, [combination, top])
     nothing, *others = rows(said).values()
     assert nothing == [f"{whole:.1f}"]
@@ -236,7 +242,7 @@ def test_similarity_of_lora_modules_is_that_of_their_weights(
     said = explained(FUSE, "--similarity")
     assert "cosine of the LoRA updates" in said
     made, store = planned(world, backbone, FUSE)
-    fused, top = Shelf(made, store).elements(made.evaluations[0].stack, 0)
+    fused, top = load_elements(Run(made, store), made.evaluations[0].stack, 0)
     assert isinstance(fused, Fused)
     cosines = similarity(backbone, [*fused.operands, top])
     found = rows(said)
@@ -255,10 +261,11 @@ def test_similarity_of_bottlenecks_is_that_of_their_effects(
     assert "each module alone" in said
     assert "dev items of udpos in en" in said
     made, store = planned(world, backbone, FUSE, "bottleneck")
-    fused, top = Shelf(made, store).elements(made.evaluations[0].stack, 0)
+    fused, top = load_elements(Run(made, store), made.evaluations[0].stack, 0)
     assert isinstance(fused, Fused)
     (evaluation,) = made.evaluations
-    _, items = Data(made.source, backbone, store, Unwatched()).encoded(
+    _, items = load_inputs(
+        Run(made, store),
         evaluation.task,
         evaluation.task,
         languages=["en"],
@@ -294,7 +301,7 @@ def test_weights_of_two_fusions_that_are_written_alike(
     said = explained(TWICE, "--weights")
     lower, upper = said.split("fuse(mnli, squad_v1): coefficients")[1:]
     made, store = planned(world, backbone, TWICE)
-    first, _, second, _ = Shelf(made, store).elements(made.evaluations[0].stack, 0)
+    first, _, second, _ = load_elements(Run(made, store), made.evaluations[0].stack, 0)
     for text, element in ((lower, first), (upper, second)):
         assert isinstance(element, Fused)
         weights = (element.weights or {})[NAME]

@@ -21,6 +21,7 @@ from xadapt.store.store import Store
 from xadapt.study.plan import Overrides, Plan, make_plan
 from xadapt.study.results import Results
 from xadapt.study.run import run
+from xadapt.study.sizes import facts_of
 from xadapt.tasks import File, Task
 
 FAST = Overrides(max_steps=6, batch_size=8)
@@ -321,8 +322,29 @@ def test_an_altered_module_is_refused(world: Path, backbone: Backbone, tmp_path:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
+    for cell in (tmp_path / "cells").rglob("*.json"):
+        cell.unlink()
     with pytest.raises(UserError, match="adapter_model"):
         run(made, Store(tmp_path), baselines=False)
+
+
+def test_modules_that_are_not_mounted_are_described_by_their_manifests_alone(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    made, store = plan(world, backbone, "fuse(mnli, udpos) > xnli"), Store(tmp_path)
+    first = run(made, store, baselines=False)
+    facts = facts_of(made, store, made.evaluations[0])
+    for path in (tmp_path / "modules").rglob("head.safetensors"):
+        path.unlink()
+    again = run(made, store, baselines=False)
+    assert scores(again) == scores(first)
+    assert [replace(m, trained=True) for m in again.modules] == list(first.modules)
+    assert facts_of(made, store, made.evaluations[0]) == facts
+    assert {m.bytes for m in again.modules} == {info.bytes for info in store.modules()}
+    manifest = next((tmp_path / "modules").rglob("manifest.json"))
+    manifest.write_text(manifest.read_text().replace("parameters", "parametres"))
+    with pytest.raises(UserError, match="manifest was altered"):
+        run(made, store, baselines=False)
 
 
 def test_all_problems_of_a_plan_are_named_at_once(world: Path, backbone: Backbone) -> None:

@@ -22,11 +22,12 @@ from xadapt.mount import Mounted
 from xadapt.stacks.methods import parse_method
 from xadapt.store.maintenance import stands_on
 from xadapt.store.store import Store
-from xadapt.study import run as study
 from xadapt.study import study as api
-from xadapt.study.module_loader import Shelf
+from xadapt.study import training
+from xadapt.study.module_loader import mount_stack
 from xadapt.study.plan import Overrides, make_plan
 from xadapt.study.run import run
+from xadapt.study.state import Run
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Chosen, Classified, Example
 from xadapt.train.loop import TaskInputs, Trained, train
@@ -93,7 +94,7 @@ def test_a_form_runs_and_runs_again_from_its_store(
     folder = Module.from_store(store, top).save_pretrained(tmp_path / "alone")
     whole = made.modules[-1].stack
     with api.Backbone.mount(backbone, Module.from_pretrained(folder), fold=True) as alone:
-        inside = Shelf(made, store).mounted(whole, evaluation.seed)
+        inside = mount_stack(Run(made, store), whole, evaluation.seed)
         batch = pack([[0, 17, 33, 2]])
         with torch.no_grad():
             assert torch.equal(alone.encode(batch), inside.encode(batch))
@@ -203,7 +204,7 @@ def test_a_scorer_starts_as_that_of_the_module_directly_below(
         started[tasks[-1].name] = copy.deepcopy(tasks[-1].head.state_dict())
         return train(mounted, tasks, *args, **options)
 
-    monkeypatch.setattr(study, "train", noted)
+    monkeypatch.setattr(training, "train", noted)
     made = make_plan(
         [expression],
         backbone=backbone,
@@ -267,8 +268,8 @@ def test_what_stands_below_a_combination_is_told_from_what_stands_within(
     first, second = made.evaluations
     assert first.mounted != second.mounted
     run(made, Store(tmp_path))
-    shelf = Shelf(made, Store(tmp_path))
+    loaded = Run(made, Store(tmp_path))
     batch = pack([[0, 17, 33, 2]])
     with torch.no_grad():
-        a, b = (shelf.mounted(e.stack, e.seed).encode(batch) for e in (first, second))
+        a, b = (mount_stack(loaded, e.stack, e.seed).encode(batch) for e in (first, second))
     assert not torch.equal(a, b)

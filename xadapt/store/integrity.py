@@ -86,7 +86,7 @@ def prove(folder: Path, address: str, *, beside: Collection[str] = ()) -> dict[s
         _refuse_strange(folder / name)
     if MANIFEST not in names:
         raise UserError("an incomplete module", expected=f"a file {MANIFEST}", do=_AGAIN, path=folder)
-    manifest = _proven_manifest(folder / MANIFEST, address)
+    manifest = proven_manifest(folder / MANIFEST, address)
     listed = set(manifest["files"])
     if missing := sorted(listed - set(names)):
         raise UserError(f"{', '.join(missing)} is missing", expected="all files", do=_AGAIN, path=folder)
@@ -145,7 +145,7 @@ def _refuse_strange(file: Path) -> None:
         raise UserError("not a plain file", expected="the files of a module only", do=_AGAIN, path=file)
 
 
-def _proven_manifest(path: Path, address: str) -> dict[str, Any]:
+def proven_manifest(path: Path, address: str) -> dict[str, Any]:
     """The manifest if it is whole, of this schema, and of this address; else a UserError."""
     manifest = read_json(path)
     if manifest is None:

@@ -51,6 +51,7 @@ from xadapt.store.integrity import (
     copy_module,
     peek,
     prove,
+    proven_manifest,
     sealed,
 )
 from xadapt.store.locks import Locks
@@ -183,6 +184,16 @@ class Store:
 
         self._new(self.path(address), fill)
         return self.load(address)
+
+    def manifest(self, address: str) -> dict[str, Any]:
+        """What stands in the manifest of ``address``, proven by its own hash; no other file is looked at.
+
+        Raises:
+            UserError: there is none, or it was altered.
+        """
+        path = self.path(address) / MANIFEST
+        with explained(path, "read"):
+            return proven_manifest(path, address)
 
     def load(self, address: str) -> Saved:
         """The module of ``address``, proven.

@@ -15,11 +15,11 @@ from xadapt.mount.elements import without
 from xadapt.stacks.stack import Combined, inner, trains
 from xadapt.store.store import Store
 from xadapt.study.analysis import as_written, dev_of, refuse_untrained
-from xadapt.study.evaluation import Scoring
-from xadapt.study.inputs import Data
-from xadapt.study.module_loader import Shelf
+from xadapt.study.evaluation import scores_of
+from xadapt.study.module_loader import load_elements
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import Cell
+from xadapt.study.state import Run
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,9 @@ def ablations(
         )
     refuse_untrained(plan, store, evaluation)
     asked = _asked(plan, evaluation, languages)
-    shelf = Shelf(plan, store)
-    scoring = Scoring(plan, store, Data(plan.source, plan.backbone, store, watch), shelf, watch)
-    elements = shelf.elements(evaluation.stack, evaluation.seed)
-    whole = tuple(scoring.cells([asked]))
+    run = Run(plan, store, watch)
+    elements = load_elements(run, evaluation.stack, evaluation.seed)
+    whole = tuple(scores_of(run, [asked]))
     for at, combined in found:
         rows: list[tuple[str, tuple[Cell, ...] | str]] = []
         for i, operand in enumerate(combined.operands):
@@ -86,7 +85,7 @@ def ablations(
             )
             left = [*elements[:at], without(elements[at], i), *elements[at + 1 :]]
             try:
-                rows.append((str(operand), tuple(scoring.cells([less], left))))
+                rows.append((str(operand), tuple(scores_of(run, [less], left))))
             except UserError as error:  # nothing is left that acts; the data has just served the whole
                 rows.append((str(operand), error.got))
         yield Ablation(str(combined), asked, whole, tuple(rows))

@@ -18,9 +18,10 @@ from xadapt.stacks.methods import LoRA
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, inner, is_fuse, method_names, trains
 from xadapt.store.store import Store
-from xadapt.study.inputs import Data
-from xadapt.study.module_loader import Shelf
+from xadapt.study.inputs import load_inputs
+from xadapt.study.module_loader import load_elements, mount_stack
 from xadapt.study.plan import Evaluation, Plan
+from xadapt.study.state import Run
 from xadapt.tasks import Task
 
 LOOKED_AT = 64  # examples that attention and effects are averaged over
@@ -61,8 +62,9 @@ def fusion_weights(plan: Plan, store: Store, evaluation: Evaluation, watch: Watc
             do="show them for an expression such as fuse(mnli, squad_v1) > xnli",
         )
     refuse_untrained(plan, store, evaluation)
-    mounted = Shelf(plan, store).mounted(evaluation.stack, evaluation.seed)
-    batch, on = _looked_at(plan, store, evaluation, watch) if mounted.fused else (None, "")
+    run = Run(plan, store, watch)
+    mounted = mount_stack(run, evaluation.stack, evaluation.seed)
+    batch, on = _looked_at(run, evaluation) if mounted.fused else (None, "")
     # ``interpret.fusion_weights`` has LoRA's first, each sort in the order of the stack.
     fusions.sort(key=lambda fusion: not fusion[1])
     return [
@@ -96,13 +98,13 @@ def similarities(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch)
             do="compare those of an expression such as mnli > xnli or fuse(mnli, squad_v1) > xnli",
         )
     refuse_untrained(plan, store, evaluation)
-    shelf = Shelf(plan, store)
-    modules = [shelf.elements(place, evaluation.seed)[-1] for place in names]
+    run = Run(plan, store, watch)
+    modules = [load_elements(run, place, evaluation.seed)[-1] for place in names]
     if all(method_of(module) is LoRA for module in modules):
         cosines = interpret.similarity(plan.backbone, modules)
         measure = "cosine of the LoRA updates B A"
     else:
-        batch, on = _looked_at(plan, store, evaluation, watch)
+        batch, on = _looked_at(run, evaluation)
         cosines = interpret.effect_similarity(plan.backbone, modules, batch)
         measure = f"cosine of effects on hidden states, each module alone, after each layer, on {on}"
     pairs = list(combinations(range(len(modules)), 2))
@@ -155,10 +157,11 @@ def dev_of(plan: Plan, evaluation: Evaluation) -> tuple[Task, str, tuple[str, ..
     return task, split, source.languages(task.name, split)
 
 
-def _looked_at(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> tuple[Packed, str]:
+def _looked_at(run: Run, evaluation: Evaluation) -> tuple[Packed, str]:
     """A batch of the target's examples, and which they are."""
-    data, split, (lang, *_) = dev_of(plan, evaluation)
-    _, items = Data(plan.source, plan.backbone, store, watch).encoded(
+    data, split, (lang, *_) = dev_of(run.plan, evaluation)
+    _, items = load_inputs(
+        run,
         evaluation.task,
         data,
         languages=[lang],
@@ -166,9 +169,9 @@ def _looked_at(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -
         max_length=evaluation.max_length,
         sample=LOOKED_AT,
     )
-    (run, *_) = budgeted([len(item) for item in items], 16_384)
-    batch = pack([s for i in run for s in items[i].sequences]).to(plan.backbone.device)
-    return batch, f"{len(run)} {split} items of {data.name} in {lang}"
+    (first, *_) = budgeted([len(item) for item in items], 16_384)
+    batch = pack([s for i in first for s in items[i].sequences]).to(run.backbone.device)
+    return batch, f"{len(first)} {split} items of {data.name} in {lang}"
 
 
 def _modules(evaluation: Evaluation) -> dict[Stack, str]:

@@ -1,4 +1,4 @@
-"""Scores of mounted stacks in every language, baselines beside them, and predictions without scores."""
+"""Scores of mounted stacks in every language, and predictions without scores."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import nn
 
-from xadapt.common.progress import Watch
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.pools import counted
 from xadapt.mount import Element, Mounted, mount
 from xadapt.mount.weights import fill
-from xadapt.store.store import Store, address_of
-from xadapt.study.inputs import Both, Data
-from xadapt.study.module_loader import Shelf
+from xadapt.store.store import address_of
+from xadapt.study.inputs import load_inputs
+from xadapt.study.module_loader import fold_for, load_elements, load_module, new_head
 from xadapt.study.plan import Evaluation, Plan
-from xadapt.study.results import Baseline, Cell, Predicted
-from xadapt.tasks import Task, asked
+from xadapt.study.results import Cell, Predicted
+from xadapt.study.state import Inputs, Run
+from xadapt.tasks import asked
 from xadapt.train.evaluate import Known, evaluate_layers, predictions
 
 # Raised when the same inputs would give other scores than before.
@@ -27,173 +27,138 @@ from xadapt.train.evaluate import Known, evaluate_layers, predictions
 SCORING_VERSION = 5
 
 
-class Scoring:
-    """One run's evaluations. What the store holds is not made again."""
+def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element] | None = None) -> list[Cell]:
+    """All scores of one expression and seed, at one layer or several. What the store holds is not made again.
 
-    def __init__(self, plan: Plan, store: Store, data: Data, shelf: Shelf, watch: Watch) -> None:
-        self.plan, self.store, self.data, self.shelf, self.watch = plan, store, data, shelf, watch
-        self.backbone, self.source = plan.backbone, plan.source
+    Args:
+        group: evaluations that differ in their layers only.
+        elements: what is evaluated, lowest first, where that is not the expression's own stack; the
+            evaluations' ``mounted`` says then what it is.
 
-    def cells(self, group: Sequence[Evaluation], elements: Sequence[Element] | None = None) -> list[Cell]:
-        """All scores of one expression and seed, at one layer or several.
+    Raises:
+        UserError: broken data, a module that does not fit, a store that cannot be written.
+    """
+    places = [(e, lang) for e in group for lang in e.languages]
+    keys = {(e.layer, lang): _cell_key(run.plan, e, lang) for e, lang in places}
+    found = {place: run.store.read_cell(key) for place, key in keys.items()}
+    missing: dict[str, list[Evaluation]] = {}
+    for e, lang in places:
+        if found[e.layer, lang] is None:
+            missing.setdefault(lang, []).append(e)
+    if missing:
+        for place, made in _score(run, missing, elements):
+            run.store.write_cell(keys[place], made)
+            found[place] = made
+    return [
+        Cell(
+            expr=e.expr,
+            seed=e.seed,
+            task=e.task.name,
+            lang=lang,
+            split=e.split,
+            metric=metric,
+            layer=e.layer,
+            score=cell["scores"][metric],
+            n=cell["n"],
+        )
+        for e, lang in places
+        if (cell := found[e.layer, lang]) is not None
+        for metric in e.task.metrics
+    ]
 
-        Args:
-            elements: what is evaluated, lowest first, where that is not the expression's own stack; the
-                evaluations' ``mounted`` says then what it is.
-        """
-        places = [(e, lang) for e in group for lang in e.languages]
-        keys = {(e.layer, lang): self._cell_key(e, lang) for e, lang in places}
-        found = {place: self.store.read_cell(key) for place, key in keys.items()}
-        missing: dict[str, list[Evaluation]] = {}
-        for e, lang in places:
-            if found[e.layer, lang] is None:
-                missing.setdefault(lang, []).append(e)
-        if missing:
-            for place, made in self._score(missing, elements):
-                self.store.write_cell(keys[place], made)
-                found[place] = made
-        return [
-            Cell(
-                expr=e.expr,
-                seed=e.seed,
-                task=e.task.name,
-                lang=lang,
-                split=e.split,
-                metric=metric,
-                layer=e.layer,
-                score=cell["scores"][metric],
-                n=cell["n"],
+
+def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:
+    """One expression's predictions in all its languages; labels are not asked for.
+
+    Raises:
+        UserError: as ``scores_of``.
+    """
+    kind = kind_of(evaluation.task, evaluation.layer)
+    mounted, head = _mounted_with_head(run, evaluation, kind, None)
+    made: list[Predicted] = []
+    known: Known = {}
+    for lang in evaluation.languages:
+        examples, items = _inputs(run, evaluation, lang, evaluation.split)
+        tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
+        what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
+        with run.progress.stage(what, len(items)) as advance:
+            outcome = predictions(
+                mounted, head, kind, examples, items, tuning=tuning, known=known, tick=advance
             )
-            for e, lang in places
-            if (cell := found[e.layer, lang]) is not None
-            for metric in e.task.metrics
-        ]
+        revision = run.source.revision(evaluation.task.name, lang, evaluation.split)
+        made.append(Predicted(lang, examples, outcome, revision))
+    return made
 
-    def predicted(self, evaluation: Evaluation) -> list[Predicted]:
-        """One expression's predictions in all its languages; labels are not asked for."""
-        kind = kind_of(evaluation.task, evaluation.layer)
-        mounted, head = self._ready(evaluation, kind)
-        made: list[Predicted] = []
-        known: Known = {}
-        for lang in evaluation.languages:
-            examples, items = self._asked(evaluation, lang, evaluation.split)
-            tuning = self._asked(evaluation, lang, "dev") if kind.tuned else None
-            what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
-            with self.watch.stage(what, len(items)) as advance:
-                outcome = predictions(
-                    mounted, head, kind, examples, items, tuning=tuning, known=known, tick=advance
-                )
-            revision = self.source.revision(evaluation.task.name, lang, evaluation.split)
-            made.append(Predicted(lang, examples, outcome, revision))
-        return made
 
-    def _score(
-        self, missing: Mapping[str, Sequence[Evaluation]], elements: Sequence[Element] | None
-    ) -> Iterator[tuple[tuple[int | None, str], dict[str, Any]]]:
-        """For each language, one pass over its data for evaluations that differ in their layers only."""
-        evaluation = next(iter(missing.values()))[0]
-        kind = kind_of(evaluation.task, evaluation.layer)
-        mounted, head = self._ready(evaluation, kind, elements)
-        known: Known = {}
-        for lang, group in missing.items():
-            examples, items = self._asked(evaluation, lang, evaluation.split)
-            tuning = self._asked(evaluation, lang, "dev") if kind.tuned else None
-            total = len(items) + (len(tuning[1]) if tuning and tuning[1] is not items else 0)
-            what = f"evaluate {evaluation.expr} (seed {evaluation.seed}) in {lang}"
-            if len(group) > 1:
-                what += f", {len(group)} layers"
-            kinds = [kind_of(evaluation.task, e.layer) for e in group]
-            with self.watch.stage(what, total) as advance:
-                scores = evaluate_layers(
-                    mounted,
-                    head,
-                    kinds,
-                    examples,
-                    items,
-                    language=lang,
-                    tuning=tuning,
-                    known=known,
-                    tick=advance,
-                )
-            for e, per_metric in zip(group, scores, strict=True):
-                cell = {"scores": per_metric, "n": len(counted(examples)), "expr": e.expr}
-                yield (e.layer, lang), cell
+def _score(
+    run: Run, missing: Mapping[str, Sequence[Evaluation]], elements: Sequence[Element] | None
+) -> Iterator[tuple[tuple[int | None, str], dict[str, Any]]]:
+    """For each language, one pass over its data for evaluations that differ in their layers only."""
+    evaluation = next(iter(missing.values()))[0]
+    kind = kind_of(evaluation.task, evaluation.layer)
+    mounted, head = _mounted_with_head(run, evaluation, kind, elements)
+    known: Known = {}
+    for lang, group in missing.items():
+        examples, items = _inputs(run, evaluation, lang, evaluation.split)
+        tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
+        total = len(items) + (len(tuning[1]) if tuning and tuning[1] is not items else 0)
+        what = f"evaluate {evaluation.expr} (seed {evaluation.seed}) in {lang}"
+        if len(group) > 1:
+            what += f", {len(group)} layers"
+        with run.progress.stage(what, total) as advance:
+            scores = evaluate_layers(
+                mounted,
+                head,
+                [kind_of(evaluation.task, e.layer) for e in group],
+                examples,
+                items,
+                language=lang,
+                tuning=tuning,
+                known=known,
+                tick=advance,
+            )
+        for e, per_metric in zip(group, scores, strict=True):
+            yield (e.layer, lang), {"scores": per_metric, "n": len(counted(examples)), "expr": e.expr}
 
-    def _ready(
-        self, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None = None
-    ) -> tuple[Mounted, nn.Module]:
-        """The mounted stack and the head that an expression is evaluated with."""
-        if elements is None:
-            elements = self.shelf.elements(evaluation.stack, evaluation.seed)
-        mounted = mount(self.backbone, elements, fold=self.shelf.fold)
-        head = self.shelf.head(kind, mounted)
-        if evaluation.module is not None:
-            saved = self.shelf.load(evaluation.module)
-            fill(dict(head.named_parameters()), saved.head, f"head of {evaluation.expr}")
-        return mounted, head.to(self.backbone.device)
 
-    def _asked(self, evaluation: Evaluation, lang: str, split: str) -> Both:
-        task, data, length = evaluation.task, evaluation.asks, evaluation.max_length
-        return self.data.encoded(task, data, languages=[lang], split=split, max_length=length)
+def _mounted_with_head(
+    run: Run, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None
+) -> tuple[Mounted, nn.Module]:
+    """The mounted stack and the head that an expression is evaluated with."""
+    if elements is None:
+        elements = load_elements(run, evaluation.stack, evaluation.seed)
+    mounted = mount(run.backbone, elements, fold=fold_for(run.backbone))
+    head = new_head(run.backbone, kind, mounted)
+    if evaluation.module is not None:
+        saved = load_module(run, evaluation.module)
+        fill(dict(head.named_parameters()), saved.head, f"head of {evaluation.expr}")
+    return mounted, head.to(run.backbone.device)
 
-    def _cell_key(self, evaluation: Evaluation, lang: str) -> str:
-        task, data = evaluation.task, evaluation.asks.name
-        # What is fitted on dev changes with the dev data.
-        fitted = kind_of(task).tuned
-        on = {"tuned_on": self.source.revision(data, lang, "dev")} if fitted else {}
-        return address_of(
-            on
-            | {
-                "scoring_version": SCORING_VERSION,
-                "mounted": evaluation.mounted,
-                "module": evaluation.module,
-                "backbone": self.backbone.fingerprint,
-                "dtype": self.backbone.dtype_name,
-                # The name too: MLQA is scored in its own way.
-                "task": {"name": task.name, **asked(task)},
-                "lang": lang,
-                "split": evaluation.split,
-                "revision": self.source.revision(data, lang, evaluation.split),
-                "max_length": evaluation.max_length,
-                "layer": evaluation.layer,
-            }
-        )
 
-    def baselines(self) -> list[Baseline]:
-        """What needs no model, for every task and language of the plan; kept in the store too."""
-        rows: list[Baseline] = []
-        for evaluation in {(e.task.name, e.split): e for e in self.plan.evaluations}.values():
-            task, split, languages = evaluation.task, evaluation.split, evaluation.languages
-            keys = {lang: self._baseline_key(task, split, lang) for lang in languages}
-            found = {lang: self.store.read_cell(key) for lang, key in keys.items()}
-            missing = [lang for lang, cell in found.items() if cell is None]
-            if missing:
-                with self.watch.stage(f"baselines of {task.name}", None):
-                    train_rows = self.source.load(task.train, "en", "train") if task.train else ()
-                    tests = {lang: self.data.examples(task, lang, split) for lang in missing}
-                    scores = kind_of(task).baselines(train_rows, tests)
-                for lang in missing:
-                    by_name = {name: dict(per[lang]) for name, per in scores.items()}
-                    cell = {"scores": by_name, "n": len(counted(tests[lang]))}
-                    self.store.write_cell(keys[lang], cell)
-                    found[lang] = cell
-            rows += [
-                Baseline(name, task.name, lang, split, metric, score, cell["n"])
-                for lang, cell in found.items()
-                if cell is not None
-                for name, scores_here in cell["scores"].items()
-                for metric, score in scores_here.items()
-            ]
-        return rows
+def _inputs(run: Run, evaluation: Evaluation, lang: str, split: str) -> Inputs:
+    task, data, length = evaluation.task, evaluation.asks, evaluation.max_length
+    return load_inputs(run, task, data, languages=[lang], split=split, max_length=length)
 
-    def _baseline_key(self, task: Task, split: str, lang: str) -> str:
-        return address_of(
-            {
-                "baselines": SCORING_VERSION,
-                "task": {"name": task.name, **asked(task)},
-                "lang": lang,
-                "split": split,
-                "revision": self.source.revision(task.name, lang, split),
-                "train": self.source.revision(task.train, "en", "train") if task.train else None,
-            }
-        )
+
+def _cell_key(plan: Plan, evaluation: Evaluation, lang: str) -> str:
+    """Where the store keeps the scores of one language."""
+    task, data = evaluation.task, evaluation.asks.name
+    # What is fitted on dev changes with the dev data.
+    on = {"tuned_on": plan.source.revision(data, lang, "dev")} if kind_of(task).tuned else {}
+    return address_of(
+        on
+        | {
+            "scoring_version": SCORING_VERSION,
+            "mounted": evaluation.mounted,
+            "module": evaluation.module,
+            "backbone": plan.backbone.fingerprint,
+            "dtype": plan.backbone.dtype_name,
+            # The name too: MLQA is scored in its own way.
+            "task": {"name": task.name, **asked(task)},
+            "lang": lang,
+            "split": evaluation.split,
+            "revision": plan.source.revision(data, lang, evaluation.split),
+            "max_length": evaluation.max_length,
+            "layer": evaluation.layer,
+        }
+    )

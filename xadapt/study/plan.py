@@ -34,7 +34,7 @@ class Evaluation:
     Attributes:
         expr: as the user wrote it.
         stack: what is mounted, methods filled in; None for the bare backbone.
-        mounted: what identifies that, for the addresses of scores (``assembly.description``).
+        mounted: what identifies that, for the addresses of scores (``mount_spec.description``).
         module: the address of the target's module, whose head answers; None where the target trains nothing.
         layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
         data: whose examples are asked, where they are not the task's own: the data that it trains on.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xadapt.backbone.backbone import Backbone
+from xadapt.common.files import read_tensors
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
+from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, inner, is_fuse
 from xadapt.store.store import Store
@@ -46,7 +48,7 @@ def facts_of_backbone(backbone: Backbone) -> Facts:
 
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
     """Facts of everything with weights in the evaluation's stack, by place; sizes of what is not trained yet
-    are those that it will have, of its head included."""
+    are those that it will have, of its head included. Nothing that is in the store is proven for this."""
     planned = {module.address: module for module in plan.modules}
     addresses = plan.addresses[evaluation.seed]
     facts: dict[Stack, Facts] = {}
@@ -58,16 +60,14 @@ def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Fa
         there = store.has(address)
         if is_fuse(inner(node.part)):
             if there:
-                fusion = split_fusion(store.load(address).weights)[0].values()
-                count, size = (
-                    sum(t.numel() for t in fusion),
-                    sum(t.numel() * t.element_size() for t in fusion),
-                )
+                weights = read_tensors(store.path(address) / weights_file_of(planned[address].method))
+                fusion = split_fusion(weights)[0].values()
+                count, size = sum(t.numel() for t in fusion), sum(t.nbytes for t in fusion)
                 facts[node.place] = Facts("reused", count, size, note=f"in {address}")
         elif there:
-            saved = store.load(address)
-            size = sum(f.stat().st_size for f in saved.path.iterdir())
-            facts[node.place] = Facts("reused", saved.manifest["parameters"], size, note=address)
+            manifest = store.manifest(address)
+            size = sum(file["bytes"] for file in manifest["files"].values())
+            facts[node.place] = Facts("reused", manifest["parameters"], size, note=address)
         else:
             count = _count(plan, planned[address])
             facts[node.place] = Facts("trains", count, 4 * count, note=address)

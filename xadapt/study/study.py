@@ -40,12 +40,13 @@ from xadapt.store.store import Store
 from xadapt.study import run as _run
 from xadapt.study.ablation import Ablation, ablations
 from xadapt.study.analysis import LayerValues, fusion_weights, similarities
-from xadapt.study.module_loader import Shelf
+from xadapt.study.module_loader import load_elements
 from xadapt.study.module_plan import imported_in, outdated
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
 from xadapt.study.results import Predicted, Results
 from xadapt.study.sizes import Facts, facts_of
+from xadapt.study.state import Run
 from xadapt.tasks.examples import Source
 from xadapt.train.evaluate import BATCH_TOKENS
 
@@ -268,7 +269,7 @@ class Study(Overrides):
         missing = [s.shown for s in self.plan.modules if s.address in needed and not self.has(s.address)]
         if missing:
             raise UserError(f"not trained yet: {', '.join(missing)}", do="run the study first")
-        return Shelf(self.plan, self._store).elements(evaluation.stack, seed)
+        return load_elements(Run(self.plan, self._store), evaluation.stack, seed)
 
     def batches(self, language: str, examples: int) -> list[Packed]:
         """The first examples of the first expression's target, encoded and packed as ``encode`` takes them:

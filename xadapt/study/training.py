@@ -1,0 +1,180 @@
+"""One module of a plan: trained on its tasks, and put into the store with what there is to say of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xadapt.common.errors import UserError
+from xadapt.common.files import NoRoomError
+from xadapt.kinds import kind_of
+from xadapt.mount import Mounted
+from xadapt.mount.weights import weights_file_of
+from xadapt.study.inputs import load_inputs
+from xadapt.study.module_loader import first_head, mount_fresh
+from xadapt.study.module_plan import ModulePlan, TrainingTask
+from xadapt.study.state import Run
+from xadapt.train.loop import TaskInputs, Trained, train
+from xadapt.train.task_sampling import Schedule, schedule, shares
+
+
+def train_module(run: Run, module: ModulePlan) -> None:
+    """Train a module into the store; the caller holds its lock.
+
+    Raises:
+        UserError: broken data, a loss that is not finite, a store that cannot be written.
+    """
+    mounted = mount_fresh(run, module)
+    prepared = [_task_inputs(run, module, training, mounted) for training in module.tasks]
+    inputs = [task for task, _ in prepared]
+    order = _order(module, [len(task.items) for task in inputs])
+    checkpoint = run.store.work(module.address) / "checkpoint.safetensors"
+    with run.progress.stage(f"train {module.shown} (seed {module.seed})", len(order.tasks)) as advance:
+        seen = 0
+
+        def tick(at: int, of: int, facts: dict[str, float]) -> None:
+            nonlocal seen
+            advance(at - seen, **facts)
+            seen = at
+
+        def saving(save: Callable[[], None]) -> None:
+            # A checkpoint needs several times the room of its module: without that room, training goes on.
+            try:
+                run.store.making_room(save)
+            except NoRoomError as error:
+                run.progress.note(f"no checkpoint is kept: {error.got}")
+
+        result = train(
+            mounted,
+            inputs,
+            module.settings,
+            seed=module.seed,
+            order=order,
+            checkpoint=checkpoint,
+            tick=tick,
+            saving=saving,
+        )
+    manifest = _manifest(run, module, result, inputs, order)
+    manifest["data"]["examples"] = sum(examples for _, examples in prepared)
+    if mounted.fusion:
+        manifest["fusion"] = mounted.fusion
+    try:
+        run.modules[module.address] = run.store.write(
+            module.address,
+            weights=result.weights,
+            head=result.head,
+            config=mounted.config,
+            manifest=manifest,
+            weights_file=weights_file_of(module.method),
+        )
+    except NoRoomError as error:
+        raise _no_room(error, module, result, checkpoint) from error
+    run.store.done(module.address)
+
+
+def _task_inputs(
+    run: Run, module: ModulePlan, training: TrainingTask, mounted: Mounted
+) -> tuple[TaskInputs, int]:
+    """What the loop takes of one task, and how many training examples that is, all languages together."""
+    task, data, length = training.task, training.data, training.max_length
+    head = first_head(run, module, task, mounted)
+    examples, items = load_inputs(
+        run,
+        task,
+        data,
+        languages=training.languages,
+        split="train",
+        max_length=length,
+        size=training.size,
+        seed=module.seed,
+    )
+    sample = module.settings.dev_examples
+    dev = load_inputs(run, task, data, languages=["en"], split="dev", max_length=length, sample=sample)
+    return TaskInputs(task.name, kind_of(task), head, items, dev, task.metrics[0]), len(examples)
+
+
+def _order(module: ModulePlan, sizes: Sequence[int]) -> Schedule:
+    """Which task each step takes; an epoch of a joint is its tasks' items, each up to the cap.
+
+    Args:
+        sizes: the items of each task.
+    """
+    if len(sizes) == 1:
+        return schedule(module.settings.steps(sizes[0]), shares(sizes, max(1, sizes[0]), 1.0), module.seed)
+    cap, temperature = int(module.mixing["cap"]), float(module.mixing["temperature"])
+    steps = module.settings.steps(sum(min(size, cap) for size in sizes))
+    return schedule(steps, shares(sizes, cap, temperature), module.seed)
+
+
+def _manifest(
+    run: Run, module: ModulePlan, result: Trained, inputs: Sequence[TaskInputs], order: Schedule
+) -> dict[str, Any]:
+    """What the module's folder says of it; the store adds hashes, versions and the date."""
+    tensors = [*result.weights.values(), *result.head.values()]
+    tasks = [t.task for t in module.tasks]
+    rows = [t.data for t in module.tasks]
+    return {
+        "determinants": dict(module.determinants),
+        "expression": str(module.stack),
+        "task": " + ".join(task.name for task in tasks),
+        "kind": tasks[0].kind if len(tasks) == 1 else "joint",
+        "labels": list(tasks[0].labels) if len(tasks) == 1 else [],
+        "method": str(module.method),
+        "seed": module.seed,
+        "backbone": {"name": run.backbone.name, "fingerprint": run.backbone.fingerprint},
+        "data": {
+            "source": run.source.name,
+            "task": " + ".join(row.name for row in rows),
+            "languages": sorted({lang for t in module.tasks for lang in t.languages}),
+            "items": {task.name: len(task.items) for task in inputs},
+            "dev_examples": sum(len(task.dev[0]) for task in inputs),
+            "notes": _notes(run, module),
+            "licence": _listed(row.licence for row in rows),
+            "citation": _listed(row.citation for row in rows),
+            "url": _listed(row.url for row in rows),
+        },
+        "dev": {
+            "metric": inputs[0].metric if len(inputs) == 1 else "mean over the tasks",
+            "score": result.progress.best,
+            "step": result.progress.best_step,
+            "history": result.progress.history,
+        },
+        "training": {
+            "seconds": round(result.progress.seconds, 2),
+            "steps": result.progress.step,
+            "steps_by_task": dict(zip((t.name for t in inputs), order.counts(len(inputs)), strict=True)),
+            "threads": torch.get_num_threads(),
+            "device": str(run.backbone.device),
+        },
+        "parameters": sum(t.numel() for t in tensors),
+    }
+
+
+def _notes(run: Run, module: ModulePlan) -> dict[str, int]:
+    """What the readers dropped or repaired, summed over the module's data."""
+    notes: Counter[str] = Counter()
+    for training in module.tasks:
+        for lang in training.languages:
+            notes.update(run.notes[training.data.name, lang, "train"])
+    return dict(notes)
+
+
+def _listed(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(value for value in values if value))
+
+
+def _no_room(error: NoRoomError, module: ModulePlan, result: Trained, checkpoint: Path) -> UserError:
+    """What to say of a trained module that the disk has no room for; its last checkpoint stays."""
+    size = sum(t.nbytes for t in (*result.weights.values(), *result.head.values()))
+    kept = checkpoint.is_file()
+    again = f"training goes on from the checkpoint in {checkpoint.parent}" if kept else "it is trained again"
+    return UserError(
+        f"{module.shown} is trained, and there is no room to keep it: {error.got}",
+        expected=f"{size / 1e6:,.1f} MB free",
+        do=f"free some space there and run again: {again}",
+        path=error.path,
+    )
