@@ -31,7 +31,7 @@ def test_a_module_goes_out_and_comes_in_under_a_name(
     assert "--labels entailment,neutral,contradiction" in capsys.readouterr().err
     main([*take, "--name", "theirs", "--labels", "entailment,neutral,contradiction"])
     assert "theirs = " in capsys.readouterr().out
-    again = store.load(store.studies.names()["theirs"])
+    again = store.load(store.records.names()["theirs"])
     assert all(torch.equal(t, again.weights[k]) for k, t in saved.weights.items())
     main(["modules", "gc"])  # what has a name stays; what nothing refers to goes
     assert "removed 1 modules" in capsys.readouterr().out

@@ -22,9 +22,9 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.interop.adapters_out import export_adapters
-from xadapt.interop.export import whole
+from xadapt.interop.export import export_of
 from xadapt.interop.heads import FORMS
-from xadapt.interop.import_module import take
+from xadapt.interop.import_module import import_module
 from xadapt.interop.peft_out import export_peft
 from xadapt.store.store import Saved, Store
 from xadapt.tasks import task_named
@@ -60,7 +60,7 @@ def peft_model(backbone: Backbone, kind: str = "classify", **options: Any) -> An
 def taken(store: Store, backbone: Backbone, folder: Path, kind: str = "classify", **options: Any) -> Saved:
     task = task_named(KINDS[kind])
     given = {"task": task.name, "name": "theirs", "labels": list(task.labels) or None} | options
-    return take(folder, store, backbone, **given)
+    return import_module(folder, store, backbone, **given)
 
 
 # -- from PEFT ----------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def test_a_peft_module_of_every_kind_gives_the_same_logits(
     model.save_pretrained(tmp_path / "peft")
     saved = taken(store, backbone, tmp_path / "peft", kind)
     assert_equal(theirs(model, kind), logits(store, backbone, saved.address))
-    assert store.studies.names() == {"theirs": saved.address}
+    assert store.records.names() == {"theirs": saved.address}
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -114,7 +114,7 @@ def test_out_and_in_again_is_the_same_module(store: Store, backbone: Backbone, t
     model = peft_model(backbone, lora_alpha=6)
     model.save_pretrained(tmp_path / "peft")
     first = taken(store, backbone, tmp_path / "peft")
-    export_peft(whole(store, first.address), backbone, tmp_path / "out")
+    export_peft(export_of(store, first.address), backbone, tmp_path / "out")
     second = taken(store, backbone, tmp_path / "out", name="again")
     assert all(torch.equal(t, second.weights[k]) for k, t in first.weights.items())
     assert all(torch.equal(t, second.head[k]) for k, t in first.head.items())
@@ -173,7 +173,7 @@ def test_variants_that_cannot_be_represented_are_refused_by_name(
     with pytest.raises(UserError, match=says):
         taken(store, backbone, tmp_path / "peft")
     assert store.modules() == []
-    assert store.studies.names() == {}
+    assert store.records.names() == {}
 
 
 def test_what_does_not_fit_is_refused(store: Store, backbone: Backbone, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(
         with pytest.raises(UserError, match=rf"{re.escape(name)} holds NaN or infinity"):
             taken(store, backbone, folder)
     assert store.modules() == []
-    assert store.studies.names() == {}
+    assert store.records.names() == {}
 
 
 def test_weights_whose_outputs_are_not_finite_are_refused(
@@ -390,7 +390,7 @@ def test_an_adapter_out_and_in_again_is_the_same_module(
     model = flex_model(backbone, SeqBnConfig(reduction_factor=8))
     model.save_adapter(str(tmp_path / "a"), "their_own", with_head=True, use_safetensors=True)
     first = taken(store, backbone, tmp_path / "a")
-    export_adapters(whole(store, first.address), backbone, tmp_path / "out")
+    export_adapters(export_of(store, first.address), backbone, tmp_path / "out")
     second = taken(store, backbone, tmp_path / "out", name="again", labels=None)  # named on the way out
     assert all(torch.equal(t, second.weights[k]) for k, t in first.weights.items())
     assert all(torch.equal(t, second.head[k]) for k, t in first.head.items())

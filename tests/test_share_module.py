@@ -51,7 +51,7 @@ def test_a_saved_module_opens_as_it_was(
     again.add_to(other)
     again.add_to(other)
     assert_equal(logits(store, backbone, module.address), logits(other, backbone, module.address))
-    assert other.studies.all()[0].modules == tuple(sorted([module.address, module.below[0].address]))
+    assert other.records.all()[0].modules == tuple(sorted([module.address, module.below[0].address]))
     assert module.save_pretrained(out) == out  # a module may be replaced
     assert Module.from_pretrained(str(out)).address == module.address
 
@@ -128,9 +128,9 @@ def test_adding_to_a_store_on_a_full_disk_adds_and_records_nothing(
         with pytest.raises(UserError, match="No space left"):
             module.add_to(store)
     assert store.modules() == []
-    assert store.studies.all() == []
+    assert store.records.all() == []
     module.add_to(store)
-    assert len(store.studies.all()) == 1
+    assert len(store.records.all()) == 1
 
 
 def test_what_is_no_folder_and_no_repository_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import pack
 from xadapt.common.errors import UserError
 from xadapt.interop.adapters_out import export_adapters
-from xadapt.interop.export import whole
+from xadapt.interop.export import export_of
 from xadapt.interop.heads import FORMS
 from xadapt.interop.merged import export_merged
 from xadapt.interop.peft_out import export_peft
@@ -46,7 +46,7 @@ def test_peft_gives_the_same_logits(
     store: Store, backbone: Backbone, tmp_path: Path, kind: str, method: str
 ) -> None:
     saved = trained(store, backbone, KINDS[kind], method)
-    export_peft(whole(store, saved.address), backbone, tmp_path / "out")
+    export_peft(export_of(store, saved.address), backbone, tmp_path / "out")
     assert_equal(
         logits(store, backbone, saved.address), theirs(in_peft(tmp_path / "out", backbone, kind), kind)
     )
@@ -56,7 +56,7 @@ def test_a_single_module_keeps_its_bits(store: Store, backbone: Backbone, tmp_pa
     from safetensors.torch import load_file
 
     saved = trained(store, backbone, "mnli", LORAS[1])
-    export_peft(whole(store, saved.address), backbone, tmp_path / "out")
+    export_peft(export_of(store, saved.address), backbone, tmp_path / "out")
     found = load_file(tmp_path / "out" / "adapter_model.safetensors")
     for key, tensor in saved.weights.items():
         assert torch.equal(found[key.replace(".encoder.", ".roberta.encoder.", 1)], tensor)
@@ -68,7 +68,7 @@ def test_a_stack_of_loras_is_one_peft_module(store: Store, backbone: Backbone, t
     low = trained(store, backbone, "squad_v1", LORAS[1], seed=1)
     middle = trained(store, backbone, "mnli", "lora(r=2, alpha=9)", below=low, seed=2)
     top = trained(store, backbone, "panx", LORAS[0], below=middle, seed=3)
-    export_peft(whole(store, top.address), backbone, tmp_path / "out")
+    export_peft(export_of(store, top.address), backbone, tmp_path / "out")
     assert_equal(
         logits(store, backbone, top.address), theirs(in_peft(tmp_path / "out", backbone, "tag"), "tag")
     )
@@ -99,7 +99,7 @@ def test_merged_weights_give_the_same_logits_with_no_trace(
     low = trained(store, backbone, "qqp", "full" if method == "full" else "lora(r=2)", seed=1)
     saved = trained(store, backbone, KINDS[kind], method, below=low, seed=2)
     out = tmp_path / "out"
-    export_merged(whole(store, saved.address), backbone, out)
+    export_merged(export_of(store, saved.address), backbone, out)
     model, report = FORMS[kind].auto.from_pretrained(out, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
@@ -133,7 +133,7 @@ def test_adapters_gives_the_same_logits(
     store: Store, backbone: Backbone, tmp_path: Path, kind: str, method: str
 ) -> None:
     saved = trained(store, backbone, KINDS[kind], method)
-    export_adapters(whole(store, saved.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
+    export_adapters(export_of(store, saved.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
     assert not list((tmp_path / "out").rglob("*.bin"))
     assert_equal(
         logits(store, backbone, saved.address), theirs(in_adapters(tmp_path / "out", backbone), kind)
@@ -147,7 +147,7 @@ def test_a_stack_of_bottlenecks_keeps_its_composition(
     low = trained(store, backbone, "qqp", BOTTLENECKS[1], seed=1)
     same = trained(store, backbone, "qqp", BOTTLENECKS[0], below=low, seed=4)
     top = trained(store, backbone, KINDS[kind], BOTTLENECKS[0], below=same, seed=2)
-    export_adapters(whole(store, top.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
+    export_adapters(export_of(store, top.address), backbone, tmp_path / "out", choices=len(SEQUENCES))
     model = in_adapters(tmp_path / "out", backbone, setup=True)
     assert str(model.active_adapters) == f"Stack[qqp, qqp_2, {KINDS[kind]}]"
     assert_equal(logits(store, backbone, top.address), theirs(model, kind))
@@ -184,7 +184,7 @@ def test_a_module_on_a_combination_of_loras_goes_out_whole(
 ) -> None:
     saved = combined(store, backbone, how, "lora(r=4)", "lora(r=2, targets=qv)", "lora(r=3, layers=top2)")
     export = {"peft": export_peft, "merged": export_merged}[to]
-    export(whole(store, saved.address), backbone, tmp_path / "out")
+    export(export_of(store, saved.address), backbone, tmp_path / "out")
     if to == "peft":
         model = in_peft(tmp_path / "out", backbone, "tag")
     else:
@@ -200,7 +200,7 @@ def test_a_module_on_a_combination_of_bottlenecks_goes_out_whole(
     if how == "mean":
         widths[1] = "bottleneck(layers=top2)"
     saved = combined(store, backbone, how, *widths)
-    export_adapters(whole(store, saved.address), backbone, tmp_path / "out")
+    export_adapters(export_of(store, saved.address), backbone, tmp_path / "out")
     model = in_adapters(tmp_path / "out", backbone, setup=True)
     assert str(model.active_adapters).startswith("Stack[Fuse[qqp, " if how == "fuse" else "Stack[")
     assert_equal(logits(store, backbone, saved.address), theirs(model, "tag"))
@@ -211,7 +211,7 @@ def test_a_fusion_of_modules_in_different_layers_is_refused_for_adapters(
 ) -> None:
     saved = combined(store, backbone, "fuse", "bottleneck", "bottleneck(layers=top2)", "bottleneck")
     with pytest.raises(UserError, match="different layers"):
-        export_adapters(whole(store, saved.address), backbone, tmp_path / "out")
+        export_adapters(export_of(store, saved.address), backbone, tmp_path / "out")
 
 
 @pytest.mark.parametrize("to", ["peft", "merged", "adapters"])
@@ -220,7 +220,7 @@ def test_without_its_head_a_module_goes_out_as_an_encoder(
 ) -> None:
     """So does a module whose head no class of HF's has, such as a joint one."""
     saved = trained(store, backbone, "mnli", "bottleneck" if to == "adapters" else "lora(r=4)")
-    exported = whole(store, saved.address, head=False)
+    exported = export_of(store, saved.address, head=False)
     exported.top.manifest["kind"] = "joint"
     out = tmp_path / "out"
     plain = AutoModel.from_pretrained(backbone.name, add_pooling_layer=False)
@@ -256,11 +256,11 @@ def test_what_a_format_cannot_say_is_refused_by_name(
         (export_adapters, full, "full module.*\n.*\n.*--to merged"),
     ):
         with pytest.raises(UserError, match=says):
-            export(whole(store, saved.address), backbone, tmp_path / "out")
+            export(export_of(store, saved.address), backbone, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     choose = trained(store, backbone, "hellaswag", "bottleneck")
     with pytest.raises(UserError, match="--choices"):
-        export_adapters(whole(store, choose.address), backbone, tmp_path / "out")
+        export_adapters(export_of(store, choose.address), backbone, tmp_path / "out")
 
 
 def test_other_backbones_heads_and_taken_folders_are_refused(
@@ -271,13 +271,13 @@ def test_other_backbones_heads_and_taken_folders_are_refused(
     odd = Backbone("odd", other.model, other.tokenizer)
     odd.fingerprint = "0" * 64
     with pytest.raises(UserError, match="belongs to"):
-        export_peft(whole(store, saved.address), odd, tmp_path / "out")
-    exported = whole(store, saved.address)
+        export_peft(export_of(store, saved.address), odd, tmp_path / "out")
+    exported = export_of(store, saved.address)
     exported.top.manifest["kind"] = "mlm"
     with pytest.raises(UserError, match=r"no class for the head.*\n.*\n.*--no-head"):
         export_merged(exported, backbone, tmp_path / "out")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(UserError, match="something already"):
-        export_peft(whole(store, saved.address), backbone, tmp_path / "taken")
+        export_peft(export_of(store, saved.address), backbone, tmp_path / "taken")
     assert [p.name for p in (tmp_path / "taken").iterdir()] == ["file"]

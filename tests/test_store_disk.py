@@ -27,7 +27,7 @@ def everything_that_writes(store: Store) -> list[Any]:
 
     return [
         lambda: put(store, 1),
-        lambda: store.write_cell(address, {"n": 1}),
+        lambda: store.write_scores(address, {"n": 1}),
         lambda: store.work(address),
         lambda: save_checkpoint(store.root / "work" / "c", weights(1), {}),
         locked,
@@ -102,9 +102,9 @@ def test_a_path_that_is_too_long_is_said_in_short(tmp_path: Path, path: str) -> 
     reading = [
         lambda: store.has(address),
         lambda: store.load(address),
-        lambda: store.read_cell(address),
+        lambda: store.read_scores(address),
         lambda: store.locks.held(address),
-        lambda: store.studies.keep("run", ["xnli"], []),
+        lambda: store.records.keep("run", ["xnli"], []),
         store.modules,
         store.verify,
         store.leftovers,
@@ -192,11 +192,11 @@ def test_a_damaged_checkpoint_is_said(tmp_path: Path) -> None:
 
 def test_a_cell_is_kept(store: Store) -> None:
     key = address_of({"cell": 1})
-    assert store.read_cell(key) is None
-    store.write_cell(key, {"scores": {"accuracy": 50.0}, "n": 3})
-    assert store.read_cell(key) == {"scores": {"accuracy": 50.0}, "n": 3}
-    store.write_cell(key, {"n": 4})
-    assert Store(store.root).read_cell(key) == {"n": 4}
+    assert store.read_scores(key) is None
+    store.write_scores(key, {"scores": {"accuracy": 50.0}, "n": 3})
+    assert store.read_scores(key) == {"scores": {"accuracy": 50.0}, "n": 3}
+    store.write_scores(key, {"n": 4})
+    assert Store(store.root).read_scores(key) == {"n": 4}
 
 
 @pytest.mark.parametrize(
@@ -205,22 +205,22 @@ def test_a_cell_is_kept(store: Store) -> None:
 )
 def test_a_damaged_cell_is_no_cell_and_is_replaced(store: Store, damage: bytes) -> None:
     key = address_of({"cell": 1})
-    store.write_cell(key, {"n": 4})
+    store.write_scores(key, {"n": 4})
     (file,) = (store.root / "cells").rglob("*.json")
     file.write_bytes(damage)
-    assert store.read_cell(key) is None
-    store.write_cell(key, {"n": 4})
-    assert store.read_cell(key) == {"n": 4}
+    assert store.read_scores(key) is None
+    store.write_scores(key, {"n": 4})
+    assert store.read_scores(key) == {"n": 4}
 
 
 def test_an_altered_score_is_no_score(store: Store) -> None:
     key = address_of({"cell": 1})
-    store.write_cell(key, {"score": 51.5})
+    store.write_scores(key, {"score": 51.5})
     (file,) = (store.root / "cells").rglob("*.json")
     file.write_text(file.read_text().replace("51.5", "91.5"))
-    assert store.read_cell(key) is None
+    assert store.read_scores(key) is None
 
 
 def test_a_key_cannot_lead_out_of_the_store(store: Store) -> None:
     with pytest.raises(ValueError, match="hexadecimal"):
-        store.write_cell("../../../tmp/xx", {})
+        store.write_scores("../../../tmp/xx", {})

@@ -160,8 +160,8 @@ def test_after_any_operations_the_store_holds_what_it_was_given(operations: list
                 with pytest.raises(UserError):
                     store.load(address)
             elif what == "cell":
-                store.write_cell(address, {"n": n})
-                assert store.read_cell(address) == {"n": n}
+                store.write_scores(address, {"n": n})
+                assert store.read_scores(address) == {"n": n}
             elif what == "work":
                 save_checkpoint(store.work(address) / "c", weights(n), {"n": n})
             elif what == "done":

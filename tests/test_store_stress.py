@@ -69,7 +69,7 @@ def _do(store: Store, other: Store, what: str, n: int) -> None:
 
 def test_two_processes_200_operations_and_several_kills_lose_and_break_nothing(tmp_path: Path) -> None:
     store, other = Store(tmp_path / "store"), Store(tmp_path / "other")
-    store.studies.keep("run", ["kept"], [address_of(determinants(n)) for n in KEPT])
+    store.records.keep("run", ["kept"], [address_of(determinants(n)) for n in KEPT])
     draw = random.Random(0)
     running = {name: FORK.Process(target=_work, args=(tmp_path, name)) for name in "ab"}
     for process in running.values():

@@ -183,7 +183,7 @@ def _ls(store: Store, console: Console) -> None:
     from xadapt.study.module_plan import outdated
 
     names: dict[str, list[str]] = {}
-    for name, address in store.studies.names().items():
+    for name, address in store.records.names().items():
         names.setdefault(address, []).append(name)
     table = Table(title=f"modules in {store.root}", title_justify="left")
     for column in (
@@ -234,8 +234,8 @@ def _show(store: Store, word: str, console: Console) -> None:
     table = Table(show_header=False, box=None)
     rows = {"address": address, **facts(manifest)}
     rows["stands on"] = ", ".join(stands_on(manifest)) or "the bare backbone"
-    rows["names"] = ", ".join(n for n, a in store.studies.names().items() if a == address)
-    rows["kept by studies"] = ", ".join(s.key for s in store.studies.all() if address in s.modules)
+    rows["names"] = ", ".join(n for n, a in store.records.names().items() if a == address)
+    rows["kept by studies"] = ", ".join(s.key for s in store.records.all() if address in s.modules)
     for name, file in manifest["files"].items():
         rows[name] = f"{size(file['bytes'])}, sha256 {file['sha256'][:16]}..."
     for key, value in rows.items():
@@ -296,10 +296,10 @@ def _cp(store: Store, words: tuple[str, ...], target: Store, console: Console) -
 
 def _import(store: Store, wanted: Import, console: Console) -> None:
     from xadapt.backbone.backbone import Backbone
-    from xadapt.interop.import_module import take
+    from xadapt.interop.import_module import import_module
 
     labels = [word.strip() for word in wanted.labels.split(",")] if wanted.labels else None
-    saved = take(
+    saved = import_module(
         wanted.folder,
         store,
         Backbone.from_pretrained(wanted.backbone, device="cpu", dtype="float32"),
@@ -316,12 +316,12 @@ def _import(store: Store, wanted: Import, console: Console) -> None:
 def _export(store: Store, wanted: Export, console: Console) -> None:
     from xadapt.backbone.backbone import Backbone
     from xadapt.interop.adapters_out import export_adapters
-    from xadapt.interop.export import whole
+    from xadapt.interop.export import export_of
     from xadapt.interop.merged import export_merged
     from xadapt.interop.peft_out import export_peft
     from xadapt.store.maintenance import resolve
 
-    exported = whole(store, resolve(store, wanted.module), head=wanted.head)
+    exported = export_of(store, resolve(store, wanted.module), head=wanted.head)
     name = wanted.backbone or exported.top.manifest["backbone"]["name"]
     backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
     match wanted.to:
@@ -340,7 +340,7 @@ def _studies(store: Store, console: Console) -> None:
     table = Table(title=f"studies that {store.root} keeps modules for", title_justify="left")
     for column in ("key", "why", "expressions", "modules", "backbone", "data", "seeds", "made"):
         table.add_column(column)
-    for s in store.studies.all():
+    for s in store.records.all():
         said = [s.facts.get(key, "") for key in ("backbone", "data", "seeds")]
         cells = [s.key, s.why, "\n".join(s.expressions), str(len(s.modules)), *map(str, said), s.created]
         table.add_row(*map(_plain, cells))
@@ -349,7 +349,7 @@ def _studies(store: Store, console: Console) -> None:
 
 def _forget(store: Store, keys: tuple[str, ...], console: Console) -> None:
     for key in _some(keys):
-        if not store.studies.forget(key):
+        if not store.records.forget(key):
             raise UserError(
                 f"{store.root} has no record of a study {key}", do="'xadapt modules studies' lists them"
             )

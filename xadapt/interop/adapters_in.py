@@ -19,7 +19,7 @@ from xadapt.interop.folder import (
     INDEX,
     NUMBER,
     TEXT,
-    Theirs,
+    ForeignModule,
     check_values,
     dict_of,
     either,
@@ -48,7 +48,7 @@ _LAYER = re.compile(
 )
 
 
-def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -> Theirs:
+def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -> ForeignModule:
     """Read ``adapter_config.json``, ``adapter.safetensors`` and, if there is one, the head.
 
     Raises:
@@ -87,7 +87,7 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
         if layer in left:
             own |= {f"encoder.layer.{layer}.{rest}": torch.zeros_like(t) for rest, t in example.items()}
     head, flex, labels = _head(folder, name) if with_head else ({}, None, None)
-    return Theirs("adapters", method, own, head, labels, full.get("model_name"), flex)
+    return ForeignModule("adapters", method, own, head, labels, full.get("model_name"), flex)
 
 
 def _check(config: Mapping[str, Any], path: Path) -> None:

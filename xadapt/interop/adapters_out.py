@@ -21,7 +21,7 @@ from torch import Tensor
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.interop.export import Whole
+from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, label_config, to_flex
 from xadapt.mount import Dropped, Element, Fused, Merged, Part
@@ -32,7 +32,7 @@ from xadapt.mount.weights import check_backbone, fill
 from xadapt.stacks.methods import Bottleneck
 
 
-def export_adapters(exported: Whole, backbone: Backbone, out: Path, *, choices: int | None = None) -> None:
+def export_adapters(exported: Export, backbone: Backbone, out: Path, *, choices: int | None = None) -> None:
     """Write the adapters, the uppermost one's head, and the composition of a stack.
 
     Args:

@@ -14,7 +14,7 @@ from xadapt.store.store import Saved, Store
 
 
 @dataclass(frozen=True)
-class Whole:
+class Export:
     """A module with all it stands on.
 
     Attributes:
@@ -29,15 +29,15 @@ class Whole:
 
     @property
     def shown(self) -> str:
-        """How messages name it."""
+        """How messages name it: its expression, or its address."""
         return str(self.top.manifest.get("expression") or self.top.address)
 
 
-def whole(store: Store, address: str, *, head: bool = True) -> Whole:
+def export_of(store: Store, address: str, *, head: bool = True) -> Export:
     """The module of ``address`` and all it stands on, with its head or without.
 
     Raises:
         UserError: a module is missing or unsound.
     """
     load = cache(store.load)  # what several operands stand on is read and proven once
-    return Whole(load(address), tuple(elements(address, load)), load(address).head if head else {})
+    return Export(load(address), tuple(elements(address, load)), load(address).head if head else {})

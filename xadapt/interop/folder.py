@@ -47,7 +47,7 @@ def either(*rules: Rule) -> Rule:
 
 
 @dataclass(frozen=True)
-class Theirs:
+class ForeignModule:
     """What was read from another library's folder, before it is a module of ours.
 
     Attributes:

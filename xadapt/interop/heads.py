@@ -107,7 +107,7 @@ def from_hf(form: Form, found: Mapping[str, Tensor], path: Path) -> dict[str, Te
     Raises:
         UserError: weights missing, or of another head.
     """
-    back = {theirs: own for own, theirs in form.hf.items()}
+    back = {hf_name: own for own, hf_name in form.hf.items()}
     wanted = {f"{name}.{part}" for name in back for part in ("weight", "bias")}
     if missing := sorted(wanted - found.keys()):
         reason = (
@@ -186,7 +186,7 @@ def to_flex(form: Form, head: Mapping[str, Tensor], name: str) -> dict[str, Tens
 
 def from_flex(form: Form, found: Mapping[str, Tensor], name: str, path: Path) -> dict[str, Tensor]:
     """``adapters``' names to xadapt's; UserError as ``from_hf``."""
-    layers = {f"heads.{name}.{1 + 3 * i}": theirs for i, theirs in enumerate(form.hf.values())}
+    layers = {f"heads.{name}.{1 + 3 * i}": hf_name for i, hf_name in enumerate(form.hf.values())}
     renamed = {_renamed(key, layers, keep=True): tensor for key, tensor in found.items()}
     return from_hf(form, renamed, path)
 

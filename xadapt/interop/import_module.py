@@ -14,7 +14,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.files import explained, file_digest
 from xadapt.common.identity import digest
 from xadapt.interop.adapters_in import read_adapters
-from xadapt.interop.folder import Theirs, read_config
+from xadapt.interop.folder import ForeignModule, read_config
 from xadapt.interop.heads import FORMS, from_flex, from_hf, ordered
 from xadapt.interop.peft_in import read_peft
 from xadapt.kinds import kind_of
@@ -31,7 +31,7 @@ from xadapt.tasks import CATALOGUE, Task, task_named
 IMPORT_VERSION = 1
 
 
-def take(
+def import_module(
     folder: Path,
     store: Store,
     backbone: Backbone,
@@ -69,49 +69,49 @@ def take(
         )
     if backbone.dtype != torch.float32:
         raise ValueError("a module is imported on a backbone in float32")
-    theirs = _read(folder, backbone, with_head)
+    foreign = _read(folder, backbone, with_head)
     if not any_base:
-        _same_base(theirs, backbone, folder)
-    head = _head(theirs, row, backbone, labels, folder) if with_head and theirs.head else {}
-    mounted = mount(backbone, [Part(name, theirs.method, theirs.weights)])
+        _same_base(foreign, backbone, folder)
+    head = _head(foreign, row, backbone, labels, folder) if with_head and foreign.head else {}
+    mounted = mount(backbone, [Part(name, foreign.method, foreign.weights)])
     determinants: dict[str, Any] = {
-        "imported": {"from": theirs.source, "version": IMPORT_VERSION, "content": _content(folder)},
+        "imported": {"from": foreign.source, "version": IMPORT_VERSION, "content": _content(folder)},
         "backbone": backbone.fingerprint,
         "below": None,
         "task": {"name": row.name, "kind": row.kind, "labels": list(row.labels)},
-        "method": str(theirs.method),
+        "method": str(foreign.method),
         "head": bool(head),
         "order": list(labels) if labels else None,
     }
     address = address_of(determinants)
-    tensors = [*theirs.weights.values(), *head.values()]
+    tensors = [*foreign.weights.values(), *head.values()]
     manifest = {
         "determinants": determinants,
         "expression": name,
         "task": row.name,
         "kind": row.kind,
         "labels": list(row.labels),
-        "method": str(theirs.method),
+        "method": str(foreign.method),
         "seed": None,
         "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
-        "data": {"source": f"imported from {theirs.source}", "folder": folder.name, "base": theirs.base},
+        "data": {"source": f"imported from {foreign.source}", "folder": folder.name, "base": foreign.base},
         "training": {"seconds": 0.0, "steps": 0},
         "parameters": sum(t.numel() for t in tensors),
     }
-    store.studies.name(name, address)  # first, so that gc does not take the module at once
+    store.records.name(name, address)  # first, so that gc does not take the module at once
     if store.has(address):
         return store.load(address)
     return store.write(
         address,
-        weights=theirs.weights,
+        weights=foreign.weights,
         head=head,
         manifest=manifest,
         config=mounted.config,
-        weights_file=weights_file_of(theirs.method),
+        weights_file=weights_file_of(foreign.method),
     )
 
 
-def _read(folder: Path, backbone: Backbone, with_head: bool) -> Theirs:
+def _read(folder: Path, backbone: Backbone, with_head: bool) -> ForeignModule:
     """The folder in whichever of the two formats it is."""
     with explained(folder, "read"):
         there = folder.is_dir() and (folder / "adapter_config.json").is_file()
@@ -126,12 +126,12 @@ def _read(folder: Path, backbone: Backbone, with_head: bool) -> Theirs:
     return read_adapters(folder, backbone, with_head=with_head)
 
 
-def _same_base(theirs: Theirs, backbone: Backbone, folder: Path) -> None:
+def _same_base(foreign: ForeignModule, backbone: Backbone, folder: Path) -> None:
     """Refuse a module that names another backbone. Names may differ in where the checkpoint lies."""
     own = backbone.name.rstrip("/").rpartition("/")[2].lower()
-    if not theirs.base or theirs.base.rstrip("/").rpartition("/")[2].lower() != own:
+    if not foreign.base or foreign.base.rstrip("/").rpartition("/")[2].lower() != own:
         raise UserError(
-            f"trained on {theirs.base!r}" if theirs.base else "the folder names no backbone",
+            f"trained on {foreign.base!r}" if foreign.base else "the folder names no backbone",
             expected=f"{backbone.name!r}",
             do="name its backbone by --backbone; if this is the same checkpoint under another name, "
             "give --any-base",
@@ -140,7 +140,7 @@ def _same_base(theirs: Theirs, backbone: Backbone, folder: Path) -> None:
 
 
 def _head(
-    theirs: Theirs, task: Task, backbone: Backbone, labels: Sequence[str] | None, folder: Path
+    foreign: ForeignModule, task: Task, backbone: Backbone, labels: Sequence[str] | None, folder: Path
 ) -> dict[str, Tensor]:
     if task.kind not in FORMS:
         raise UserError(
@@ -149,12 +149,12 @@ def _head(
             do="leave the head out by --no-head",
         )
     form = FORMS[task.kind]
-    if theirs.flex is not None:
-        head = from_flex(form, theirs.head, theirs.flex, folder)
+    if foreign.flex is not None:
+        head = from_flex(form, foreign.head, foreign.flex, folder)
     else:
-        head = from_hf(form, theirs.head, folder)
+        head = from_hf(form, foreign.head, folder)
     head = {key: tensor.float() for key, tensor in head.items()}
-    head = ordered(form, head, task, labels or theirs.labels, folder)
+    head = ordered(form, head, task, labels or foreign.labels, folder)
     fill(dict(kind_of(task).head(backbone.config).named_parameters()), head, f"the head in {folder}")
     return head
 

@@ -16,7 +16,7 @@ from transformers import AutoModel, PreTrainedModel
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.interop.export import Whole
+from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, label_config, to_hf
 from xadapt.mount import Part, linear_shapes
@@ -26,7 +26,7 @@ from xadapt.mount.weights import check_backbone
 from xadapt.stacks.methods import Full, LoRA
 
 
-def export_merged(exported: Whole, backbone: Backbone, out: Path) -> None:
+def export_merged(exported: Export, backbone: Backbone, out: Path) -> None:
     """Write the model, its configuration with the labels' names, and the tokenizer.
 
     Args:
@@ -43,7 +43,7 @@ def export_merged(exported: Whole, backbone: Backbone, out: Path) -> None:
         backbone.tokenizer.save_pretrained(folder)
 
 
-def merged(exported: Whole, backbone: Backbone) -> PreTrainedModel:
+def merged(exported: Export, backbone: Backbone) -> PreTrainedModel:
     """The same as an object; raises as ``export_merged``."""
     check_backbone(exported.top, backbone)
     if backbone.dtype != torch.float32:
@@ -64,7 +64,7 @@ def merged(exported: Whole, backbone: Backbone) -> PreTrainedModel:
     return model.float().eval()
 
 
-def _encoder(exported: Whole, backbone: Backbone) -> dict[str, Tensor]:
+def _encoder(exported: Export, backbone: Backbone) -> dict[str, Tensor]:
     """The encoder's weights by HF's names; their own memory only where they differ from the backbone's."""
     weights = {key: tensor.cpu() for key, tensor in backbone.model.state_dict().items()}
     for element in exported.elements:

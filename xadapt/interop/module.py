@@ -16,13 +16,13 @@ from xadapt.common.errors import UserError
 from xadapt.common.files import explained, sync, temporary
 from xadapt.common.hub import hub_answers
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.integrity import CARD, CONFIG, HEAD, MANIFEST, WEIGHTS, copy_module, peek, prove
+from xadapt.store.integrity import CONFIG, HEAD, MANIFEST, SUMMARY, WEIGHTS, copy_module, peek, prove
 from xadapt.store.maintenance import closure, copying, stands_on
 from xadapt.store.records import ADDRESS
 from xadapt.store.store import Saved, Store, read_module
 
 BELOW = "below"
-_FILES = (*WEIGHTS, HEAD, CONFIG, MANIFEST, CARD)
+_FILES = (*WEIGHTS, HEAD, CONFIG, MANIFEST, SUMMARY)
 _BESIDE = (BELOW, ".gitattributes", ".git", ".cache")  # what the hub's own tools put into a folder
 
 

@@ -23,7 +23,7 @@ from xadapt.interop.folder import (
     NUMBER,
     SWITCH,
     TEXT,
-    Theirs,
+    ForeignModule,
     check_values,
     dict_of,
     either,
@@ -69,7 +69,7 @@ _WHERE = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pa
 _STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 
 
-def read_peft(folder: Path, backbone: Backbone) -> Theirs:
+def read_peft(folder: Path, backbone: Backbone) -> ForeignModule:
     """Read ``adapter_config.json`` and ``adapter_model.safetensors``.
 
     Args:
@@ -127,7 +127,7 @@ def read_peft(folder: Path, backbone: Backbone) -> Theirs:
     with _patterns(config_file):
         _check_places(config, modules, shapes, config_file)
     method, own = lora_of([effect], shapes)
-    return Theirs("peft", method, own, head, None, config.get("base_model_name_or_path"))
+    return ForeignModule("peft", method, own, head, None, config.get("base_model_name_or_path"))
 
 
 def _refuse(config: Mapping[str, Any], path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.files import json_text, write_tensors
-from xadapt.interop.export import Whole
+from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, to_hf
 from xadapt.mount import linear_shapes
@@ -25,7 +25,7 @@ from xadapt.mount.weights import check_backbone
 from xadapt.store.integrity import CONFIG
 
 
-def export_peft(exported: Whole, backbone: Backbone, out: Path) -> None:
+def export_peft(exported: Export, backbone: Backbone, out: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors``, the head among the weights.
 
     Args:

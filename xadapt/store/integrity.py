@@ -22,7 +22,7 @@ from xadapt.common.identity import digest
 SCHEMA: Final = 1
 WeightsFile = Literal["adapter_model.safetensors", "model.safetensors"]
 WEIGHTS: Final[tuple[WeightsFile, ...]] = ("adapter_model.safetensors", "model.safetensors")
-HEAD, CONFIG, MANIFEST, CARD = "head.safetensors", "adapter_config.json", "manifest.json", "README.md"
+HEAD, CONFIG, MANIFEST, SUMMARY = "head.safetensors", "adapter_config.json", "manifest.json", "README.md"
 OWN_KEYS: Final = ("schema", "address", "files", "created", "versions", "sha256")
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
@@ -90,10 +90,10 @@ def prove(folder: Path, address: str, *, beside: Collection[str] = ()) -> dict[s
     listed = set(manifest["files"])
     if missing := sorted(listed - set(names)):
         raise UserError(f"{', '.join(missing)} is missing", expected="all files", do=_AGAIN, path=folder)
-    if extra := sorted(set(names) - listed - {MANIFEST, CARD}):
+    if extra := sorted(set(names) - listed - {MANIFEST, SUMMARY}):
         raise UserError(
             f"files that are not the module's: {', '.join(extra)}",
-            expected=f"{', '.join(sorted(listed))}, {MANIFEST}, {CARD} and nothing else",
+            expected=f"{', '.join(sorted(listed))}, {MANIFEST}, {SUMMARY} and nothing else",
             do="move them out of the folder",
             path=folder,
         )
@@ -107,8 +107,8 @@ def copy_module(folder: Path, place: Path) -> None:
     manifest = peek(folder)
     if manifest is None:  # removed since it was proven
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for name in (*manifest["files"], CARD, MANIFEST):
-        if (folder / name).exists() or name != CARD:
+    for name in (*manifest["files"], SUMMARY, MANIFEST):
+        if (folder / name).exists() or name != SUMMARY:
             shutil.copyfile(folder / name, place / name)
 
 

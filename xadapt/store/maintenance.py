@@ -54,7 +54,7 @@ def resolve(store: Store, word: str) -> str:
     Raises:
         UserError: none, or several.
     """
-    names = store.studies.names()
+    names = store.records.names()
     if word in names:
         return names[word]
     if ADDRESS.fullmatch(word):
@@ -79,7 +79,7 @@ def remove(store: Store, address: str, *, force: bool = False) -> None:
     Raises:
         UserError: there is none, others stand on it, the disk refuses.
     """
-    with store.studies.held():
+    with store.records.held():
         above = [info for info in store.modules() if address in stands_on(peek(info.path) or _NOTHING)]
         if above and not force:
             shown = ", ".join(f"{info.address} ({info.expression})" for info in above[:3])
@@ -87,7 +87,7 @@ def remove(store: Store, address: str, *, force: bool = False) -> None:
                 f"{len(above)} modules stand on {address}: {shown}{'...' if len(above) > 3 else ''}",
                 do="remove those first, or give --force",
             )
-        there, named = store.remove(address), store.studies.unname(address)
+        there, named = store.remove(address), store.records.unname(address)
         if not there and not named:
             raise UserError(
                 f"the store has no module {address}", do="'xadapt modules' lists them", path=store.root
@@ -123,15 +123,15 @@ def gc(store: Store, *, dry_run: bool = False) -> Swept:
         UserError: a record is damaged, or there are modules and not one record: then nothing is
             known of what they are for, and nothing is removed.
     """
-    with store.studies.held():
-        studies, names, modules = store.studies.all(), store.studies.names(), store.modules()
-        if modules and not studies and not names:
+    with store.records.held():
+        records, names, modules = store.records.all(), store.records.names(), store.modules()
+        if modules and not records and not names:
             raise UserError(
                 f"{store.root} has {len(modules)} modules and no record of a study, so all would be removed",
                 do="run your studies again, which reuses the modules and writes the records; "
                 "or remove modules by 'xadapt modules rm'",
             )
-        roots = [*names.values(), *(address for study in studies for address in study.modules)]
+        roots = [*names.values(), *(address for record in records for address in record.modules)]
         kept = set(closure(store, roots))
         idle = tuple(m for m in modules if m.address not in kept and not store.locks.held(m.address))
         left = tuple(
@@ -182,11 +182,11 @@ def copying(target: Store, expression: str, chain: Sequence[str]) -> Iterator[No
     Args:
         expression: of the last of ``chain``, which are addresses, lowest first.
     """
-    with target.studies.held():
+    with target.records.held():
         before = {each for each in chain if target.has(each)}
         try:
             yield
-            target.studies.keep("copy", [expression], chain, held=True)
+            target.records.keep("copy", [expression], chain, held=True)
         except BaseException:
             with suppress(UserError):  # the error to tell of is the first one
                 for each in reversed(chain):

@@ -29,8 +29,8 @@ _KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class Study:
-    """One record.
+class Record:
+    """Why modules are kept: a study that was run, or a copy from another store.
 
     Attributes:
         key: 16 hexadecimal digits, a hash of the rest; the same study has one record.
@@ -48,7 +48,7 @@ class Study:
     created: str
 
 
-class Studies:
+class Records:
     """The records and names of one store. Making the object touches no disk."""
 
     def __init__(self, root: Path) -> None:
@@ -99,7 +99,7 @@ class Studies:
                 write_json(path, {"study": study, "created": created})
         return key
 
-    def all(self) -> list[Study]:
+    def all(self) -> list[Record]:
         """Every record, oldest first.
 
         Raises:
@@ -126,7 +126,7 @@ class Studies:
             path.unlink(missing_ok=True)
         return there
 
-    def _read(self, path: Path) -> Study:
+    def _read(self, path: Path) -> Record:
         with explained(path, "read"):
             content = read_json(path) or {}
         study = content.get("study")
@@ -141,7 +141,7 @@ class Studies:
                 do="delete the file and run the study again: what is in the store is reused",
                 path=path,
             )
-        return Study(
+        return Record(
             key=path.stem,
             why=study["why"],
             expressions=tuple(study["expressions"]),

@@ -13,7 +13,7 @@ from xadapt.common.identity import digest
 _KEY = re.compile(r"[0-9a-f]{16,64}")
 
 
-class Cells:
+class ScoreCache:
     """A folder of cells, spread over 256 folders by the first two digits of their keys."""
 
     def __init__(self, root: Path) -> None:

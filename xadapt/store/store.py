@@ -40,11 +40,11 @@ from xadapt.common.files import (
 )
 from xadapt.store.cache import Cache
 from xadapt.store.integrity import (
-    CARD,
     CONFIG,
     HEAD,
     MANIFEST,
     OWN_KEYS,
+    SUMMARY,
     WEIGHTS,
     WeightsFile,
     address_of,
@@ -55,9 +55,9 @@ from xadapt.store.integrity import (
     sealed,
 )
 from xadapt.store.locks import Locks
-from xadapt.store.records import ADDRESS, Studies
-from xadapt.store.score_cache import Cells
-from xadapt.store.summary import ModuleInfo, card, describe
+from xadapt.store.records import ADDRESS, Records
+from xadapt.store.score_cache import ScoreCache
+from xadapt.store.summary import ModuleInfo, describe, summary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,10 +102,10 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._modules = self.root / "modules"
-        self._cells = Cells(self.root / "cells")
+        self._scores = ScoreCache(self.root / "cells")
         self.locks = Locks(self.root / "locks")
         self.cache = Cache(self.root / "cache", self.locks.held)
-        self.studies = Studies(self.root)
+        self.records = Records(self.root)
 
     # -- modules ----------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Store:
             if config is not None:
                 (part / CONFIG).write_text(json_text(config, indent=2), encoding="utf-8")
             full = sealed(address, manifest, part)
-            (part / CARD).write_text(card(full), encoding="utf-8")
+            (part / SUMMARY).write_text(summary(full), encoding="utf-8")
             (part / MANIFEST).write_text(json_text(full, indent=2), encoding="utf-8")
 
         self._new(place, fill)
@@ -251,13 +251,13 @@ class Store:
         """Remove what ``work`` gave; harmless where there is nothing."""
         shutil.rmtree(self.root / "work" / _checked(address), ignore_errors=True)
 
-    def read_cell(self, key: str) -> dict[str, Any] | None:
+    def read_scores(self, key: str) -> dict[str, Any] | None:
         """The scores kept under ``key``; None where there are none, or damaged ones."""
-        return self._cells.read(key)
+        return self._scores.read(key)
 
-    def write_cell(self, key: str, cell: Mapping[str, Any]) -> None:
-        """Keep scores under ``key``, whole or not at all; raises as ``Cells.write``."""
-        self.making_room(lambda: self._cells.write(key, cell))
+    def write_scores(self, key: str, cell: Mapping[str, Any]) -> None:
+        """Keep scores under ``key``, whole or not at all; raises as ``ScoreCache.write``."""
+        self.making_room(lambda: self._scores.write(key, cell))
 
     def making_room(self, write: Callable[[], T]) -> T:
         """What ``write`` gives; on a full disk the cache gives way, and ``write`` is tried once more."""

@@ -72,7 +72,7 @@ def _score(dev: Mapping[str, Any]) -> str:
 
 
 def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card says, row by row; only what the manifest knows."""
+    """What a summary says, row by row; only what the manifest knows."""
     info = describe(Path(manifest["address"]), manifest)
     data = _said(manifest, "data")
     source = data if isinstance(data, dict) else {}
@@ -93,7 +93,7 @@ def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in rows.items() if value not in ("", None)}
 
 
-def card(manifest: Mapping[str, Any]) -> str:
+def summary(manifest: Mapping[str, Any]) -> str:
     """The ``README.md`` of a module."""
     info = describe(Path(manifest["address"]), manifest)
     lines = [f"- {key}: {value}" for key, value in facts(manifest).items()]

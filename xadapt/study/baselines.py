@@ -23,7 +23,7 @@ def baseline_scores(run: Run) -> list[Baseline]:
     for evaluation in {(e.task.name, e.split): e for e in run.plan.evaluations}.values():
         task, split = evaluation.task, evaluation.split
         keys = {lang: _key(run.source, task, split, lang) for lang in evaluation.languages}
-        found = {lang: run.store.read_cell(key) for lang, key in keys.items()}
+        found = {lang: run.store.read_scores(key) for lang, key in keys.items()}
         missing = [lang for lang, cell in found.items() if cell is None]
         if missing:
             with run.progress.stage(f"baselines of {task.name}", None):
@@ -33,7 +33,7 @@ def baseline_scores(run: Run) -> list[Baseline]:
             for lang in missing:
                 by_name = {name: dict(per[lang]) for name, per in scores.items()}
                 cell = {"scores": by_name, "n": len(counted(tests[lang]))}
-                run.store.write_cell(keys[lang], cell)
+                run.store.write_scores(keys[lang], cell)
                 found[lang] = cell
         rows += [
             Baseline(name, task.name, lang, split, metric, score, cell["n"])

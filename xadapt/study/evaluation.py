@@ -40,14 +40,14 @@ def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element]
     """
     places = [(e, lang) for e in group for lang in e.languages]
     keys = {(e.layer, lang): _cell_key(run.plan, e, lang) for e, lang in places}
-    found = {place: run.store.read_cell(key) for place, key in keys.items()}
+    found = {place: run.store.read_scores(key) for place, key in keys.items()}
     missing: dict[str, list[Evaluation]] = {}
     for e, lang in places:
         if found[e.layer, lang] is None:
             missing.setdefault(lang, []).append(e)
     if missing:
         for place, made in _score(run, missing, elements):
-            run.store.write_cell(keys[place], made)
+            run.store.write_scores(keys[place], made)
             found[place] = made
     return [
         Cell(

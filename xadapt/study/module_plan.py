@@ -69,7 +69,7 @@ class Imported:
 def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
     """The modules that the store has under names of their own."""
     found: dict[str, Imported] = {}
-    for name, address in store.studies.names().items():
+    for name, address in store.records.names().items():
         manifest = peek(store.path(address))
         if manifest is not None and manifest["task"] in catalogue:
             task = replace(catalogue[manifest["task"]], labels=tuple(manifest["labels"]))

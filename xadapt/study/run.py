@@ -71,7 +71,7 @@ def _train_missing(this: Run) -> list[ModuleRow]:
     }
     expressions = list(dict.fromkeys(e.expr for e in plan.evaluations))
     addresses = list(dict.fromkeys(a for places in plan.addresses.values() for a in places.values()))
-    store.making_room(lambda: store.studies.keep("run", expressions, addresses, facts))
+    store.making_room(lambda: store.records.keep("run", expressions, addresses, facts))
     lacking = [module.shown for module in plan.modules if not store.has(module.address)]
     if lacking and plan.dtype != plan.backbone.dtype_name:
         raise UserError(

@@ -45,7 +45,7 @@ def test_every_address_among_the_determinants_is_stood_on_and_nothing_else(store
 
 def test_a_module_is_found_by_its_address_its_first_digits_or_its_name(store: Store) -> None:
     a = put(store, 1)
-    store.studies.name("theirs", a.address)
+    store.records.name("theirs", a.address)
     assert {resolve(store, w) for w in (a.address, a.address[:5], "theirs")} == {a.address}
     with pytest.raises(UserError, match="did you mean 'theirs'"):
         resolve(store, "thiers")
@@ -71,9 +71,9 @@ def test_rm_refuses_what_another_module_stands_on(store: Store) -> None:
 
 def test_rm_takes_the_name_as_well(store: Store) -> None:
     a = put(store, 1)
-    store.studies.name("theirs", a.address)
+    store.records.name("theirs", a.address)
     remove(store, a.address)
-    assert store.studies.names() == {}
+    assert store.records.names() == {}
     with pytest.raises(UserError, match="has no module"):
         remove(store, a.address)
 
@@ -84,18 +84,18 @@ def test_rm_takes_the_name_as_well(store: Store) -> None:
 def test_gc_keeps_what_a_study_a_copy_or_a_name_leads_to_with_all_below(store: Store) -> None:
     low, named, idle = put(store, 1), put(store, 2), put(store, 3)
     top = above(store, low)
-    key = store.studies.keep("run", ["mnli > xnli"], [top.address], {"seeds": [0]})
-    store.studies.name("theirs", named.address)
+    key = store.records.keep("run", ["mnli > xnli"], [top.address], {"seeds": [0]})
+    store.records.name("theirs", named.address)
     would = gc(store, dry_run=True)
     assert [m.address for m in would.modules] == [idle.address]
     assert would.bytes == sum(f["bytes"] for f in idle.manifest["files"].values())
     assert addresses(store) == {low.address, named.address, idle.address, top.address}
     assert gc(store) == would
     assert addresses(store) == {low.address, named.address, top.address}
-    assert store.studies.forget(key)
+    assert store.records.forget(key)
     gc(store)
     assert addresses(store) == {named.address}
-    assert not store.studies.forget(key)
+    assert not store.records.forget(key)
 
 
 def test_gc_keeps_what_is_in_work_and_takes_what_nobody_will_come_back_for(store: Store) -> None:
@@ -103,7 +103,7 @@ def test_gc_keeps_what_is_in_work_and_takes_what_nobody_will_come_back_for(store
     kept_work, old_work = store.work("a" * 20), store.work("b" * 20)
     fresh, old = disk.temporary(held.path.parent, "x"), disk.temporary(held.path.parent, "y")
     os.utime(old, (0, 0))
-    store.studies.keep("run", ["xnli"], ["a" * 20])
+    store.records.keep("run", ["xnli"], ["a" * 20])
     with Store(store.root).lock(held.address):
         swept = gc(store)
     assert [m.address for m in swept.modules] == [idle.address]
@@ -119,7 +119,7 @@ def test_gc_removes_nothing_where_it_cannot_know(store: Store) -> None:
     put(store, 1)
     with pytest.raises(UserError, match="no record of a study"):
         gc(store)
-    key = store.studies.keep("run", ["xnli"], [])
+    key = store.records.keep("run", ["xnli"], [])
     record = store.root / "studies" / f"{key}.json"
     record.write_text(record.read_text().replace("xnli", "xnly"))
     with pytest.raises(UserError, match="damaged") as caught:
@@ -130,11 +130,11 @@ def test_gc_removes_nothing_where_it_cannot_know(store: Store) -> None:
 
 
 def test_a_record_is_kept_once(store: Store) -> None:
-    first = store.studies.keep("run", ["xnli"], ["a" * 20])
-    assert store.studies.keep("run", ["xnli"], ["a" * 20]) == first
-    assert [s.key for s in store.studies.all()] == [first]
+    first = store.records.keep("run", ["xnli"], ["a" * 20])
+    assert store.records.keep("run", ["xnli"], ["a" * 20]) == first
+    assert [s.key for s in store.records.all()] == [first]
     with pytest.raises(UserError, match="not the key"):
-        store.studies.forget("../names/theirs")
+        store.records.forget("../names/theirs")
 
 
 # -- names --------------------------------------------------------------------------------------
@@ -143,16 +143,16 @@ def test_a_record_is_kept_once(store: Store) -> None:
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".", "a b", "1st", "a" * 61, "é", "a\n"])
 def test_a_path_or_no_name_is_refused_as_a_name(store: Store, name: str) -> None:
     with pytest.raises(UserError, match="cannot be the name"):
-        store.studies.name(name, "a" * 20)
+        store.records.name(name, "a" * 20)
     assert not (store.root / "names").exists()
 
 
 def test_a_name_means_one_module(store: Store) -> None:
-    store.studies.name("theirs", "a" * 20)
-    store.studies.name("theirs", "a" * 20)
+    store.records.name("theirs", "a" * 20)
+    store.records.name("theirs", "a" * 20)
     with pytest.raises(UserError, match="belongs to module aaaa"):
-        store.studies.name("theirs", "b" * 20)
-    assert store.studies.names() == {"theirs": "a" * 20}
+        store.records.name("theirs", "b" * 20)
+    assert store.records.names() == {"theirs": "a" * 20}
 
 
 # -- cp -----------------------------------------------------------------------------------------
@@ -211,11 +211,11 @@ def test_cp_to_a_full_disk_copies_and_records_nothing(
         patch.setattr(os, "fsync", full)
         with pytest.raises(UserError, match="No space left"):
             copy(store, top.address, other)
-    assert other.studies.all() == []
+    assert other.records.all() == []
     assert addresses(other) == set()
     assert other.leftovers() == []
     copy(store, top.address, other)
-    assert [study.modules for study in other.studies.all()] == [tuple(sorted({low.address, top.address}))]
+    assert [study.modules for study in other.records.all()] == [tuple(sorted({low.address, top.address}))]
 
 
 def test_what_is_no_module_is_not_taken_in(store: Store, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_what_is_no_module_is_not_taken_in(store: Store, tmp_path: Path) -> None
 
 
 def test_a_name_whose_module_is_gone_can_be_given_up(store: Store) -> None:
-    store.studies.name("theirs", "a" * 20)
+    store.records.name("theirs", "a" * 20)
     assert gc(store, dry_run=True).modules == ()
     remove(store, resolve(store, "theirs"))
-    assert store.studies.names() == {}
+    assert store.records.names() == {}
