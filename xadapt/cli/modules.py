@@ -180,7 +180,7 @@ def _ls(store: Store, console: Console) -> None:
 
     from xadapt.common.console import size
     from xadapt.store.maintenance import bytes_in
-    from xadapt.study.module_plan import outdated
+    from xadapt.study.versions import outdated
 
     names: dict[str, list[str]] = {}
     for name, address in store.records.names().items():

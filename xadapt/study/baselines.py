@@ -5,10 +5,10 @@ from __future__ import annotations
 from xadapt.kinds import kind_of
 from xadapt.kinds.pools import counted
 from xadapt.store.store import address_of
-from xadapt.study.evaluation import SCORING_VERSION
 from xadapt.study.inputs import load_examples
 from xadapt.study.results import Baseline
 from xadapt.study.state import Run
+from xadapt.study.versions import SCORING_VERSION
 from xadapt.tasks import Task, asked
 from xadapt.tasks.examples import Source
 

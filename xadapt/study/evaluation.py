@@ -18,13 +18,9 @@ from xadapt.study.module_loader import fold_for, load_elements, load_module, new
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import Cell, Predicted
 from xadapt.study.state import Inputs, Run
+from xadapt.study.versions import SCORING_VERSION
 from xadapt.tasks import asked
 from xadapt.train.evaluate import Known, evaluate_layers, predictions
-
-# Raised when the same inputs would give other scores than before.
-# 2: Tatoeba is asked from English; F1 of answers without words. 3: whole stacks. 4: folded stacks.
-# 5: addresses know how data are read and which metrics are asked for
-SCORING_VERSION = 5
 
 
 def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element] | None = None) -> list[Cell]:

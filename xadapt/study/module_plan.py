@@ -22,16 +22,12 @@ from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.places import Need, acting, needs, nodes
 from xadapt.stacks.stack import Combined, Stack, Term
 from xadapt.store.integrity import peek
-from xadapt.store.store import ModuleInfo, Store, address_of
+from xadapt.store.store import Store, address_of
 from xadapt.study.overrides import Overrides
+from xadapt.study.versions import TRAINING_VERSION
 from xadapt.tasks import Catalogue, Task, asked, task_named
 from xadapt.tasks.examples import Source
 from xadapt.train.loop import Settings
-
-# Raised when the same inputs would give other weights than before.
-# 2: whole stacks below a module. 3: what lies below is folded. 4: addresses know how data are read and which
-# metric selects, not what the task is called; first weights do not depend on the address
-TRAINING_VERSION = 4
 
 # Peak learning rates by method, for encoders up to a width; the narrower the encoder, the higher. Tried at
 # 192 on the pocket world and at 384 on English dev of XNLI and UDPOS; above, for XLM-R, the study's own for
@@ -44,11 +40,6 @@ RATES = {
 
 # A run on generated data is a demonstration: so many steps a task at most, unless told otherwise.
 DEMONSTRATION_STEPS = 800
-
-
-def outdated(info: ModuleInfo) -> bool:
-    """Whether a module was trained by an earlier version, so that no plan asks for it."""
-    return info.version is not None and info.version < TRAINING_VERSION
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,13 @@ from xadapt.study import run as _run
 from xadapt.study.ablation import Ablation, ablations
 from xadapt.study.analysis import LayerValues, fusion_weights, similarities
 from xadapt.study.module_loader import load_elements
-from xadapt.study.module_plan import imported_in, outdated
+from xadapt.study.module_plan import imported_in
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
 from xadapt.study.results import Predicted, Results
 from xadapt.study.sizes import Facts, facts_of
 from xadapt.study.state import Run
+from xadapt.study.versions import outdated
 from xadapt.tasks.examples import Source
 from xadapt.train.evaluate import BATCH_TOKENS
 
