@@ -20,7 +20,7 @@ from store_common import put
 
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
-from xadapt.common.files import check_place, write_output
+from xadapt.common.output import check_place, write_output
 from xadapt.store.store import Store
 
 RUN = ["run", "xnli", *COMMON]

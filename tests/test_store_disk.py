@@ -12,8 +12,9 @@ from store_common import determinants, put, weights
 
 from xadapt.common import files as disk
 from xadapt.common.errors import UserError
+from xadapt.common.tensors import load_checkpoint, save_checkpoint
 from xadapt.store.maintenance import gc
-from xadapt.store.store import Saved, Store, address_of, load_checkpoint, save_checkpoint
+from xadapt.store.store import Saved, Store, address_of
 
 # -- what the disk refuses ----------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ from store_common import determinants, put, weights
 
 from xadapt.common import files as disk
 from xadapt.common.errors import UserError
-from xadapt.store.store import Saved, Store, address_of, save_checkpoint
+from xadapt.common.tensors import save_checkpoint
+from xadapt.store.store import Saved, Store, address_of
 
 FORK = multiprocessing.get_context("fork")  # torch is loaded once
 

@@ -9,7 +9,7 @@ import tyro
 
 from xadapt.cli.options import with_target
 from xadapt.cli.run import Evaluated, evaluated, run
-from xadapt.common.files import write_output
+from xadapt.common.output import write_output
 
 if TYPE_CHECKING:
     from rich.console import Console

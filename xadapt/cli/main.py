@@ -19,7 +19,7 @@ from xadapt.cli.score import Score, score
 from xadapt.cli.tasks import Tasks, show_tasks
 from xadapt.common.console import one_message, wide
 from xadapt.common.errors import UserError, shortened
-from xadapt.common.files import is_output
+from xadapt.common.output import is_output
 
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]

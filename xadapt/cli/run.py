@@ -11,7 +11,7 @@ import tyro
 
 from xadapt.cli.checks import whole, words
 from xadapt.cli.options import Planned, study_of
-from xadapt.common.files import check_place, write_output
+from xadapt.common.output import check_place, write_output
 from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from xadapt.cli.checks import words
-from xadapt.common.files import check_place, write_output
+from xadapt.common.output import check_place, write_output
 from xadapt.tasks.languages import GroupBy
 
 if TYPE_CHECKING:

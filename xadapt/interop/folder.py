@@ -14,8 +14,9 @@ from typing import Any, Final
 from torch import Tensor
 
 from xadapt.common.errors import UserError
-from xadapt.common.files import explained, read_json, read_tensors, sync, temporary
+from xadapt.common.files import explained, read_json, sync, temporary
 from xadapt.common.rules import Rule
+from xadapt.common.tensors import read_tensors
 from xadapt.stacks.methods import Method
 
 # What a value of a configuration can be asked to be.

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
-from xadapt.common.files import json_text, write_tensors
+from xadapt.common.files import json_text
+from xadapt.common.tensors import write_tensors
 from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, to_hf

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from xadapt.common.console import one_message, wide
-from xadapt.common.files import write_output
+from xadapt.common.output import write_output
 from xadapt.report.tables import as_json, plan_table, print_results
 from xadapt.study.results import Results
 from xadapt.study.study import Study

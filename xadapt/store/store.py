@@ -24,20 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from xadapt.common.errors import UserError
-from xadapt.common.files import (
-    TEMPORARY,
-    NoRoomError,
-    check_tensors,
-    explained,
-    json_text,
-    load_checkpoint,
-    read_json,
-    read_tensors,
-    save_checkpoint,
-    sync,
-    temporary,
-    write_tensors,
-)
+from xadapt.common.files import TEMPORARY, NoRoomError, explained, json_text, read_json, sync, temporary
+from xadapt.common.tensors import check_tensors, read_tensors, write_tensors
 from xadapt.store.cache import Cache
 from xadapt.store.integrity import (
     CONFIG,
@@ -62,7 +50,7 @@ from xadapt.store.summary import ModuleInfo, describe, summary
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Check", "ModuleInfo", "Saved", "Store", "address_of"]
 
 T = TypeVar("T")
 _BEFORE_ANY = "left by a run that was stopped before its first checkpoint"

@@ -20,7 +20,7 @@ from xadapt.study.results import Cell, Predicted
 from xadapt.study.state import Inputs, Run
 from xadapt.study.versions import SCORING_VERSION
 from xadapt.tasks import asked
-from xadapt.train.evaluate import Known, evaluate_layers, predictions
+from xadapt.train.evaluate import Known, evaluate_layers, predict
 
 
 def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element] | None = None) -> list[Cell]:
@@ -78,7 +78,7 @@ def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:
         tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
         what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
         with run.progress.stage(what, len(items)) as advance:
-            outcome = predictions(
+            outcome = predict(
                 mounted, head, kind, examples, items, tuning=tuning, known=known, tick=advance
             )
         revision = run.source.revision(evaluation.task.name, lang, evaluation.split)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.common.files import read_tensors
+from xadapt.common.tensors import read_tensors
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
 from xadapt.mount.weights import weights_file_of

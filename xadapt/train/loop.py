@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from xadapt.backbone.packing import budgeted, pack
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator, seeded
+from xadapt.common.tensors import load_checkpoint, save_checkpoint
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Mounted
 from xadapt.mount import lora_fusion as mixture
-from xadapt.store.store import load_checkpoint, save_checkpoint
 from xadapt.tasks.examples import Example
 from xadapt.train.evaluate import BATCH_TOKENS, evaluate
 from xadapt.train.task_sampling import Schedule, schedule
