@@ -53,7 +53,7 @@ from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.store.store import address_of
 from xadapt.tasks import task_named
-from xadapt.train.evaluate import predict
+from xadapt.train.evaluate import outputs_of
 from xadapt.train.loop import Optimisation, Settings, TaskInputs
 
 METHODS = {"full": "full", "lora": "lora", "lora q,v": "lora(targets=qv)", "bottleneck": "bottleneck"}
@@ -246,7 +246,7 @@ def main(options: Options) -> None:
     contenders = {"bare encoder": (bare, head)} | {n: (m, h) for n, (_, m, h, _) in mounted.items()}
     for name, (m, h) in contenders.items():
         inference[name] = timed(
-            lambda m=m, h=h: len(predict(m, h, bench.kind, bench.items)),  # type: ignore[misc]
+            lambda m=m, h=h: len(outputs_of(m, h, bench.kind, bench.items)),  # type: ignore[misc]
             bench.device,
         )
 

@@ -129,7 +129,7 @@ def test_a_candidate_has_the_same_bits_whichever_language_is_first(
         known: evaluate.Known = {}
         examples = source.load("lareqa", lang, "test")
         items = kind.encode(examples, backbone.tokenizer, task.max_length, training=False)
-        outputs = evaluate.predict_pool(mounted, head, kind, examples, items, known)
+        outputs = evaluate.pool_outputs(mounted, head, kind, examples, items, known)
         assert len(outputs) == len(items)
         assert {row.side for row in known} == {"candidate"}
         found.append({row.id: vector for row, vector in known.items()})
@@ -146,7 +146,7 @@ def test_another_pool_takes_the_place_of_the_last(backbone: Backbone) -> None:
     def vectors(text: str) -> list[Any]:
         rows = [Sought("q", "query", "who ?", "", ("a",)), Sought("a", "candidate", text, "", None)]
         items = kind.encode(rows, backbone.tokenizer, 64, training=False)
-        return evaluate.predict_pool(mounted, head, kind, rows, items, known)
+        return evaluate.pool_outputs(mounted, head, kind, rows, items, known)
 
     first, second = vectors("the man"), vectors("the woman")
     assert not np.array_equal(first[1], second[1])

@@ -1,4 +1,5 @@
-"""Predictions and scores of one head on one mounted stack."""
+"""Outputs, predictions and scores of one head on one mounted stack: what the head says of each item, what the
+kind makes of that for each example, and how good it is."""
 
 from __future__ import annotations
 
@@ -25,9 +26,10 @@ IN_MEMORY = 2**31
 
 Tick = Callable[[int], None]
 Known = dict[Sought, Any]  # candidate -> its output
+Encoded = tuple[Sequence[Example], Sequence[Item]]  # examples and the items that encode them
 
 
-def predict(
+def outputs_of(
     mounted: Mounted,
     head: nn.Module,
     kind: Kind,
@@ -52,23 +54,23 @@ def predict(
     return results
 
 
-def predictions(
+def predict(
     mounted: Mounted,
     head: nn.Module,
     kind: Kind,
     examples: Sequence[Example],
     items: Sequence[Item],
     *,
-    tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    tuning: Encoded | None = None,
     known: Known | None = None,
     tick: Tick = lambda n: None,
 ) -> list[Any]:
     """The kind's predictions for ``examples``, which ``items`` encode; no labels are needed."""
-    (made,) = answers(mounted, head, [kind], examples, items, tuning=tuning, known=known, tick=tick)
+    (made,) = predict_layers(mounted, head, [kind], examples, items, tuning=tuning, known=known, tick=tick)
     return made
 
 
-def predict_pool(
+def pool_outputs(
     mounted: Mounted,
     head: nn.Module,
     kind: Kind,
@@ -78,8 +80,8 @@ def predict_pool(
     *,
     tick: Tick = lambda n: None,
 ) -> list[Any]:
-    """``predict`` for a kind that is ``pooled``: candidates in ``known`` are not encoded again. Afterwards it
-    holds those of ``items`` and no others.
+    """``outputs_of`` for a kind that is ``pooled``: candidates in ``known`` are not encoded again. Afterwards
+    it holds those of ``items`` and no others.
 
     Candidates share no batch with queries and go in the order of their ids, so that their outputs are the
     same bits whichever language is evaluated first.
@@ -91,7 +93,7 @@ def predict_pool(
     new = sorted((i for i in candidates if results[i] is None), key=lambda i: rows[i].id)
     tick(len(candidates) - len(new))
     for part in (new, [i for i, row in enumerate(rows) if row.side == "query"]):
-        outputs = predict(mounted, head, kind, [items[i] for i in part], tick=tick)
+        outputs = outputs_of(mounted, head, kind, [items[i] for i in part], tick=tick)
         for i, output in zip(part, outputs, strict=True):
             results[i] = output
     known.clear()
@@ -99,7 +101,7 @@ def predict_pool(
     return results
 
 
-def predict_layers(
+def layer_outputs(
     mounted: Mounted,
     head: nn.Module,
     kinds: Sequence[Kind],
@@ -114,7 +116,7 @@ def predict_layers(
         kinds: whose outputs are arrays, equally shaped for all items.
 
     Returns:
-        For each kind what ``predict`` gives.
+        For each kind what ``outputs_of`` gives.
     """
     layers = [_layer(kind, mounted) for kind in kinds]
     table: np.ndarray | None = None
@@ -125,7 +127,7 @@ def predict_layers(
             for k in (k for k, layer in enumerate(layers) if layer == number):
                 rows = np.stack(kinds[k].outputs(head, hidden, batch, chosen))
                 if table is None:
-                    table = _room((len(kinds), len(items), *rows.shape[1:]), rows.dtype)
+                    table = _empty_table((len(kinds), len(items), *rows.shape[1:]), rows.dtype)
                 table[k, list(run)] = rows
 
     _batches(mounted, head, items, keep, batch_tokens, tick)
@@ -140,7 +142,7 @@ def evaluate(
     items: Sequence[Item],
     *,
     language: str | None = None,
-    tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    tuning: Encoded | None = None,
     tick: Tick = lambda n: None,
 ) -> dict[str, float]:
     """Metric -> 0..100 on ``examples``, which ``items`` encode.
@@ -163,26 +165,25 @@ def evaluate_layers(
     items: Sequence[Item],
     *,
     language: str | None = None,
-    tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    tuning: Encoded | None = None,
     known: Known | None = None,
     tick: Tick = lambda n: None,
 ) -> list[dict[str, float]]:
     """``evaluate`` for kinds that differ only in the layer that they read, in one pass over the data."""
-    decided = answers(mounted, head, kinds, examples, items, tuning=tuning, known=known, tick=tick)
+    predictions = predict_layers(mounted, head, kinds, examples, items, tuning=tuning, known=known, tick=tick)
     return [
-        kind.score(examples, predictions, language=language)
-        for kind, predictions in zip(kinds, decided, strict=True)
+        kind.score(examples, one, language=language) for kind, one in zip(kinds, predictions, strict=True)
     ]
 
 
-def answers(
+def predict_layers(
     mounted: Mounted,
     head: nn.Module,
     kinds: Sequence[Kind],
     examples: Sequence[Example],
     items: Sequence[Item],
     *,
-    tuning: tuple[Sequence[Example], Sequence[Item]] | None = None,
+    tuning: Encoded | None = None,
     known: Known | None = None,
     tick: Tick = lambda n: None,
 ) -> Iterator[list[Any]]:
@@ -196,21 +197,23 @@ def answers(
         ValueError: a kind is ``tuned``, and there is nothing to tune it on.
     """
 
-    def outputs(texts: Sequence[Example], of: Sequence[Item]) -> list[Sequence[Any]]:
-        if len(kinds) == 1 and kinds[0].pooled and known is not None:
-            return [predict_pool(mounted, head, kinds[0], texts, of, known, tick=tick)]
-        if len(kinds) == 1:
-            return [predict(mounted, head, kinds[0], of, tick=tick)]
-        return predict_layers(mounted, head, kinds, of, tick=tick)
+    def outputs(rows: Sequence[Example], encoded: Sequence[Item]) -> list[Sequence[Any]]:
+        if len(kinds) > 1:
+            return layer_outputs(mounted, head, kinds, encoded, tick=tick)
+        if kinds[0].pooled and known is not None:
+            return [pool_outputs(mounted, head, kinds[0], rows, encoded, known, tick=tick)]
+        return [outputs_of(mounted, head, kinds[0], encoded, tick=tick)]
 
     found = outputs(examples, items)
-    tuned = any(kind.tuned for kind in kinds)
-    if tuned and tuning is None:
+    if not any(kind.tuned for kind in kinds):
+        fitted = list(kinds)
+    elif tuning is None:
         raise ValueError("this kind is tuned on dev examples, and there are none")
-    dev = None if not tuned or tuning is None else found if tuning[1] is items else outputs(*tuning)
-    for k, kind in enumerate(kinds):
-        ready = kind if dev is None or tuning is None else kind.fit(*tuning, dev[k])
-        yield ready.decode(examples, items, found[k])
+    else:
+        dev = found if tuning[1] is items else outputs(*tuning)
+        fitted = [kind.fit(*tuning, one) for kind, one in zip(kinds, dev, strict=True)]
+    for kind, one in zip(fitted, found, strict=True):
+        yield kind.decode(examples, items, one)
 
 
 @torch.inference_mode()
@@ -240,7 +243,7 @@ def _layer(kind: Kind, mounted: Mounted) -> int:
     return mounted.model.config.num_hidden_layers if layer is None else layer
 
 
-def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _empty_table(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An empty array; in a file without a name, gone with the array, where it is large."""
     if int(np.prod(shape)) * dtype.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype=dtype)

@@ -27,8 +27,7 @@ from xadapt.common.tensors import load_checkpoint, save_checkpoint
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Mounted
 from xadapt.mount import lora_fusion as mixture
-from xadapt.tasks.examples import Example
-from xadapt.train.evaluate import BATCH_TOKENS, evaluate
+from xadapt.train.evaluate import BATCH_TOKENS, Encoded, evaluate
 from xadapt.train.task_sampling import Schedule, schedule
 
 # Seconds between two checkpoints, and how many times its own cost one must earn first.
@@ -76,7 +75,15 @@ class Settings:
 
 @dataclass
 class Progress:
-    """Where a run stands; what a checkpoint holds beside tensors."""
+    """Where a run stands; what a checkpoint holds beside tensors.
+
+    Attributes:
+        step: optimiser steps done.
+        best, best_step: the best score on English dev, and after which step it was.
+        stale: looks at dev since then.
+        seconds: of training, those before it was resumed among them.
+        history: for each look the step, the loss and the scores.
+    """
 
     step: int = 0
     best: float = -math.inf
@@ -85,10 +92,25 @@ class Progress:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
+    def looked(self, score: float, facts: Mapping[str, float]) -> bool:
+        """Take a look at dev into account; whether its score is the best so far."""
+        self.history.append({"step": self.step, **facts})
+        if score > self.best:
+            self.best, self.best_step, self.stale = score, self.step, 0
+            return True
+        self.stale += 1
+        return False
+
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the weights of its best look at English dev."""
+    """A finished run: the weights of its best look at English dev, on the CPU.
+
+    Attributes:
+        weights, head: of the module, and of its heads, by name.
+        progress: at the end.
+        resumed_at: the step of the checkpoint that it went on from; 0 without one.
+    """
 
     weights: dict[str, Tensor]
     head: dict[str, Tensor]
@@ -96,26 +118,26 @@ class Trained:
     resumed_at: int
 
 
-Tick = Callable[[int, int, dict[str, float]], None]
-Saving = Callable[[Callable[[], None]], None]
+Tick = Callable[[int, int, dict[str, float]], None]  # step, total, loss or dev score
+Saving = Callable[[Callable[[], None]], None]  # is given what writes a checkpoint
 
 
 @dataclass(frozen=True)
 class TaskInputs:
-    """One task as the loop takes it.
+    """A task that a module is trained on, ready for the loop.
 
     Attributes:
-        name: the task's, where there are several.
-        kind, head: its own.
+        name: the task's; tells weights and scores apart where there are several.
+        kind, head: the task's own.
         items: the encoded training set.
-        dev: English dev examples and their items, for early stopping by ``metric``.
+        dev: English dev, for early stopping by ``metric``.
     """
 
     name: str
     kind: Kind
     head: nn.Module
     items: Sequence[Item]
-    dev: tuple[Sequence[Example], Sequence[Item]]
+    dev: Encoded
     metric: str
 
 
@@ -154,7 +176,7 @@ class Optimisation:
         task: int = 0,
         batch_tokens: int = BATCH_TOKENS,
     ) -> float:
-        """Step number ``step`` of ``total`` on ``chosen``, of one task; returns the mean loss before it.
+        """Step number ``step`` of ``total`` on items of one task; returns the mean loss before it.
 
         Raises:
             UserError: the loss is not finite.
@@ -163,7 +185,7 @@ class Optimisation:
         self.mounted.model.train()
         head.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * _schedule(step, total, self.settings.warmup)
+            group["lr"] = group["peak"] * _rate(step, total, self.settings.warmup)
         chosen = kind.draw(chosen, self.seed, "draw", step)
         units = max(1, kind.units(chosen))
         mean = 0.0
@@ -184,11 +206,32 @@ class Optimisation:
         return mean
 
     def look(self) -> dict[str, float]:
-        """The score of each task on English dev, by its name."""
+        """The score of each task on English dev, 0 to 100, by its name."""
         return {
             task.name: evaluate(self.mounted, task.head, task.kind, *task.dev)[task.metric]
             for task in self.tasks
         }
+
+    def copy(self) -> dict[str, Tensor]:
+        """What is trained as it is now, on the CPU."""
+        return {k: p.detach().cpu().clone() for k, p in self.parameters.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a run needs to go on: ``now/<name>`` and the optimiser's ``<part>/<name>``."""
+        tensors = {f"now/{k}": p.detach() for k, p in self.parameters.items()}
+        for key, parameter in self.parameters.items():
+            tensors |= {f"{part}/{key}": value for part, value in self.optimizer.state[parameter].items()}
+        return tensors
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on where ``state`` was taken."""
+        for key, parameter in self.parameters.items():
+            with torch.no_grad():
+                parameter.copy_(tensors[f"now/{key}"])
+            self.optimizer.state[parameter] = {
+                part: tensors[f"{part}/{key}"].to(parameter.device)
+                for part in ("step", "exp_avg", "exp_avg_sq")
+            }
 
 
 def train(
@@ -207,12 +250,12 @@ def train(
     """Train a fresh module and its heads until English dev stops getting better.
 
     Args:
-        tasks: one task, or several, which then share the module; dev is the mean over them.
+        tasks: one, or several, which then share the module; dev is the mean over them.
         order: which task each step takes; needed for several, and as long as the run.
         checkpoint: a file to resume from and to write to; None for neither.
         checkpoint_seconds: seconds between two checkpoints; longer where one costs much.
         batch_tokens: tokens in one micro-batch; bounds memory.
-        tick: called after each step with step, total and loss or dev score.
+        tick: called after each step and each look.
         saving: called with what writes a checkpoint; for callers that can make room on a full disk.
 
     Raises:
@@ -223,49 +266,55 @@ def train(
             f"there is nothing to train on for {', '.join(empty)}",
             do="check the training file and the size in the expression",
         )
-    work = Optimisation(mounted, tasks, settings, seed)
+    run = Optimisation(mounted, tasks, settings, seed)
     total = settings.steps(len(tasks[0].items)) if order is None else len(order.tasks)
     order = order or schedule(total, np.ones(1), seed)
     look_every = max(1, math.ceil(total / settings.looks))
-    state, best = Progress(), _copy(work.parameters)
-    if checkpoint is not None:
-        state, best = _resume(checkpoint, work, state, best)
-    resumed_at = state.step
-    began, last_write, write_cost = time.monotonic() - state.seconds, time.monotonic(), 0.0
-    shuffles = [Shuffles(len(task.items), seed, task.name if len(tasks) > 1 else None) for task in tasks]
+    several = len(tasks) > 1
+    shuffles = [Shuffles(len(task.items), seed, task.name if several else None) for task in tasks]
 
-    while state.step < total and state.stale < settings.patience:
-        which, turn = int(order.tasks[state.step]), int(order.turns[state.step])
-        items = tasks[which].items
-        chosen = [items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
-        loss = work.step(state.step, total, chosen, task=which, batch_tokens=batch_tokens)
-        state.step += 1
-        tick(state.step, total, {"loss": loss})
+    progress, best = Progress(), run.copy()
+    if checkpoint is not None and (found := load_checkpoint(checkpoint)) is not None:
+        tensors, meta = found
+        run.restore(tensors)
+        progress = Progress(**json.loads(meta["progress"]))
+        best = {key: tensors[f"best/{key}"] for key in best}
+    resumed_at = progress.step
+    began, last_write, write_cost = time.monotonic() - progress.seconds, time.monotonic(), 0.0
 
-        if state.step % look_every == 0 or state.step == total:
-            scores = work.look()
+    while progress.step < total and progress.stale < settings.patience:
+        which, turn = int(order.tasks[progress.step]), int(order.turns[progress.step])
+        chosen = [tasks[which].items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
+        loss = run.step(progress.step, total, chosen, task=which, batch_tokens=batch_tokens)
+        progress.step += 1
+        tick(progress.step, total, {"loss": loss})
+
+        if progress.step % look_every == 0 or progress.step == total:
+            scores = run.look()
             score = sum(scores.values()) / len(scores)
-            named = scores if len(tasks) > 1 else {tasks[0].metric: score}
-            state.history.append({"step": state.step, "loss": loss, **named})
-            if score > state.best:
-                state.best, state.best_step, state.stale = score, state.step, 0
-                best = _copy(work.parameters)
-            else:
-                state.stale += 1
-            tick(state.step, total, {tasks[0].metric if len(tasks) == 1 else "dev": score})
-        state.seconds = time.monotonic() - began
+            if progress.looked(score, {"loss": loss, **(scores if several else {tasks[0].metric: score})}):
+                best = run.copy()
+            tick(progress.step, total, {"dev" if several else tasks[0].metric: score})
+
+        progress.seconds = time.monotonic() - began
         due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
         if checkpoint is not None and time.monotonic() - last_write >= due:
             last_write = time.monotonic()
-            saving(partial(_save, checkpoint, work, state, best))
+            saving(partial(_save, checkpoint, run, progress, best))
             write_cost = time.monotonic() - last_write
 
     return Trained(
         weights={k.removeprefix("module/"): t for k, t in best.items() if k.startswith("module/")},
         head={k.removeprefix("head/"): t for k, t in best.items() if k.startswith("head/")},
-        progress=state,
+        progress=progress,
         resumed_at=resumed_at,
     )
+
+
+def _save(path: Path, run: Optimisation, progress: Progress, best: Mapping[str, Tensor]) -> None:
+    tensors = run.state() | {f"best/{k}": t for k, t in best.items()}
+    plain = {k: t.cpu().contiguous() for k, t in tensors.items()}
+    save_checkpoint(path, plain, {"progress": json.dumps(asdict(progress))})
 
 
 class Shuffles:
@@ -283,12 +332,7 @@ class Shuffles:
         return self._order[place * size : (place + 1) * size]
 
 
-def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """A copy on the CPU."""
-    return {k: p.detach().cpu().clone() for k, p in parameters.items()}
-
-
-def _schedule(step: int, total: int, warmup: float) -> float:
+def _rate(step: int, total: int, warmup: float) -> float:
     """Linear up, linear down: the share of the peak rate at a step."""
     rise = max(1, round(total * warmup))
     return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
@@ -312,29 +356,3 @@ def _adamw(parameters: Mapping[str, nn.Parameter], settings: Settings) -> torch.
         },
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, eps=1e-8, fused=True)
-
-
-def _save(path: Path, work: Optimisation, state: Progress, best: Mapping[str, Tensor]) -> None:
-    tensors = {f"now/{k}": p.detach() for k, p in work.parameters.items()}
-    tensors |= {f"best/{k}": t for k, t in best.items()}
-    for key, parameter in work.parameters.items():
-        tensors |= {f"{part}/{key}": value for part, value in work.optimizer.state[parameter].items()}
-    plain = {k: t.cpu().contiguous() for k, t in tensors.items()}
-    save_checkpoint(path, plain, {"progress": json.dumps(asdict(state))})
-
-
-def _resume(
-    path: Path, work: Optimisation, state: Progress, best: dict[str, Tensor]
-) -> tuple[Progress, dict[str, Tensor]]:
-    """The state in the checkpoint, put in place; what was given where there is none."""
-    found = load_checkpoint(path)
-    if found is None:
-        return state, best
-    tensors, meta = found
-    for key, parameter in work.parameters.items():
-        with torch.no_grad():
-            parameter.copy_(tensors[f"now/{key}"])
-        work.optimizer.state[parameter] = {
-            part: tensors[f"{part}/{key}"].to(parameter.device) for part in ("step", "exp_avg", "exp_avg_sq")
-        }
-    return Progress(**json.loads(meta["progress"])), {k: tensors[f"best/{k}"] for k in work.parameters}
