@@ -57,6 +57,34 @@ def test_a_layer_that_nothing_is_read_at_is_refused(backbone: Backbone, tmp_path
         Study(["xnli"], backbone, layer=3, store=tmp_path).plan  # noqa: B018
 
 
+@pytest.mark.parametrize("wrong", [{"lr": float("nan")}, {"max_steps": 0}, {"threads": 10**9}])
+def test_a_number_that_can_mean_nothing_is_refused_at_once(wrong: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="a number above 0"):
+        Study(["xnli"], **wrong)
+
+
+def test_what_a_script_cannot_do_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(options: Planned) -> None:
+        raise UserError(f"no backbone {options.backbone}", do="name another")
+
+    monkeypatch.setattr(sys, "argv", ["script.py", "--backbone", "none"])
+    with pytest.raises(SystemExit) as stop:
+        xadapt.script(main, Planned)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.split() == ["xadapt:", "no", "backbone", "none", "do:", "name", "another"]
+
+
+def test_ways_to_do_the_same_are_timed_in_turns() -> None:
+    turns: list[str] = []
+    ways = {name: lambda name=name: turns.append(name) for name in ("one", "other")}
+    seconds = xadapt.side_by_side(ways, rounds=2)
+    assert {name: len(values) for name, values in seconds.items()} == {"one": 2, "other": 2}
+    assert min(map(min, seconds.values())) > 0
+    assert sorted(turns) == ["one"] * 3 + ["other"] * 3  # one round to warm up
+
+
 def test_several_stacks_are_held_at_once_and_the_backbone_stays(backbone: Backbone, study: Study) -> None:
     batch = pack([[0, 17, 33, 2], [0, 5, 2]])
     before = backbone.fingerprint

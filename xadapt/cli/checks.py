@@ -1,4 +1,4 @@
-"""What the commands ask of their options before anything is loaded."""
+"""What commands ask of words and folders before anything is loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained
-from xadapt.study.overrides import Overrides
 
 
 def words(text: str, option: str) -> list[str]:
@@ -24,23 +23,6 @@ def whole(word: str, option: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", word, re.ASCII):
         raise UserError(f"{option}: {word!r} is not a seed", expected="whole numbers from 0, such as 0,1,2")
     return int(word)
-
-
-MOST = {"lr": 1000.0, "threads": max(64, os.cpu_count() or 1)}  # more threads than a system gives end it
-_MANY = 10**9
-
-
-def check_numbers(options: Overrides) -> None:
-    """Raises ``UserError`` for the first number of the options that is set and can mean nothing."""
-    for name in ("epochs", "batch_size", "max_steps", "max_length", "threads", "lr"):
-        value, most = getattr(options, name), MOST.get(name, _MANY)
-        if value is not None and not 0 < value <= most:  # NaN is not
-            raise UserError(
-                f"--{name.replace('_', '-')} {value}", expected=f"a number above 0, and at most {most:,}"
-            )
-    seed = getattr(options, "seed", 0)
-    if not 0 <= seed < _MANY:
-        raise UserError(f"--seed {seed}", expected=f"a whole number from 0 to {_MANY - 1:,}")
 
 
 # What a store begins with: see xadapt.store.store.

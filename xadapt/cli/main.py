@@ -1,4 +1,4 @@
-"""The command line: options, typed once, into calls. A command is a file of ``commands/``."""
+"""The command line: options, typed once, into calls. A command is a file beside this one."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from rich.filesize import decimal
 
 from xadapt.cli.checks import check_store
 from xadapt.common.errors import UserError
@@ -178,7 +179,6 @@ def _ls(store: Store, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from xadapt.common.console import size
     from xadapt.store.maintenance import bytes_in
     from xadapt.study.versions import outdated
 
@@ -211,21 +211,20 @@ def _ls(store: Store, console: Console) -> None:
             m.data,
             m.dev,
             f"{m.parameters:,}",
-            size(m.bytes),
+            decimal(m.bytes),
             m.created,
         )
     console.print(table)
-    console.print(f"{len(found)} modules, {size(sum(m.bytes for m in found))}")
+    console.print(f"{len(found)} modules, {decimal(sum(m.bytes for m in found))}")
     if old := sum(map(outdated, found)):
         console.print(f"{old} of an earlier version of the training: runs train what they need of them again")
     for path, what in store.leftovers():
-        console.print(f"also there: {path.relative_to(store.root)}, {size(bytes_in(path))}: {what}")
+        console.print(f"also there: {path.relative_to(store.root)}, {decimal(bytes_in(path))}: {what}")
 
 
 def _show(store: Store, word: str, console: Console) -> None:
     from rich.table import Table
 
-    from xadapt.common.console import size
     from xadapt.store.maintenance import resolve, stands_on
     from xadapt.store.summary import facts
 
@@ -237,7 +236,7 @@ def _show(store: Store, word: str, console: Console) -> None:
     rows["names"] = ", ".join(n for n, a in store.records.names().items() if a == address)
     rows["kept by studies"] = ", ".join(s.key for s in store.records.all() if address in s.modules)
     for name, file in manifest["files"].items():
-        rows[name] = f"{size(file['bytes'])}, sha256 {file['sha256'][:16]}..."
+        rows[name] = f"{decimal(file['bytes'])}, sha256 {file['sha256'][:16]}..."
     for key, value in rows.items():
         if value:
             table.add_row(key, _plain(value))
@@ -273,7 +272,6 @@ def _rm(store: Store, words: tuple[str, ...], force: bool, console: Console) -> 
 
 
 def _gc(store: Store, dry_run: bool, console: Console) -> None:
-    from xadapt.common.console import size
     from xadapt.store.maintenance import gc
 
     swept = gc(store, dry_run=dry_run)
@@ -283,7 +281,7 @@ def _gc(store: Store, dry_run: bool, console: Console) -> None:
     for path in swept.leftovers:
         console.print(f"{would} {path.relative_to(store.root)}", markup=False)
     count = len(swept.modules)
-    console.print(f"{would} {count} modules and {len(swept.leftovers)} leftovers, {size(swept.bytes)}")
+    console.print(f"{would} {count} modules and {len(swept.leftovers)} leftovers, {decimal(swept.bytes)}")
 
 
 def _cp(store: Store, words: tuple[str, ...], target: Store, console: Console) -> None:
@@ -363,9 +361,7 @@ def _some(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _line(module: ModuleInfo) -> str:
-    from xadapt.common.console import size
-
-    return f"{module.address}  {module.expression}  (seed {module.seed}, {size(module.bytes)})"
+    return f"{module.address}  {module.expression}  (seed {module.seed}, {decimal(module.bytes)})"
 
 
 def _plain(value: object) -> str:

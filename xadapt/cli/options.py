@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xadapt.cli.checks import check_numbers, check_store
+from xadapt.cli.checks import check_store
 from xadapt.common.errors import UserError
 from xadapt.study.overrides import Overrides
 
@@ -35,9 +35,8 @@ def study_of(options: Planned, expressions: Sequence[str], **more: Any) -> Study
     """The study of ``expressions`` that the options describe. ``more``: others of ``Study``'s attributes.
 
     Raises:
-        UserError: a number that can mean nothing, or a store that is none.
+        UserError: the store is something else.
     """
-    check_numbers(options)
     check_store(options.store)
 
     from xadapt import Study

@@ -40,16 +40,6 @@ def wide(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else _Output(stderr=stderr, width=160)
 
 
-def size(count: int) -> str:
-    """Bytes for people."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
-
-
 @contextmanager
 def one_message(*, goes_on: bool = True) -> Iterator[None]:
     """Every end but success is one message on standard error and an exit status; no traceback.

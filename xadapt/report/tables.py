@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from xadapt.common.console import size
 from xadapt.stacks.stack import Stack
 from xadapt.study.plan import held_out
 from xadapt.study.results import Cell, Results
@@ -206,7 +206,7 @@ def _module_table(results: Results) -> Table:
     for m in results.modules:
         done = "[yellow]trained[/]" if m.trained else "[green]reused[/]"
         table.add_row(
-            escape(m.expr), str(m.seed), done, f"{m.seconds:.1f}", f"{m.parameters:,}", size(m.bytes)
+            escape(m.expr), str(m.seed), done, f"{m.seconds:.1f}", f"{m.parameters:,}", decimal(m.bytes)
         )
     return table
 

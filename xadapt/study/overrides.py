@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from xadapt.common.errors import UserError
+
+# The largest number that an option takes; more threads than a system gives would end the process.
+MOST = {
+    "lr": 1000.0,
+    "epochs": 10**9,
+    "batch_size": 10**9,
+    "max_steps": 10**9,
+    "max_length": 10**9,
+    "threads": max(64, os.cpu_count() or 1),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +46,11 @@ class Overrides:
     """evaluate modules that were trained in this type; by default those of --dtype"""
     threads: int | None = None
     """CPU threads; by default all cores"""
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for the first number that is set and can mean nothing."""
+        for name, most in MOST.items():
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= most:  # NaN is not
+                option = f"--{name.replace('_', '-')}"
+                raise UserError(f"{option} {value}", expected=f"a number above 0, and at most {most:,}")
