@@ -39,7 +39,6 @@ def from_ten_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequences are lazy from 10 examples on, and read 7 at a time."""
     monkeypatch.setattr(lazy, "LARGE", 10)
     monkeypatch.setattr(lazy, "RUN", 7)
-    monkeypatch.setattr(hub_rows, "LARGE", 10)
     monkeypatch.setattr(hub_rows, "RUN", 7)
 
 
@@ -243,7 +242,7 @@ class TestHub:
     def test_a_large_table_gives_the_same_examples(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = self.table([i % 3 for i in range(40)])
         whole = self.load(data)
-        monkeypatch.setattr(hub_rows, "LARGE", 10)
+        monkeypatch.setattr(lazy, "LARGE", 10)
         monkeypatch.setattr(lazy, "RUN", 7)
         rows = self.load(data)
         assert isinstance(rows, TableRows)
@@ -259,20 +258,13 @@ class TestHub:
 
     @pytest.mark.usefixtures("from_ten_on")
     def test_undecided_rows_can_be_left_out(self) -> None:
-        row = task_named("xnli")
+        row, notes = task_named("xnli"), dict[str, int]()
+        assert row.hub is not None
         data = self.table([*(i % 3 for i in range(12)), -1, *(i % 3 for i in range(12)), -1])
-        names = hub_rows._names(row.hub, data, "here")  # type: ignore[arg-type]
-        rows, dropped = hub_rows._many_classified(
-            row.hub,  # type: ignore[arg-type]
-            data,
-            row,
-            names,
-            "train",
-            "here",
-            {},
-            drop=True,
-        )
-        assert dropped == 2
+        hub = replace(row.hub, unlabelled=True)
+        rows = hub_rows.examples_of(row, hub, data, "de", "train", notes)
+        assert isinstance(rows, TableRows)
+        assert notes == {"dropped": 2}
         assert [(e.id, e.pair) for e in rows if isinstance(e, Classified)][11:14] == [
             ("11", "b11"),
             ("12", "b13"),

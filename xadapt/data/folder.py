@@ -229,9 +229,9 @@ class Folder:
             if file.reader == "unusable":
                 continue
             names = (file.path, *file.beside) if self._paths(file, language) else ()
-            wanted = [self._matching(name, language) for name in names]
-            if wanted and all(wanted):
-                paths = [path for matches in wanted for path in matches]
+            found = [self._matching(name, language) for name in names]
+            if found and all(found):
+                paths = [path for matches in found for path in matches]
                 if file.pooled:
                     others = (code for code in _codes(row, split) if code != language)
                     pool = (path for code in others for path in self._paths(file, code))
@@ -263,24 +263,24 @@ class Folder:
 
     def _missing(self, row: Task, language: str, split: str) -> UserError:
         here = {other: self._languages(row, other) for other in SPLITS}
-        wanted, remarks = [], []
+        possible, remarks = [], []
         for file in row.files.get(split, ()):
             paths = self._paths(file, language)
             if file.reader != "unusable":
-                wanted += [str(path) for path in paths]
+                possible += [str(path) for path in paths]
             elif paths and paths[0].is_file():
                 remarks.append(f"{paths[0]} can't be used: {file.options['why']}")
         has = "; ".join(f"{other}: {' '.join(codes)}" for other, codes in here.items() if codes)
         if split == "train" and row.train not in (None, row.name):
             do = f"train on {row.train}"
-        elif not wanted:
+        elif not possible:
             do = "choose another split or language"
         else:
             do = f"put it there ({row.url}), or use the source `hub`"
         got = f"no {split} file of {row.name} in {language!r} (here: {has or 'no split at all'})"
         return UserError(
             "; ".join([got, *remarks]),
-            expected=" or ".join(wanted) or f"nothing: {row.name} has no {split} split in this language",
+            expected=" or ".join(possible) or f"nothing: {row.name} has no {split} split in this language",
             do=do,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xadapt.common.errors import UserError
-from xadapt.data.lazy import LARGE, RUN, Lazy, Paragraphs, TableRows, settled
+from xadapt.data.lazy import RUN, Lazy, Paragraphs, TableRows, settled
 from xadapt.data.reading import answers_of, oddities, placeholders
 from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
 from xadapt.tasks.languages import iso3_of, name_of
@@ -18,8 +18,9 @@ from xadapt.tasks.task import Hub, Task
 
 REPORT = "report it: the catalogue's row needs correcting; until then pass a folder (--data DIR)"
 Row = Mapping[str, Any]
-Names = Callable[[object], str | None]
+Names = Callable[[object], str | None]  # a label as it stands in the data -> ours; None where withheld
 Notes = dict[str, int]
+# Kind -> the fields that a hub row must name columns for.
 FIELDS: Mapping[str, frozenset[str]] = {
     "classify": frozenset({"text", "label"}),
     "choose": frozenset({"options", "label"}),
@@ -68,35 +69,24 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
         )
     if hub.rows is not None:
         data = data.select(range(min(hub.rows, len(data))))
-    flat = not (hub.prefix or hub.wording) and not any(
-        "." in path or " " in path for path in hub.columns.values()
-    )
-    if row.kind == "classify" and flat and len(data) >= LARGE:
-        drop = bool(hub.unlabelled) and split != "test"
-        names = _names(hub, data, where)
-        many, dropped = _many_classified(hub, data, row, names, split, where, notes, drop=drop)
-        if dropped:
-            notes["dropped"] = notes.get("dropped", 0) + dropped
-        return many
-    rows: Iterator[Row] = _fields(hub, data, where)
     if hub.prefix is not None:
         prefix = _filled(hub.prefix, hub, language).lower()
-        rows = (fields for fields in rows if str(fields["id"]).startswith(prefix))
+        data = data.select(
+            [i for i, one in enumerate(data[hub.columns["id"]]) if str(one).startswith(prefix)]
+        )
     names = _names(hub, data, where)
-    if hub.unlabelled and split != "test":
-        rows = _decided(rows, names, notes)
-    read = {
-        "classify": _classify,
-        "choose": _choose,
-        "tag": _tag,
-        "extract": _extract,
-        "retrieve": _retrieve,
-    }
+    drop = hub.unlabelled and split != "test"
     result: Sequence[Example]
     if row.kind == "mlm":
         result = _running(data, hub.columns["text"])
+    elif row.kind == "classify":
+        result = _classify(hub, data, row, names, split, where, notes, drop=drop)
     else:
-        result = read[row.kind](rows, row, names, split, where, notes)
+        read = {"choose": _choose, "tag": _tag, "extract": _extract, "retrieve": _retrieve}
+        rows: Iterator[Row] = _fields(hub, data, where)
+        result = read[row.kind](
+            _decided(rows, names, notes) if drop else rows, row, names, split, where, notes
+        )
     if not result:
         raise UserError(
             f"{where} has no rows" + (f" whose id starts with {prefix!r}" if hub.prefix else ""),
@@ -132,9 +122,16 @@ def _tops(hub: Hub) -> set[str]:
 
 
 def _value(raw: Any, path: str) -> Any:
+    """What lies in a row at a path; a dot leads into a nested column."""
     for step in path.split("."):
         raw = raw[step]
     return raw
+
+
+def _column(columns: Mapping[str, list[Any]], path: str) -> list[Any]:
+    """What lies at a path in several rows, which are given by columns."""
+    top, _, within = path.partition(".")
+    return [_value(one, within) for one in columns[top]] if within else columns[top]
 
 
 def _decided(rows: Iterator[Row], names: Names, notes: Notes) -> Iterator[Row]:
@@ -189,62 +186,53 @@ def _withheld(labels: Sequence[object], split: str, where: str) -> bool:
 
 
 def _classify(
-    rows: Iterator[Row], row: Task, names: Names, split: str, where: str, notes: Notes
-) -> list[Example]:
-    found = []
-    for i, fields in enumerate(rows):
-        label = _checked(names(fields["label"]), row, where, i)
-        found.append(Classified(str(i), fields["text"], fields.get("pair"), label))
-    if not _withheld([example.label for example in found], split, where):
-        return list(found)
-    return [replace(example, label=None) for example in found]
-
-
-def _many_classified(
-    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str, notes: Notes, *, drop: bool = False
-) -> tuple[Sequence[Example], int]:
-    """What ``_classify`` gives, checked in one pass over the table and left there.
+    hub: Hub, data: Any, row: Task, names: Names, split: str, where: str, notes: Notes, *, drop: bool
+) -> Sequence[Classified]:
+    """Texts and labels, checked in one pass over the table, in which they stay where they are many.
 
     Args:
-        drop: leave rows without a label out, and say how many there were.
+        drop: leave rows without a label out, and note how many there were.
     """
     text, pair, label = hub.columns["text"], hub.columns.get("pair"), hub.columns["label"]
-    data = data.select_columns([text, label] if pair is None else [text, pair, label])
-    seen: dict[object, str | None] = {}  # their labels -> ours
+    texts = [text] if pair is None else [text, pair]
+    data = data.select_columns(sorted({path.split(".")[0] for path in (*texts, label)}))
+    ours: dict[object, str | None] = {}  # their labels -> ours
     odd = Counter[str]()
     left_out: list[int] = []
     for first in range(0, len(data), RUN):
         columns = data[first : first + RUN]
-        for number, value in enumerate(columns[label], first):
-            if value not in seen:
-                seen[value] = _checked(names(value), row, where, number)
-                if seen[value] is None and split != "test" and not drop:
+        kept = []
+        for number, (value, *held) in enumerate(
+            zip(*(_column(columns, path) for path in (label, *texts)), strict=True), first
+        ):
+            if value not in ours:
+                ours[value] = _checked(names(value), row, where, number)
+                if ours[value] is None and split != "test" and not drop:
                     raise UserError(
                         f"{where}: row {number} has no label",
                         expected=f"labels in the {split} split",
                         do=REPORT,
                     )
-        if drop and None in seen.values():
-            left_out += [i for i, value in enumerate(columns[label], first) if seen[value] is None]
-        for column in (text, pair):
-            if column and None in columns[column]:
-                number = first + columns[column].index(None)
-                raise UserError(
-                    f"{where}, row {number}: no {column}", expected="a text in every row", do=REPORT
-                )
-        texts = zip(*(columns[column] for column in (text, pair) if column), strict=True)
-        odd.update(oddities([Classified("", held[0], held[-1], None) for held in texts]))
+            if None in held:
+                got = f"{where}, row {number}: no {texts[held.index(None)]}"
+                raise UserError(got, expected="a text in every row", do=REPORT)
+            if drop and ours[value] is None:
+                left_out.append(number)
+            else:
+                kept.append(Classified("", held[0], held[-1], None))
+        odd.update(oddities(kept))
     notes.update(odd)
     if left_out:
+        notes["dropped"] = len(left_out)
         data = data.select(np.setdiff1d(np.arange(len(data)), left_out))
-    ours = set(seen.values()) - ({None} if drop else set())
-    withheld = None in ours or placeholders(len(data), ours, split)
+    found = set(ours.values()) - ({None} if drop else set())
+    withheld = None in found or placeholders(len(data), found, split)
 
-    def parse(number: int, fields: dict[str, Any]) -> Classified:
-        known = None if withheld else seen[fields[label]]
-        return Classified(str(number), fields[text], fields[pair] if pair else None, known)
+    def parse(number: int, fields: Row) -> Classified:
+        known = None if withheld else ours[_value(fields, label)]
+        return Classified(str(number), _value(fields, text), _value(fields, pair) if pair else None, known)
 
-    return TableRows(data, Classified, parse), len(left_out)
+    return settled(TableRows(data, Classified, parse))
 
 
 def _choose(
@@ -322,10 +310,5 @@ def _retrieve(
 
 def _running(data: Any, path: str) -> Sequence[Text]:
     """The paragraphs of documents, which stay in the table where they are many."""
-    top, _, _ = path.partition(".")
-    return settled(
-        Paragraphs(
-            data.select_columns([top]),
-            lambda columns: (str(_value({top: held}, path)) for held in columns[top]),
-        )
-    )
+    data = data.select_columns([path.split(".", maxsplit=1)[0]])
+    return settled(Paragraphs(data, lambda columns: map(str, _column(columns, path))))

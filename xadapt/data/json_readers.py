@@ -207,13 +207,13 @@ def copa(paths: Sequence[Path], task: Task, split: str, wording: Mapping[str, st
 def cosmos(paths: Sequence[Path], task: Task, split: str) -> Reading:
     """Cosmos QA's CSV: id, context, question, answer0 to answer3, label. Raises ``UserError``."""
     path = paths[0]
-    wanted = ["id", "context", "question", "answer0", "answer1", "answer2", "answer3"]
+    needed = ["id", "context", "question", "answer0", "answer1", "answer2", "answer3"]
     reader = csv.DictReader(io.StringIO(text_of(path), newline=""), strict=True)
     header = list(reader.fieldnames or ())
-    if lost := [name for name in wanted if name not in header]:
+    if lost := [name for name in needed if name not in header]:
         raise UserError(
             f"no column {', '.join(lost)}; the header has {', '.join(header)}",
-            expected=", ".join([*wanted, "label"]),
+            expected=", ".join([*needed, "label"]),
             do="is this the official file? Its first line is the header",
             path=path,
             line=1,

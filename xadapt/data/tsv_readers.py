@@ -125,8 +125,8 @@ def table(
     path = paths[0]
     lines = streamed(path)
     header = next(lines).text.split("\t")
-    wanted = {ours: theirs for ours, theirs in columns.items() if split != "test" or ours != "label"}
-    if lost := [theirs for theirs in wanted.values() if theirs not in header]:
+    needed = {ours: theirs for ours, theirs in columns.items() if split != "test" or ours != "label"}
+    if lost := [theirs for theirs in needed.values() if theirs not in header]:
         raise UserError(
             f"no column {', '.join(lost)}; the header has {', '.join(header)}",
             expected=", ".join(columns.values()),

@@ -129,8 +129,8 @@ class Mlm(Kind):
             texts = [rows[i] for i in run]
             for number, (ids, owner) in enumerate(packed_texts(texts, tokenizer, max_length - 2, end)):
                 sequence = compact(np.concatenate([[begin], ids, [end]]))
-                whose = np.where(owner < 0, -1, owner - owner[0])
-                note = Passage(number, np.concatenate([[-1], whose, [-1]]), vocabulary)
+                counted = np.where(owner < 0, -1, owner - owner[0])
+                note = Passage(number, np.concatenate([[-1], counted, [-1]]), vocabulary)
                 item = Item(run.start + int(owner[0]), (sequence,), None, note)
                 items.append(item if training else hidden_words(item, "mlm", "evaluation", number))
         return items
@@ -195,15 +195,16 @@ class Mlm(Kind):
 def packed_texts(
     rows: Sequence[Text], tokenizer: PreTrainedTokenizerFast, room: int, between: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Token ids, and whose they are, of runs of at most ``room`` tokens, the id ``between`` between texts."""
+    """Runs of at most ``room`` tokens: (tokens,) ids, ``between`` standing between texts, and (tokens,) the
+    index of the text that each is of, -1 for ``between``."""
     ids: list[np.ndarray] = []
     owner: list[np.ndarray] = []
     filled = 0
 
-    def add(tokens: np.ndarray, whose: int) -> None:
+    def add(tokens: np.ndarray, text: int) -> None:
         nonlocal filled
         ids.append(tokens)
-        owner.append(np.full(len(tokens), whose))
+        owner.append(np.full(len(tokens), text))
         filled += len(tokens)
 
     for part in chunks(len(rows)):

@@ -78,9 +78,7 @@ def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:
         tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
         what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
         with run.progress.stage(what, len(items)) as advance:
-            outcome = predict(
-                mounted, head, kind, examples, items, tuning=tuning, known=known, tick=advance
-            )
+            outcome = predict(mounted, head, kind, examples, items, tuning=tuning, known=known, tick=advance)
         revision = run.source.revision(evaluation.task.name, lang, evaluation.split)
         made.append(Predicted(lang, examples, outcome, revision))
     return made
