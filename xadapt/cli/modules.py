@@ -185,8 +185,7 @@ def _ls(store: Store, console: Console) -> None:
     names: dict[str, list[str]] = {}
     for name, address in store.records.names().items():
         names.setdefault(address, []).append(name)
-    table = Table(title=f"modules in {store.root}", title_justify="left")
-    for column in (
+    columns = (
         "address",
         "expression",
         "seed",
@@ -197,8 +196,8 @@ def _ls(store: Store, console: Console) -> None:
         "parameters",
         "on disk",
         "made",
-    ):
-        table.add_column(column)
+    )
+    table = Table(*columns, title=f"modules in {store.root}", title_justify="left")
     found = store.modules()
     for m in found:
         shown = ", ".join([*(f"{name} =" for name in names.get(m.address, ())), m.expression])
@@ -335,9 +334,8 @@ def _export(store: Store, wanted: Export, console: Console) -> None:
 def _studies(store: Store, console: Console) -> None:
     from rich.table import Table
 
-    table = Table(title=f"studies that {store.root} keeps modules for", title_justify="left")
-    for column in ("key", "why", "expressions", "modules", "backbone", "data", "seeds", "made"):
-        table.add_column(column)
+    columns = ("key", "why", "expressions", "modules", "backbone", "data", "seeds", "made")
+    table = Table(*columns, title=f"studies that {store.root} keeps modules for", title_justify="left")
     for s in store.records.all():
         said = [s.facts.get(key, "") for key in ("backbone", "data", "seeds")]
         cells = [s.key, s.why, "\n".join(s.expressions), str(len(s.modules)), *map(str, said), s.created]

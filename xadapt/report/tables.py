@@ -28,9 +28,8 @@ LONG_STACK = 12
 def plan_table(study: Study) -> Table:
     """What will be trained, what is in the store, what will be evaluated."""
     plan = study.plan
-    table = Table(title=escape(f"plan: {plan.backbone.name} on {plan.source.name}"), title_justify="left")
-    for column in ("", "expression", "seed", "what"):
-        table.add_column(column)
+    title = escape(f"plan: {plan.backbone.name} on {plan.source.name}")
+    table = Table("", "expression", "seed", "what", title=title, title_justify="left")
     for module in plan.modules:
         known = study.has(module.address)
         action = "[green]reuse[/]" if known else "[yellow]train[/]"

@@ -24,10 +24,6 @@ MOST = {
 class Overrides:
     """Settings of a study, each stated once: ``Study`` and the options of commands have them from here."""
 
-    tasks: Path | None = None
-    """a TOML file with tasks of your own"""
-    intermediate: Path | None = None
-    """folder of intermediate tasks; DATA/../intermediate by default"""
     lr: float | None = None
     """peak learning rate; by default the method's"""
     epochs: int | None = None
@@ -46,6 +42,10 @@ class Overrides:
     """evaluate modules that were trained in this type; by default those of --dtype"""
     threads: int | None = None
     """CPU threads; by default all cores"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
+    intermediate: Path | None = None
+    """folder of intermediate tasks; DATA/../intermediate by default"""
 
     def __post_init__(self) -> None:
         """Raises ``UserError`` for the first number that is set and can mean nothing."""
