@@ -148,6 +148,7 @@ class Planner:
 
     @property
     def source(self) -> Source:
+        """What the study's data are read from."""
         return self.settler.source
 
     def task(self, name: str) -> Task:

@@ -118,21 +118,13 @@ def make_plan(
         _check_seed(seed)
     dtype = overrides.trained_in or backbone.dtype_name
     planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {}, dtype)
-    other = replace(planner, dtype=_other(planner.dtype))
+    other = replace(planner, dtype=_other(dtype))
     twins: dict[str, str] = {}
     problems: list[UserError] = []
     modules: dict[str, ModulePlan] = {}
     places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
     evaluations: list[Evaluation] = []
-    stacks: dict[Stack, None] = {}
-    spoken = (code for row in catalogue.values() for code in (*row.languages, *row.added, *row.trains_in))
-    codes = dict.fromkeys((*LANGUAGES, *spoken))
-    untrained = {task.name for task in catalogue.values() if task.train is None}
-    for text in expressions:
-        with _collecting(problems):
-            names = (*catalogue, *planner.imported)
-            stacks[parse(text, names, untrained=untrained, languages=codes)] = None
-    for stack in stacks:
+    for stack in _parsed(expressions, catalogue, planner.imported, problems):
         with _collecting(problems):
             target = planner.task(stack.target.task)
             chosen_split, chosen = _languages(target, source, languages, split)
@@ -156,29 +148,51 @@ def make_plan(
                     )
                     for each in read
                 ]
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise UserError("\n".join(str(p) for p in problems))
+    _check_of_use(languages, layer, evaluations)
+    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places, dtype, twins)
+
+
+def _other(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else "bfloat16"
+
+
+def _parsed(
+    expressions: Sequence[str],
+    catalogue: Catalogue,
+    imported: Mapping[str, Imported],
+    problems: list[UserError],
+) -> list[Stack]:
+    """The expressions that can be read, each once; the others are among the ``problems`` then."""
+    rows = catalogue.values()
+    spoken = (code for row in rows for code in (*row.languages, *row.added, *row.trains_in))
+    codes = dict.fromkeys((*LANGUAGES, *spoken))
+    untrained = {task.name for task in rows if task.train is None}
+    stacks: dict[Stack, None] = {}
+    for text in expressions:
+        with _collecting(problems):
+            stacks[parse(text, (*catalogue, *imported), untrained=untrained, languages=codes)] = None
+    return list(stacks)
+
+
+def _check_of_use(languages: Sequence[str] | None, layer: Layer, evaluations: Sequence[Evaluation]) -> None:
+    """Refuse a language or a layer that no evaluation has."""
     evaluated = {lang for e in evaluations for lang in e.languages}
-    unknown = [lang for lang in languages or () if lang not in evaluated]
-    if unknown and not problems:
+    if unknown := [lang for lang in languages or () if lang not in evaluated]:
         raise UserError(
             f"no target of these expressions has data in: {', '.join(unknown)}",
             expected=f"some of {', '.join(sorted(evaluated))}, or all",
             do="change --langs",
         )
-    if layer is not None and not problems and all(e.layer is None for e in evaluations):
+    if layer is not None and all(e.layer is None for e in evaluations):
         raise UserError(
             f"--layer {layer} would change nothing",
             expected="a target that is read at a hidden layer, such as tatoeba or bucc",
             do="leave it out",
         )
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise UserError("\n".join(str(p) for p in problems))
-    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places, planner.dtype, twins)
-
-
-def _other(dtype: str) -> str:
-    return "float32" if dtype == "bfloat16" else "bfloat16"
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def train_module(run: Run, module: ModulePlan) -> None:
         UserError: broken data, a loss that is not finite, a store that cannot be written.
     """
     mounted = mount_fresh(run, module)
-    prepared = [_task_inputs(run, module, training, mounted) for training in module.tasks]
-    inputs = [task for task, _ in prepared]
+    loaded = [_task_inputs(run, module, training, mounted) for training in module.tasks]
+    inputs = [task for task, _ in loaded]
     order = _order(module, [len(task.items) for task in inputs])
     checkpoint = run.store.work(module.address) / "checkpoint.safetensors"
     with run.progress.stage(f"train {module.shown} (seed {module.seed})", len(order.tasks)) as advance:
@@ -59,7 +59,7 @@ def train_module(run: Run, module: ModulePlan) -> None:
             saving=saving,
         )
     manifest = _manifest(run, module, result, inputs, order)
-    manifest["data"]["examples"] = sum(examples for _, examples in prepared)
+    manifest["data"]["examples"] = sum(examples for _, examples in loaded)
     if mounted.fusion:
         manifest["fusion"] = mounted.fusion
     try:
