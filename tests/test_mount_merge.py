@@ -17,7 +17,7 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.mount import Dropped, Element, Fused, Merged, Part, linear_shapes, mount
 from xadapt.mount.effect import effect_of
-from xadapt.mount.low_rank import Factors, inner, lora_of
+from xadapt.mount.low_rank import Factors, inner_product, lora_of
 from xadapt.mount.merge import merge
 from xadapt.stacks.combinations import COMBINATIONS, MERGES
 from xadapt.stacks.methods import Bottleneck, Full, LoRA
@@ -168,7 +168,7 @@ def test_linear_is_not_a_sum_of_effects() -> None:
 @given(a=seeds, b=seeds, r=ranks, s=ranks)
 def test_the_inner_product_needs_no_full_matrix(a: int, b: int, r: int, s: int) -> None:
     one, other = factors(a, r), factors(b, s)
-    assert inner(one, other) == pytest.approx(float((one.dense() * other.dense()).sum()), abs=1e-5)
+    assert inner_product(one, other) == pytest.approx(float((one.dense() * other.dense()).sum()), abs=1e-5)
 
 
 # -- on a backbone ------------------------------------------------------------------------------

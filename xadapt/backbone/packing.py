@@ -152,7 +152,7 @@ def states(model: XLMRobertaModel, batch: Packed, layers: int | None = None) -> 
         token_type_ids=torch.zeros_like(position_ids),
     )[0]
     yield hidden
-    yield from _rest(model, hidden, batch, 0, layers)
+    yield from _after_each(model, hidden, batch, 0, layers)
 
 
 def continued(
@@ -170,14 +170,15 @@ def continued(
     Returns:
         (T, H)
     """
-    for after in _rest(model, hidden, batch, first, layers):
+    for after in _after_each(model, hidden, batch, first, layers):
         last = after
     return last if first < len(model.encoder.layer[:layers]) else hidden
 
 
-def _rest(
+def _after_each(
     model: XLMRobertaModel, hidden: Tensor, batch: Packed, first: int, layers: int | None
 ) -> Iterator[Tensor]:
+    """The hidden states (T, H) after each layer from number ``first`` on, up to ``layers``."""
     # XLM-R XL and XXL norm each block's input, so one norm is left for the end.
     last = getattr(model.encoder, "LayerNorm", None)
     row = hidden.unsqueeze(0)

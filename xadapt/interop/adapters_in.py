@@ -62,7 +62,7 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
     config = full.get("config")
     if isinstance(config, str):
         if config not in _NAMED:
-            raise _unfit(f"the configuration {config!r}", path)
+            raise _unsupported(f"the configuration {config!r}", path)
         config = SeqBnConfig().to_dict()
     if not isinstance(config, Mapping):
         raise UserError("not a configuration of the library adapters", path=path)
@@ -71,11 +71,11 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
     weights = read_weights(folder, "adapter.safetensors", "pytorch_adapter.bin")
     reduction = config.get("reduction_factor", 16)
     if isinstance(reduction, Mapping) or reduction != int(reduction) or reduction < 1:
-        raise _unfit(f"reduction_factor={reduction!r}", path)
+        raise _unsupported(f"reduction_factor={reduction!r}", path)
     left = {int(layer) for layer in config.get("leave_out") or ()}
     kept = [layer for layer in range(backbone.layers) if layer not in left]
     if not kept:
-        raise _unfit(f"leave_out={sorted(left)}: no layer is left", path)
+        raise _unsupported(f"leave_out={sorted(left)}: no layer is left", path)
     layers = "all" if kept[0] == 0 else f"top{backbone.layers - kept[0]}"
     method = Bottleneck(reduction=int(reduction), layers=layers)
     own = _weights(weights, name, kept, folder)
@@ -94,7 +94,7 @@ def _check(config: Mapping[str, Any], path: Path) -> None:
     """Refuse, by name, what is no bottleneck or not in the shape of ``seq_bn``."""
     architecture = config.get("architecture")
     if architecture is not None and not (architecture == "seq_bn" or "reduction_factor" in config):
-        raise _unfit(f"the architecture {architecture!r}", path)
+        raise _unsupported(f"the architecture {architecture!r}", path)
     usual = asdict(SeqBnConfig())
     off = [pattern for switch, pattern in _DETAILS.items() if not config.get(switch)]
     wrong = []
@@ -104,10 +104,10 @@ def _check(config: Mapping[str, Any], path: Path) -> None:
         if (value != usual[key]) if key in usual else bool(value):
             wrong.append(f"{key}={value!r}" + (f" (seq_bn: {usual[key]!r})" if key in usual else ""))
     if wrong:
-        raise _unfit("; ".join(wrong), path)
+        raise _unsupported("; ".join(wrong), path)
 
 
-def _unfit(what: str, path: Path) -> UserError:
+def _unsupported(what: str, path: Path) -> UserError:
     return UserError(
         f"an adapter that cannot be represented: {what}",
         expected="a bottleneck in the shape of SeqBnConfig ('seq_bn', formerly 'pfeiffer')",

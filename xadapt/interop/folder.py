@@ -85,7 +85,7 @@ def check_values(
     """Refuse a configuration in which a value is not what its key asks for; all of them are named.
 
     Args:
-        rules: by key; a key that is missing, or null, is let be unless it is ``needed``.
+        rules: by key; a key that is missing, or null, is no fault unless it is ``needed``.
     """
     wrong = [
         key

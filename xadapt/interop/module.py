@@ -105,7 +105,7 @@ class Module:
                 if store.has(saved.address):
                     store.load(saved.address)
                     continue
-                with _alone(saved) as folder:
+                with _own_files(saved) as folder:
                     store.take_in(folder)
 
     # -- from and into folders and the hub --------------------------------------------------
@@ -205,7 +205,7 @@ class Module:
         from huggingface_hub import HfApi
 
         api = HfApi()
-        with tempfile.TemporaryDirectory() as folder, _told(repo_id, "be sent to"):
+        with tempfile.TemporaryDirectory() as folder, _hub_errors(repo_id, "be sent to"):
             self.save_pretrained(folder)
             api.create_repo(repo_id, private=private, exist_ok=True)
             if revision is not None:
@@ -254,7 +254,7 @@ def _copy(saved: Saved, place: Path) -> None:
 
 
 @contextmanager
-def _alone(saved: Saved) -> Iterator[Path]:
+def _own_files(saved: Saved) -> Iterator[Path]:
     """A folder with the module's own files and nothing beside them."""
     with tempfile.TemporaryDirectory() as folder:
         _copy(saved, Path(folder))
@@ -265,7 +265,7 @@ def _download(repo_id: str, revision: str | None, place: Path) -> None:
     """Fetch the files that a module can have, and no others, as plain files."""
     from huggingface_hub import snapshot_download
 
-    with _told(repo_id, "be had from"):
+    with _hub_errors(repo_id, "be had from"):
         found = snapshot_download(
             repo_id,
             revision=revision,
@@ -281,7 +281,7 @@ def _download(repo_id: str, revision: str | None, place: Path) -> None:
 
 
 @contextmanager
-def _told(repo_id: str, doing: str) -> Iterator[None]:
+def _hub_errors(repo_id: str, doing: str) -> Iterator[None]:
     """What the hub's client raises, as a ``UserError``."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     from requests import RequestException

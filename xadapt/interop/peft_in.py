@@ -82,7 +82,7 @@ def read_peft(folder: Path, backbone: Backbone) -> ForeignModule:
     """
     config_file = folder / "adapter_config.json"
     config = read_config(config_file)
-    _refuse(config, config_file)
+    _check_config(config, config_file)
     check_values(config, _RULES, config_file, needed=("r", "lora_alpha"))
     weights = read_weights(folder, "adapter_model.safetensors", "adapter_model.bin")
     shapes = linear_shapes(backbone)
@@ -123,14 +123,14 @@ def read_peft(folder: Path, backbone: Backbone) -> ForeignModule:
             effect[linear] = _factors(found, shapes[linear], modules[linear], config, folder)
         if config.get("use_dora"):
             weight = backbone.model.get_parameter(f"{linear}.weight").detach()
-            effect[linear] = _undone(effect[linear], found["lora_magnitude_vector"], weight)
+            effect[linear] = _plain_update(effect[linear], found["lora_magnitude_vector"], weight)
     with _patterns(config_file):
         _check_places(config, modules, shapes, config_file)
     method, own = lora_of([effect], shapes)
     return ForeignModule("peft", method, own, head, None, config.get("base_model_name_or_path"))
 
 
-def _refuse(config: Mapping[str, Any], path: Path) -> None:
+def _check_config(config: Mapping[str, Any], path: Path) -> None:
     """Refuse, by name, what is no LoRA or does more than LoRA."""
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -184,14 +184,14 @@ def _check_places(
     path: Path,
 ) -> None:
     """Refuse weights on other linears than those that the configuration names, by PEFT's own rule."""
-    given = {key: config[key] for key in _WHERE if config.get(key) is not None}
-    if given.get("target_modules") in (None, "all-linear"):  # it names none
+    naming = {key: config[key] for key in _WHERE if config.get(key) is not None}
+    if naming.get("target_modules") in (None, "all-linear"):  # it names none
         return
-    peft_config = LoraConfig(**given)
+    peft_config = LoraConfig(**naming)
     prefix = "roberta." if any(name.startswith("roberta.") for name in modules.values()) else ""
     named = {linear for linear in shapes if check_target_module_exists(peft_config, prefix + linear)}
-    said = ", ".join(
-        f"{key}={reprlib.repr(value)}" for key, value in given.items() if key != "modules_to_save"
+    shown = ", ".join(
+        f"{key}={reprlib.repr(value)}" for key, value in naming.items() if key != "modules_to_save"
     )
     for odd, has, names in (
         (sorted(modules.keys() - named), "have LoRA", "does not name it"),
@@ -199,7 +199,7 @@ def _check_places(
     ):
         if odd:
             raise UserError(
-                f"the weights {has} on {odd[0]}, but {said} {names}",
+                f"the weights {has} on {odd[0]}, but {shown} {names}",
                 expected="LoRA on the linears that the configuration names, and on no others",
                 do="put back the configuration that the weights were saved with, or name the backbone that "
                 "the module was trained on",
@@ -247,7 +247,7 @@ def _factors(
     return Factors(down, up, alpha / (rank**0.5 if config.get("use_rslora") else rank))
 
 
-def _undone(factors: Factors, magnitude: Tensor, weight: Tensor) -> Factors:
+def _plain_update(factors: Factors, magnitude: Tensor, weight: Tensor) -> Factors:
     """DoRA as a plain update of this backbone.
 
     The weight becomes ``m * (W + D) / ||W + D||``, norms over each row (Liu et al. 2024, arXiv 2402.09353,

@@ -198,8 +198,8 @@ def _write_answers(examples: Sequence[Example], predictions: Sequence[Any]) -> s
 
 
 def _read_answers(path: Path, task: Task, examples: Sequence[Example]) -> Read:
-    given = _object(path)
-    for identifier, answer in given.items():
+    answers = _object(path)
+    for identifier, answer in answers.items():
         if not isinstance(answer, str):
             raise UserError(
                 f"the answer to {identifier!r} is of type {type(answer).__name__}",
@@ -207,8 +207,8 @@ def _read_answers(path: Path, task: Task, examples: Sequence[Example]) -> Read:
                 do="write the best answer's text alone",
                 path=path,
             )
-    notes = _compare(given, [e.id for e in examples], "questions", path)
-    return Read([given.get(e.id, UNANSWERED) for e in examples], notes)
+    notes = _compare(answers, [e.id for e in examples], "questions", path)
+    return Read([answers.get(e.id, UNANSWERED) for e in examples], notes)
 
 
 def _write_pairs(examples: Sequence[Example], predictions: Sequence[Any]) -> str:
@@ -251,8 +251,8 @@ def _write_ranked(examples: Sequence[Example], predictions: Sequence[Any]) -> st
 
 
 def _read_ranked(path: Path, task: Task, examples: Sequence[Example]) -> Read:
-    given = _object(path)
-    for identifier, ids in given.items():
+    ranked = _object(path)
+    for identifier, ids in ranked.items():
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
             raise UserError(
                 f"what {identifier!r} finds is no list of ids",
@@ -260,13 +260,13 @@ def _read_ranked(path: Path, task: Task, examples: Sequence[Example]) -> Read:
                 do="write the ids of the 20 best candidates",
                 path=path,
             )
-    notes = _compare(given, _ids(examples, "query"), "queries", path)
+    notes = _compare(ranked, _ids(examples, "query"), "queries", path)
     pool = set(_ids(examples, "candidate"))
-    unknown = sum(one not in pool for ids in given.values() for one in ids)
+    unknown = sum(one not in pool for ids in ranked.values() for one in ids)
     if unknown:
         notes["candidates that the gold data does not have"] = unknown
     queries = set(_ids(examples, "query"))
-    return Read([tuple(given.get(e.id, ())) if e.id in queries else () for e in examples], notes)
+    return Read([tuple(ranked.get(e.id, ())) if e.id in queries else () for e in examples], notes)
 
 
 _FORMATS = {
@@ -345,16 +345,16 @@ def _json_text(rows: dict[str, Any], count: int) -> str:
     return json.dumps(rows, indent=0) + "\n"
 
 
-def _compare(given: dict[str, Any], ids: Sequence[str], what: str, path: Path) -> dict[str, int]:
+def _compare(found: dict[str, Any], ids: Sequence[str], what: str, path: Path) -> dict[str, int]:
     """Counts what is not answered and what was not asked. Raises ``UserError`` where nothing fits."""
     wanted = set(ids)
-    if not wanted & given.keys():
+    if not wanted & found.keys():
         raise UserError(
-            f"none of its {len(given):,} ids is one of the gold file's {len(wanted):,} {what}",
+            f"none of its {len(found):,} ids is one of the gold file's {len(wanted):,} {what}",
             expected=f"ids such as {ids[0]!r}" if ids else None,
             do="is it the file of another task, language or split?",
             path=path,
         )
-    missing, extra = len(wanted - given.keys()), len(given.keys() - wanted)
+    missing, extra = len(wanted - found.keys()), len(found.keys() - wanted)
     notes = {f"{what} without a prediction, counted as wrong": missing} if missing else {}
     return notes | ({f"predictions for {what} that the gold data does not have": extra} if extra else {})

@@ -65,7 +65,7 @@ def write_predictions(
     """
     folder = check_place(root, task, overwrite=overwrite)
     form = format_of(task)
-    texts = {file_of(task, lang): form.write(*given) for lang, given in predicted.items()}
+    texts = {file_of(task, lang): form.write(examples, made) for lang, (examples, made) in predicted.items()}
     with explained(folder):
         part = temporary(root, folder.name)
         try:
@@ -76,7 +76,7 @@ def write_predictions(
             full = {
                 **provenance,
                 "task": task.name,
-                "predictions": {lang: asked(given[0]) for lang, given in predicted.items()},
+                "predictions": {lang: asked(examples) for lang, (examples, _) in predicted.items()},
                 "files": {name: file_digest(part / name) for name in texts},
                 "versions": versions(),
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -101,7 +101,7 @@ def score_folder(
         ignored += others
         try:
             here = split or split_of(folder) or gold.test_split(row.name)
-            known = [lang for lang in gold.languages(row.name, here) if not _made_up(gold, row, lang, here)]
+            known = [lang for lang in gold.languages(row.name, here) if not _held_out(gold, row, lang, here)]
             settled = settler.settled(row)
         except UserError as error:  # test files without labels; no training data with an open set
             refused += [Refused(row.name, lang, error.got) for lang in files]
@@ -157,7 +157,7 @@ def _score(path: Path, row: Task, lang: str, split: str, gold: Source) -> Scored
     return Scored(row.name, lang, split, asked(examples), scores, read.notes)
 
 
-def _made_up(gold: Source, row: Task, lang: str, split: str) -> bool:
+def _held_out(gold: Source, row: Task, lang: str, split: str) -> bool:
     """Whether the split is no file of its own, so that nobody else's predictions can be for it."""
     return split == "dev" and gold.held_out(row.name, lang)
 

@@ -81,7 +81,7 @@ class Bottlenecks:
         method = part.method
         if not isinstance(method, Bottleneck):
             raise ValueError(f"{part.label!r} is no bottleneck module")
-        name = self._new("module")
+        name = self._new_name("module")
         layers = self.model.config.num_hidden_layers
         kept = layer_range(method.layers, layers)
         config = SeqBnConfig(
@@ -107,7 +107,7 @@ class Bottlenecks:
     def _average(self, merged: Merged) -> str:
         weight = sum(w for w, _ in merged.operands)
         parts = [(w / weight, str(self._build(element)[0])) for w, element in merged.operands]
-        name = self._new("mean")
+        name = self._new_name("mean")
         for output in self._outputs():
             present = [(w, output.adapters.pop(part)) for w, part in parts if part in output.adapters]
             if present:  # where a module has nothing, its share of the mean is zero
@@ -116,7 +116,7 @@ class Bottlenecks:
 
     def _fusion(self, fused: Fused) -> tuple[Fuse, Attached]:
         children = [str(self._build(element)[0]) for element in fused.operands]
-        name = self._new("fusion")
+        name = self._new_name("fusion")
         with _quiet():
             self.model.add_adapter_fusion(Fuse(*children, name=name))
         for output in self._outputs():
@@ -136,7 +136,7 @@ class Bottlenecks:
 
     def _lean(self, fuse: Fuse) -> str:
         """The same fusion in its cheap form; the library's is gone."""
-        name = self._new("lean")
+        name = self._new_name("lean")
         for output in self._outputs():
             present = [output.adapters.pop(child) for child in fuse.children if child in output.adapters]
             if present:
@@ -155,7 +155,7 @@ class Bottlenecks:
     def _outputs(self) -> list[Any]:
         return [layer.output for layer in self.model.encoder.layer]
 
-    def _new(self, word: str) -> str:
+    def _new_name(self, word: str) -> str:
         self.count += 1
         return f"{word}{self.count - 1}"
 

@@ -85,7 +85,7 @@ def install(model: nn.Module, effect: Effect, dtype: torch.dtype) -> None:
         elif dtype == torch.float32:
             fold(model, {name: factors}, dtype)
         else:
-            linear = _delta(model, name)
+            linear = _with_terms(model, name)
             linear.terms.append(Dense(factors, linear.weight))
 
 
@@ -104,7 +104,7 @@ def add_term(
         layer: which row of them.
         owner: (R,) the module that each rank belongs to.
     """
-    linear = _delta(model, name)
+    linear = _with_terms(model, name)
     linear.terms.append(Term(factors, linear.weight, coefficients, layer, owner))
 
 
@@ -121,7 +121,7 @@ def fold(model: nn.Module, effect: Effect, dtype: torch.dtype) -> dict[str, floa
     """
     lost: dict[str, float] = {}
     for name, factors in effect.items():
-        linear = getattr(*_place(model, name))
+        linear = getattr(*_holder_of(model, name))
         weight = linear.weight.detach()
         update = factors.dense().to(weight.device)
         summed = weight.float() + update
@@ -131,9 +131,9 @@ def fold(model: nn.Module, effect: Effect, dtype: torch.dtype) -> dict[str, floa
     return lost
 
 
-def _delta(model: nn.Module, name: str) -> Delta:
+def _with_terms(model: nn.Module, name: str) -> Delta:
     """The linear ``name`` as one that takes terms."""
-    holder, attribute = _place(model, name)
+    holder, attribute = _holder_of(model, name)
     linear = getattr(holder, attribute)
     if not isinstance(linear, Delta):
         linear = Delta(linear).train(linear.training)
@@ -141,7 +141,7 @@ def _delta(model: nn.Module, name: str) -> Delta:
     return linear
 
 
-def _place(model: nn.Module, name: str) -> tuple[Any, str]:
+def _holder_of(model: nn.Module, name: str) -> tuple[Any, str]:
     """Where the linear ``name`` of the bare encoder is held; peft keeps it inside its own layer."""
     parent, attribute = name.rsplit(".", 1)
     holder: Any = model.get_submodule(parent)

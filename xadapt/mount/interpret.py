@@ -17,7 +17,7 @@ from xadapt.mount import linear_shapes, mount
 from xadapt.mount.adapter_fusion import LeanFusion, probabilities
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import Element
-from xadapt.mount.low_rank import inner, layer_of
+from xadapt.mount.low_rank import inner_product, layer_of
 from xadapt.mount.mounted import Mounted
 
 # In the model a fusion has the name fusion3 or lean4, counted upwards along the stack.
@@ -71,7 +71,7 @@ def similarity(backbone: Backbone, elements: Sequence[Element]) -> np.ndarray:
     """How alike the updates of LoRA modules are: the cosine of their ``B A``, layer by layer.
 
     Over all linears of a layer together, without forming a matrix: <B1 A1, B2 A2> is a product of
-    two small ones (``low_rank.inner``). 0 is what unrelated updates have; heads play no part.
+    two small ones (``inner_product``). 0 is what unrelated updates have; heads play no part.
 
     Args:
         backbone: that the modules belong to.
@@ -90,7 +90,7 @@ def similarity(backbone: Backbone, elements: Sequence[Element]) -> np.ndarray:
     for i, one in enumerate(effects):
         for j, other in enumerate(effects[: i + 1]):
             for name in one.keys() & other.keys():
-                products[layer_of(name), i, j] += inner(one[name], other[name])
+                products[layer_of(name), i, j] += inner_product(one[name], other[name])
     products = products + np.tril(products, -1).transpose(0, 2, 1)
     norms = np.sqrt(np.einsum("lii->li", products))
     norms[norms == 0] = np.nan

@@ -179,7 +179,7 @@ def total(effects: Iterable[tuple[float, Effect]]) -> Effect:
     return {name: concatenated(each) for name, each in terms.items()}
 
 
-def inner(a: Factors, b: Factors) -> float:
+def inner_product(a: Factors, b: Factors) -> float:
     """The Frobenius product of two updates, without forming them:
     <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2'), entry by entry, in float64."""
     left = a.scaled.double().T @ b.scaled.double()
@@ -189,7 +189,7 @@ def inner(a: Factors, b: Factors) -> float:
 
 def acts(effect: Effect) -> bool:
     """Whether any linear's update is other than zero."""
-    return any(inner(f, f) > 0 for f in effect.values())
+    return any(inner_product(f, f) > 0 for f in effect.values())
 
 
 def _targets(method: LoRA, shapes: Mapping[str, tuple[int, int]]) -> list[str]:

@@ -113,5 +113,5 @@ def _listed(found: list[Element]) -> str:
 
 def _options(part: Combined, seed: int) -> dict[str, Any]:
     """The options of a merge, and what it draws from; what the merge is to work out is left out."""
-    given = {name: value for name, value in part.settings.items() if value is not None}
-    return given | ({"seed": seed} if part.how.startswith("dare") else {})
+    options: dict[str, Any] = {name: value for name, value in part.settings.items() if value is not None}
+    return options | ({"seed": seed} if part.how.startswith("dare") else {})

@@ -160,7 +160,7 @@ def nested_problem(how: str, parts: int, single: bool) -> str | None:
     return None
 
 
-def given(how: str, options: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+def non_default(how: str, options: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
     """The options that differ from the defaults, in canonical order and type."""
     result: list[tuple[str, Value]] = []
     for name, option in COMBINATIONS[how].options.items():

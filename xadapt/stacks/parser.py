@@ -9,8 +9,8 @@
     method  = NAME [ "(" option { "," option } ")" ]    see xadapt.stacks.methods
     COMBINE = joint fuse mean linear cat svd ties dare_ties dare_linear     see xadapt.stacks.combinations
 
-What the words mean, and what cannot stand where, is said by the classes of ``xadapt.stacks.stack``; here
-the same is said with a caret under the place.
+What the words mean, and what cannot stand where, is decided by ``xadapt.stacks.stack``; the parser asks the
+same questions before, to put a caret under the place.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from xadapt.stacks.stack import (
     Stack,
     Term,
     drop_problem,
-    inner,
     is_fuse,
     operand_problems,
     stack_problem,
+    undropped,
 )
 from xadapt.stacks.tokens import Token, Tokens, number, pointed, read_option
 
@@ -95,7 +95,7 @@ class _Parser:
         self.tokens = Tokens(text)
         self.tasks, self.untrained, self.languages = tasks, untrained, languages
         self.unknown: list[tuple[int, str]] = []
-        self.idle: list[Token] = []  # tasks that cannot train, wherever they stand
+        self.cannot_train: list[Token] = []  # tasks that cannot train, wherever they stand
         self.depth = 0
 
     def whole(self, open_top: bool) -> Stack:
@@ -106,8 +106,8 @@ class _Parser:
         if self.unknown:
             raise self.wrong(*self.unknown, do=_SEE_TASKS)
         stack = self.stacked(places, parts)
-        self.check_idle(places[-1], stack)
-        if not (open_top or isinstance(inner(stack.top), Term)):
+        self.check_untrained(places[-1], stack)
+        if not (open_top or isinstance(undropped(stack.top), Term)):
             what = "what is evaluated must be a single task, and a combination is on top"
             raise self.wrong((places[-1], what), do="put the target task last, as in mean(mnli, qqp) > xnli")
         return stack
@@ -163,9 +163,11 @@ class _Parser:
         return Term(task.text, size, self.method(), languages)
 
     def method(self) -> Method | None:
+        """[ "@" method ]"""
         return read_method(self.tokens) if self.tokens.accept("@") else None
 
     def task(self) -> Token:
+        """TASK; a name that is no task is noted, and refused when the whole text is read."""
         if self.tokens.peek.kind != "name":
             raise self.tokens.unexpected("a task, such as mnli")
         task = self.tokens.take()
@@ -186,7 +188,7 @@ class _Parser:
                 f"{task.text}[10000] for a size, {task.text}@lora(r=16) for a method"
             )
         if task.text in self.untrained:
-            self.idle.append(task)
+            self.cannot_train.append(task)
         return task
 
     def select(self, task: Token) -> tuple[int | None, tuple[str, ...]]:
@@ -208,6 +210,7 @@ class _Parser:
             self.tokens.expect("+", "and the next language, or ']', after a language")
 
     def size(self, task: Token) -> int:
+        """SIZE: a number of examples."""
         token = self.tokens.peek
         if token.kind != "number":
             expected = f"a number of examples or languages, as in {task.text}[10k] and {task.text}[de+ru]"
@@ -219,6 +222,7 @@ class _Parser:
         return value
 
     def language(self, before: Sequence[str]) -> str:
+        """LANG, which must not be among those ``before``."""
         token = self.tokens.peek
         if token.kind != "name":
             raise self.tokens.unexpected("a language, such as de")
@@ -281,6 +285,7 @@ class _Parser:
         return Operand(self.stacked(places, parts), weight)
 
     def weight(self, how: Token) -> float:
+        """[ "-" ] NUMBER "*" """
         first = self.tokens.peek
         sign = -1 if self.tokens.accept("-") else 1
         if self.tokens.peek.kind != "number":
@@ -330,6 +335,7 @@ class _Parser:
         return Dropped(part, first, last)
 
     def layer(self) -> int:
+        """LAYER, counted from 0."""
         token = self.tokens.peek
         if token.kind != "number":
             raise self.tokens.unexpected("a layer, counted from 0, as in drop(mnli, 0-5)")
@@ -340,16 +346,16 @@ class _Parser:
 
     # -- what the catalogue forbids -------------------------------------------------------------
 
-    def check_idle(self, top_at: int, stack: Stack) -> None:
+    def check_untrained(self, top_at: int, stack: Stack) -> None:
         """A task that cannot train may only be the target, as it is, and not what a fuse needs."""
-        for task in self.idle:
+        for task in self.cannot_train:
             if task.at != top_at:
                 what = f"{task.text} has no training data, so nothing can be made of it or stand on it"
                 raise self.wrong((task.at, what), do=f"put {task.text} last, by itself")
             if stack.top != Term(task.text):
                 what = f"{task.text} has no training data, so it has no module to choose data or a method for"
                 raise self.wrong((task.at, what), do=f"write {task.text} alone")
-            if len(stack) > 1 and is_fuse(inner(stack.parts[-2])):
+            if len(stack) > 1 and is_fuse(undropped(stack.parts[-2])):
                 what = f"{task.text} has no training data, and fuse learns its weights with the part above it"
                 do = f"put a task that trains between them, as in fuse(mnli, qqp) > mnli > {task.text}"
                 raise self.wrong((task.at, what), do=do)
@@ -357,4 +363,5 @@ class _Parser:
     def wrong(
         self, *problems: tuple[int, str], expected: str | None = None, do: str | None = None
     ) -> UserError:
+        """The error that points at each problem, a place in the text and what is wrong there."""
         return pointed(self.tokens.text, sorted(problems), expected, do)

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xadapt.stacks.methods import Method, layer_range, layers_left
-from xadapt.stacks.stack import Combined, Dropped, Part, Stack, inner, is_fuse, trains
+from xadapt.stacks.stack import Combined, Dropped, Part, Stack, is_fuse, trains, undropped
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,13 @@ class Need:
     Attributes:
         stack: its place; on top is the Term, or the joint, that it is trained on.
         below: what it is trained on top of, mounted and frozen; None for the bare backbone.
-        fuse: the fuse directly below, if one is. Its weights are part of this module: they are new,
-            and trained together with it on its data. Every fuse further down is frozen, and its
-            weights are in the module above it (``Node.module``).
-        dropped: layers that ``fuse`` does without, from a drop around it.
+        dropped: the layers that a drop takes from a fuse directly below. The fuse's weights are part of
+            this module, and would be trained without them.
         shown: the place as the user wrote it, without the methods that were filled in.
     """
 
     stack: Stack
     below: Stack | None
-    fuse: Combined | None
     dropped: range
     shown: Stack
 
@@ -102,8 +99,7 @@ def needs(stack: Stack, default: Method | None = None) -> tuple[Need, ...]:
     found: dict[Stack, Need] = {}
     for place, shown in zip(_trained(nodes(filled)), _trained(nodes(stack)), strict=True):
         if place not in found:
-            fuse, dropped = _fuse_below(place)
-            found[place] = Need(place, place.below, fuse, dropped, shown)
+            found[place] = Need(place, place.below, _dropped_below(place), shown)
     return tuple(found.values())
 
 
@@ -118,7 +114,7 @@ def acting(node: Node, layers: int) -> set[int]:
         return layers_left(whole, str(node.part), node.part.layers, layers)
     if node.branches:
         return {n for branch in node.branches for one in branch.nodes for n in acting(one, layers)}
-    method = inner(node.part).method
+    method = undropped(node.part).method
     return set() if method is None else set(layer_range(method.layers, layers))
 
 
@@ -134,18 +130,18 @@ def _node(place: Stack, above: Part | None) -> Node:
     if isinstance(part, Dropped):
         within = _node(Stack((*under, part.part)), None)
         if above is not None and is_fuse(part.part):  # trained as it stands here, with layers dropped
-            within = replace(within, module=_keeper(place, above))
+            within = replace(within, module=_module_above(place, above))
         return Node(part, place, None, (Branch(1.0, (within,)),))
     if trains(part):
         return Node(part, place, place)
     branches = tuple(Branch(weight, _nodes(operand, len(under))) for weight, operand in operands(place))
-    keeper = _keeper(place, above) if above is not None and is_fuse(part) else None
-    return Node(part, place, keeper, branches)
+    module = _module_above(place, above) if above is not None and is_fuse(part) else None
+    return Node(part, place, module, branches)
 
 
-def _keeper(place: Stack, above: Part) -> Stack:
+def _module_above(place: Stack, above: Part) -> Stack:
     """The module above a fuse, which keeps the fusion's weights; it was trained whole."""
-    return Stack((*place.parts, inner(above)))
+    return Stack((*place.parts, undropped(above)))
 
 
 def _trained(found: Sequence[Node]) -> Iterator[Stack]:
@@ -157,9 +153,7 @@ def _trained(found: Sequence[Node]) -> Iterator[Stack]:
             yield node.place
 
 
-def _fuse_below(place: Stack) -> tuple[Combined | None, range]:
-    """The fuse that trains together with the top of ``place``, and the layers it does without."""
+def _dropped_below(place: Stack) -> range:
+    """The layers that a drop takes from the fuse directly below the top of ``place``; most often none."""
     under = place.parts[-2] if len(place) > 1 else None
-    if under is None or not is_fuse(fuse := inner(under)):
-        return None, range(0)
-    return fuse, under.layers if isinstance(under, Dropped) else range(0)
+    return under.layers if isinstance(under, Dropped) and is_fuse(under.part) else range(0)

@@ -19,9 +19,9 @@ from xadapt.stacks.combinations import (
     KEYWORDS,
     MERGES,
     Value,
-    given,
     method_problem,
     nested_problem,
+    non_default,
     option_names,
     value_problem,
     weight_problem,
@@ -123,7 +123,7 @@ class Combined:
             wrong.append("an option is given twice")
         if wrong:
             raise UserError(f"{'; '.join(wrong)}: in {self}", expected=option_names(self.how))
-        object.__setattr__(self, "options", given(self.how, dict(self.options)))
+        object.__setattr__(self, "options", non_default(self.how, dict(self.options)))
         weights = [o.weight for o in self.operands if o.weight != 1 or type(o.weight) is bool]
         wrong = [what for weight in weights if (what := weight_problem(self.how, weight))]
         if method := method_problem(self.how, self.method):
@@ -255,7 +255,7 @@ class Stack:
         Raises:
             UserError: a combination is on top.
         """
-        term = inner(self.top)
+        term = undropped(self.top)
         if not isinstance(term, Term):
             raise UserError(
                 f"{self.top} is not a single task, so '{self}' cannot be evaluated",
@@ -291,7 +291,7 @@ class Stack:
 def _with_method(part: Part, default: Method, task: str | None) -> Part:
     """``part`` with ``default`` on the modules that name no method: all, or those of ``task``."""
     if isinstance(part, Dropped):
-        return replace(part, part=inner(_with_method(part.part, default, task)))
+        return replace(part, part=undropped(_with_method(part.part, default, task)))
     if trains(part):
         named = isinstance(part, Term) and part.task == task
         return replace(part, method=part.method or default) if task is None or named else part
@@ -340,7 +340,7 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
             only = " or ".join(COMBINATIONS[how].methods)
             problems.append(Problem(at, f"{how} cannot combine {cannot} modules, only {only}"))
         elif Bottleneck.name in names and (
-            nested := nested_problem(how, len(stack), trains(inner(stack.top)))
+            nested := nested_problem(how, len(stack), trains(undropped(stack.top)))
         ):
             problems.append(Problem(at, nested, "train these as @lora, or combine single modules"))
         elif other:
@@ -373,7 +373,7 @@ def stack_problem(parts: Sequence[Part]) -> Problem | None:
         if below and Full.name in names:
             what = f"{part} cannot stand on a {below} module, which would no longer be frozen"
             return Problem(at, what, "put full below, or take one method for all parts")
-        if at and is_fuse(inner(parts[at - 1])) and not trains(inner(part)):
+        if at and is_fuse(undropped(parts[at - 1])) and not trains(undropped(part)):
             what = f"fuse learns its weights together with the part above it, and {part} trains nothing"
             return Problem(at, what, "put a task above it, as in fuse(mnli, qqp) > xnli")
         below = next((name for name in names if name != Full.name), below)
@@ -390,7 +390,7 @@ def is_fuse(part: Part) -> TypeGuard[Combined]:
     return isinstance(part, Combined) and part.how == "fuse"
 
 
-def inner(part: Part) -> Term | Combined:
+def undropped(part: Part) -> Term | Combined:
     """What a drop is around, or the part itself."""
     return part.part if isinstance(part, Dropped) else part
 
@@ -399,7 +399,7 @@ def method_names(parts: Iterable[Part]) -> list[str]:
     """The methods of all modules in ``parts``, lowest first; those that nobody names are left out."""
     names: list[str] = []
     for part in parts:
-        whole = inner(part)
+        whole = undropped(part)
         if isinstance(whole, Combined) and not trains(whole):
             for operand in whole.operands:
                 names += method_names(operand.stack)

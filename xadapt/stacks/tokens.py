@@ -44,6 +44,7 @@ class Tokens:
 
     @property
     def peek(self) -> Token:
+        """The next token, which stays the next."""
         return self._tokens[self._next]
 
     @property

@@ -101,7 +101,7 @@ def _version(entry: Path) -> str | None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the last use; of an entry that has lost its manifest, since ever."""
+    """Seconds since the last use; of an entry without a manifest more than any limit."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:

@@ -40,7 +40,7 @@ def address_of(determinants: Mapping[str, Any]) -> str:
 
 
 def sealed(address: str, manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """``manifest`` with what can be said of the files in ``folder``, and with its own hash.
+    """``manifest`` with the files of ``folder``, their sizes and hashes, time, versions and its own hash.
 
     Raises:
         TypeError, ValueError: ``manifest`` is not plain JSON, or has a NaN.
@@ -97,8 +97,8 @@ def prove(folder: Path, address: str, *, beside: Collection[str] = ()) -> dict[s
             do="move them out of the folder",
             path=folder,
         )
-    for name, said in manifest["files"].items():
-        _prove_file(folder / name, said)
+    for name, entry in manifest["files"].items():
+        _prove_file(folder / name, entry)
     return manifest
 
 
@@ -112,18 +112,19 @@ def copy_module(folder: Path, place: Path) -> None:
             shutil.copyfile(folder / name, place / name)
 
 
-def _prove_file(file: Path, said: Mapping[str, Any]) -> None:
-    if (size := file.stat().st_size) != said["bytes"]:
+def _prove_file(file: Path, listed: Mapping[str, Any]) -> None:
+    """Refuse a file that has not the size and hash that the manifest lists: a UserError."""
+    if (size := file.stat().st_size) != listed["bytes"]:
         raise UserError(
             f"{size} bytes: the file is truncated or altered",
-            expected=f"{said['bytes']} bytes",
+            expected=f"{listed['bytes']} bytes",
             do=_AGAIN,
             path=file,
         )
-    if (found := file_digest(file)) != said["sha256"]:
+    if (found := file_digest(file)) != listed["sha256"]:
         raise UserError(
             f"the file was altered: its sha256 is {found[:16]}...",
-            expected=f"{said['sha256'][:16]}...",
+            expected=f"{listed['sha256'][:16]}...",
             do=_AGAIN,
             path=file,
         )
@@ -168,15 +169,15 @@ def proven_manifest(path: Path, address: str) -> dict[str, Any]:
             do=_AGAIN,
             path=path,
         )
-    if not all(isinstance(said, dict) and {"bytes", "sha256"} <= said.keys() for said in files.values()):
+    if not all(isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys() for entry in files.values()):
         raise UserError("the manifest lists files without size or hash", do=_AGAIN, path=path)
     body = {key: value for key, value in manifest.items() if key != "sha256"}
     try:
-        whole = manifest.get("sha256") == digest(body)
+        unaltered = manifest.get("sha256") == digest(body)
         belongs_to = address_of(manifest["determinants"])
     except (TypeError, ValueError, KeyError, RecursionError):  # nothing that 'sealed' has made
-        whole, belongs_to = False, ""
-    if not whole:
+        unaltered, belongs_to = False, ""
+    if not unaltered:
         raise UserError("the manifest was altered", expected="what its own sha256 says", do=_AGAIN, path=path)
     if not belongs_to == manifest["address"] == address:
         do = "give the folder its own name back"

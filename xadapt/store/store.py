@@ -103,7 +103,7 @@ class Store:
         Raises:
             UserError: that is no address, and could be a way out of the store.
         """
-        return self._modules / _checked(address)
+        return self._modules / _valid_address(address)
 
     def has(self, address: str) -> bool:
         """Whether the module is there; ``load`` says whether it is sound."""
@@ -164,7 +164,7 @@ class Store:
         """
         address = str((peek(folder) or {}).get("address", folder.name))
         with explained(folder, "read"):
-            prove(folder, _checked(address))
+            prove(folder, _valid_address(address))
 
         def fill(part: Path) -> None:
             copy_module(folder, part)
@@ -204,7 +204,7 @@ class Store:
         if not os.path.lexists(place):
             return False
         with explained(place, "remove"):
-            away = self._aside(place, f"{TEMPORARY}removed")
+            away = self._move_aside(place, f"{TEMPORARY}removed")
             if away.is_symlink():
                 away.unlink()
             else:
@@ -216,7 +216,7 @@ class Store:
         """Hold the module for training. Of two processes the second waits for the first, and
         should then ask ``has`` again. Raises as ``Locks.hold``, and a UserError for what is no address.
         """
-        return self.locks.hold(_checked(address), on_wait)
+        return self.locks.hold(_valid_address(address), on_wait)
 
     # -- what a training run keeps, and scores -----------------------------------------------
 
@@ -226,7 +226,7 @@ class Store:
         Raises:
             UserError: the disk refuses.
         """
-        path = self.root / "work" / _checked(address)
+        path = self.root / "work" / _valid_address(address)
 
         def make() -> None:
             with explained(path):
@@ -237,7 +237,7 @@ class Store:
 
     def done(self, address: str) -> None:
         """Remove what ``work`` gave; harmless where there is nothing."""
-        shutil.rmtree(self.root / "work" / _checked(address), ignore_errors=True)
+        shutil.rmtree(self.root / "work" / _valid_address(address), ignore_errors=True)
 
     def read_scores(self, key: str) -> dict[str, Any] | None:
         """The scores kept under ``key``; None where there are none, or damaged ones."""
@@ -338,14 +338,14 @@ class Store:
     def _place(self, part: Path, place: Path) -> None:
         """Rename ``part`` to ``place``, unless a module is there already."""
         if os.path.lexists(place) and not (place / MANIFEST).is_file():
-            self._aside(place, "incomplete")  # perhaps someone's copy: 'verify' will name it
+            self._move_aside(place, "incomplete")  # perhaps someone's copy: 'verify' will name it
         try:
             part.rename(place)
         except OSError:
             if not (place / MANIFEST).is_file():
                 raise
 
-    def _aside(self, place: Path, why: str) -> Path:
+    def _move_aside(self, place: Path, why: str) -> Path:
         """Rename what lies at ``place`` to where nobody looks for a module."""
         away = self._modules / f"{why}-{place.name}-{os.getpid()}-{time.time_ns()}"
         place.rename(away)
@@ -368,14 +368,15 @@ def read_module(path: Path, manifest: dict[str, Any]) -> Saved:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the last change; 0 for what has just gone: whose it is was quicker."""
+    """Seconds since the last change; 0 for what its own process has just moved or removed."""
     try:
         return time.time() - path.lstat().st_mtime
     except FileNotFoundError:
         return 0.0
 
 
-def _checked(address: str) -> str:
+def _valid_address(address: str) -> str:
+    """``address`` if it is one: anything else could be a way out of the store. Raises ``UserError``."""
     if not ADDRESS.fullmatch(address):
         raise UserError(
             f"{address!r} is not an address of the store",

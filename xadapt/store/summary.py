@@ -12,8 +12,8 @@ from typing import Any
 class ModuleInfo:
     """A line of ``xadapt modules``: from the manifest, without loading or proving the weights.
 
-    Each is the manifest's key of its name, or its determinants'; of a mapping the telling part
-    (a backbone's ``name``, a source's ``source``); empty where neither has one. ``version`` is that of the
+    Each is the manifest's key of its name, or its determinants'; of a mapping its ``name`` (a backbone)
+    or ``source`` (data); empty where neither has one. ``version`` is that of the
     training (``xadapt.study.module_plan``), None where it was not trained here.
     """
 
@@ -33,10 +33,15 @@ class ModuleInfo:
 
 
 def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
-    """What ``manifest``, which lies at ``path``, says."""
-    seed, parameters = _said(manifest, "seed"), _said(manifest, "parameters")
+    """The line of the module at ``path``, from its manifest.
+
+    Args:
+        path: of the module's folder; only its name is used, as the address.
+        manifest: has at least ``determinants`` and ``files``, as ``integrity.peek`` sees to.
+    """
+    seed, parameters = _value(manifest, "seed"), _value(manifest, "parameters")
     sizes = [file.get("bytes") for file in manifest["files"].values() if isinstance(file, dict)]
-    dev = _said(manifest, "dev")
+    dev = _value(manifest, "dev")
     return ModuleInfo(
         address=path.name,
         path=path,
@@ -54,12 +59,13 @@ def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
     )
 
 
-def _said(manifest: Mapping[str, Any], key: str) -> Any:
+def _value(manifest: Mapping[str, Any], key: str) -> Any:
+    """The manifest's own ``key``, else that of its determinants, else an empty text."""
     return manifest.get(key, manifest["determinants"].get(key, ""))
 
 
 def _text(manifest: Mapping[str, Any], key: str) -> str:
-    value = _said(manifest, key)
+    value = _value(manifest, key)
     if isinstance(value, dict):
         value = value.get("name", value.get("source", ""))
     return str(value)
@@ -74,7 +80,7 @@ def _score(dev: Mapping[str, Any]) -> str:
 def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What a summary says, row by row; only what the manifest knows."""
     info = describe(Path(manifest["address"]), manifest)
-    data = _said(manifest, "data")
+    data = _value(manifest, "data")
     source = data if isinstance(data, dict) else {}
     rows = {
         "expression": info.expression,

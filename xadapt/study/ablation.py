@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from xadapt.common.errors import UserError
 from xadapt.common.progress import Watch
 from xadapt.mount.elements import without
-from xadapt.stacks.stack import Combined, inner, trains
+from xadapt.stacks.stack import Combined, trains, undropped
 from xadapt.store.store import Store
 from xadapt.study.analysis import as_written, dev_of, refuse_untrained
 from xadapt.study.evaluation import scores_of
@@ -60,7 +60,7 @@ def ablations(
     found = [
         (at, shown)
         for at, (written, _) in enumerate(as_written(evaluation))
-        if isinstance(shown := inner(written.part), Combined)
+        if isinstance(shown := undropped(written.part), Combined)
         and not trains(shown)
         and len(shown.operands) > 1
     ]

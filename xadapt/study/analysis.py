@@ -16,7 +16,7 @@ from xadapt.mount import interpret
 from xadapt.mount.elements import method_of
 from xadapt.stacks.methods import LoRA
 from xadapt.stacks.places import Node, nodes
-from xadapt.stacks.stack import Stack, inner, is_fuse, method_names, trains
+from xadapt.stacks.stack import Stack, is_fuse, method_names, trains, undropped
 from xadapt.store.store import Store
 from xadapt.study.inputs import load_inputs
 from xadapt.study.module_loader import load_elements, mount_stack
@@ -53,7 +53,7 @@ def fusion_weights(plan: Plan, store: Store, evaluation: Evaluation, watch: Watc
     fusions = [
         (fuse, method_names([node.part])[0] == LoRA.name)
         for shown, node in as_written(evaluation)
-        if is_fuse(fuse := inner(shown.part))
+        if is_fuse(fuse := undropped(shown.part))
     ]
     if not fusions:
         raise UserError(

@@ -16,7 +16,7 @@ from xadapt.kinds.mlm import WordHead
 from xadapt.mount import Element, Fold, Mounted, Part, mount
 from xadapt.mount.mount_spec import description, elements
 from xadapt.mount.weights import check_backbone, fill
-from xadapt.stacks.stack import Stack, inner, trains
+from xadapt.stacks.stack import Stack, trains, undropped
 from xadapt.store.store import Saved
 from xadapt.study.module_plan import ModulePlan
 from xadapt.study.state import Run
@@ -88,7 +88,7 @@ def first_head(run: Run, module: ModulePlan, task: Task, mounted: Mounted) -> nn
 def _head_below(run: Run, module: ModulePlan, kind: str) -> Mapping[str, Tensor]:
     """By the head's own names; empty where there is none."""
     below = module.need.below
-    if below is None or not trains(top := inner(below.top)):
+    if below is None or not trains(top := undropped(below.top)):
         return {}
     place = Stack((*below.parts[:-1], top))
     saved = load_module(run, run.plan.addresses[module.seed][place])

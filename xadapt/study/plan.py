@@ -14,7 +14,7 @@ from xadapt.kinds import kind_of
 from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method
 from xadapt.stacks.parser import parse
-from xadapt.stacks.stack import Stack, inner
+from xadapt.stacks.stack import Stack, undropped
 from xadapt.study.module_plan import Imported, ModulePlan, Planner
 from xadapt.study.overrides import Overrides
 from xadapt.tasks import CATALOGUE, Catalogue, Task
@@ -141,7 +141,7 @@ def make_plan(
                 others, _ = other.modules(stack, seed)
                 twins |= {m.address: twin.address for m, twin in zip(needed, others, strict=True)}
                 mounted = description(on, addresses, seed)
-                head = addresses[Stack((*filled.parts[:-1], inner(filled.top)))] if target.train else None
+                head = addresses[Stack((*filled.parts[:-1], undropped(filled.top)))] if target.train else None
                 evaluations += [
                     Evaluation(
                         str(stack), seed, target, chosen, chosen_split, on, mounted, head, length, each

@@ -12,7 +12,7 @@ from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
 from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.places import Node, nodes
-from xadapt.stacks.stack import Stack, inner, is_fuse
+from xadapt.stacks.stack import Stack, is_fuse, undropped
 from xadapt.store.store import Store
 from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
@@ -58,7 +58,7 @@ def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Fa
             continue
         address = addresses[node.module]
         there = store.has(address)
-        if is_fuse(inner(node.part)):
+        if is_fuse(undropped(node.part)):
             if there:
                 weights = read_tensors(store.path(address) / weights_file_of(planned[address].method))
                 fusion = split_fusion(weights)[0].values()
