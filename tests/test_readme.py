@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -17,6 +18,7 @@ from xadapt.tasks import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.strip()
     for block in re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
@@ -50,6 +52,32 @@ def test_every_run_in_the_readme_is_well_formed(command: str) -> None:
 def test_every_command_in_the_readme_is_understood(command: str) -> None:
     """Parsed, not run: names of options and their values are right."""
     assert parsed(shlex.split(command, comments=True)[1:]) is not None
+
+
+def test_what_contributing_names_is_there() -> None:
+    """``room.file.name`` in its tables; each is found below xadapt/."""
+    table_cells = "\n".join(line for line in CONTRIBUTING.splitlines() if line.startswith("|"))
+    names = set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", table_cells))
+    names = {name for name in names if not name.endswith(".py")}
+    assert len(names) > 30
+    for name in names:
+        parts = name.split(".")
+        depth = next(n for n in range(len(parts), 0, -1) if is_module(parts[:n]))
+        found: object = importlib.import_module(".".join(["xadapt", *parts[:depth]]))
+        for part in parts[depth:]:
+            found = getattr(found, part)
+
+
+def is_module(parts: list[str]) -> bool:
+    path = ROOT.joinpath("xadapt", *parts)
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_the_tables_of_rooms_have_them_all() -> None:
+    rooms = {path.name for path in (ROOT / "xadapt").iterdir() if (path / "__init__.py").is_file()}
+    for page in (CONTRIBUTING, README):
+        table = page.split("\n| room |")[1].split("\n\n")[0]
+        assert rooms == set(re.findall(r"^\| `([a-z]+)` \|", table, re.M))
 
 
 def quickstart(store: Path, *options: str) -> tuple[str, dict]:
