@@ -12,8 +12,8 @@ from xadapt.backbone.packing import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item
-from xadapt.kinds.mine import Match, Mine, best_threshold, mined
-from xadapt.kinds.pooling import unit
+from xadapt.kinds.mining import BitextMining, Match, best_threshold, mined
+from xadapt.kinds.vectors import normalised
 from xadapt.tasks.examples import Sought
 
 TASK = task("retrieve", name="bucc", metrics=("f1",))
@@ -54,7 +54,7 @@ def by_loops(x: np.ndarray, y: np.ndarray, k: int = 4) -> list[tuple[int, int, f
 @pytest.mark.parametrize(("queries", "candidates"), [(30, 40), (3, 2), (1, 1), (50, 4)])
 def test_mined_pairs_are_those_of_the_definition(queries, candidates):
     draw = np.random.default_rng(queries)
-    x, y = (unit((draw.normal(size=(n, 6)) + 0.5).astype(np.float32)) for n in (queries, candidates))
+    x, y = (normalised((draw.normal(size=(n, 6)) + 0.5).astype(np.float32)) for n in (queries, candidates))
     got, want = list(mined(x, y)), by_loops(x, y)
     assert [(i, j) for i, j, _ in got] == [(i, j) for i, j, _ in want]
     np.testing.assert_allclose([m for *_, m in got], [m for *_, m in want], rtol=1e-4)
@@ -80,7 +80,7 @@ def test_the_threshold_lies_behind_the_last_pair_that_helps():
 
 
 def test_a_threshold_from_dev_is_applied_to_other_outputs():
-    kind = Mine(TASK)
+    kind = BitextMining(TASK)
     dev = pool({"a": ("A",), "b": ()}, ["A", "B", "C"])
     items = kind.encode(dev, TOKENIZER, 20, training=False)
     assert [item.example for item in items] == [0, 1, 2, 3, 4]
@@ -93,12 +93,12 @@ def test_a_threshold_from_dev_is_applied_to_other_outputs():
     assert want == ["A", *[None] * 4]
     # In any order of the items, and what is kept of the dev set serves no other outputs.
     assert fitted.decode(dev, items[::-1], right[::-1]) == want
-    again = Mine(TASK, threshold=fitted.threshold)
+    again = BitextMining(TASK, threshold=fitted.threshold)
     turned = [right[1], right[0], *right[2:]]
     assert fitted.decode(dev, items, turned) == [None, "A", *[None] * 3]
     assert again.decode(dev, items, turned) == [None, "A", *[None] * 3]
     # A threshold that nothing reaches.
-    assert Mine(TASK, threshold=9.0).decode(dev, items, right) == [None] * 5
+    assert BitextMining(TASK, threshold=9.0).decode(dev, items, right) == [None] * 5
 
 
 def test_a_sentence_that_occurs_twice_is_not_given_out():
@@ -109,31 +109,31 @@ def test_a_sentence_that_occurs_twice_is_not_given_out():
         *(Sought(i, "candidate", i, "", None) for i in "xyz"),
     ]
     out = vectors((1, 0.1), (0.1, 1), (1, 0.1), (1, 0), (0, 1), (-1, -1))
-    items = Mine(TASK).encode(rows, TOKENIZER, 20, training=False)
-    assert Mine(TASK, threshold=0.0).decode(rows, items, out)[:3] == [None, "y", None]
+    items = BitextMining(TASK).encode(rows, TOKENIZER, 20, training=False)
+    assert BitextMining(TASK, threshold=0.0).decode(rows, items, out)[:3] == [None, "y", None]
 
 
 def test_scores_are_those_of_pairs():
     rows = pool({"a": ("A",), "b": (), "c": ("C",), "d": ("D",)}, ["A", "C", "D"])
     # 2 pairs given out, 1 right, 3 gold.
-    assert Mine(TASK).score(rows, ["A", "D", *[None] * 5])["f1"] == pytest.approx(100 * 2 / 5)
+    assert BitextMining(TASK).score(rows, ["A", "D", *[None] * 5])["f1"] == pytest.approx(100 * 2 / 5)
     with pytest.raises(UserError, match="no labels"):
-        Mine(TASK).score(pool({"a": None}, ["A"]), ["A", None])
+        BitextMining(TASK).score(pool({"a": None}, ["A"]), ["A", None])
 
 
 def test_what_is_refused():
     with pytest.raises(UserError, match="trains nothing"):
-        Mine(TASK).encode(pool({"a": ()}, ["A"]), TOKENIZER, 20, training=True)
+        BitextMining(TASK).encode(pool({"a": ()}, ["A"]), TOKENIZER, 20, training=True)
     rows = pool({"a": ()}, [])
-    items = Mine(TASK).encode(rows, TOKENIZER, 20, training=False)
+    items = BitextMining(TASK).encode(rows, TOKENIZER, 20, training=False)
     with pytest.raises(UserError, match="1 queries and 0 candidates"):
-        Mine(TASK, threshold=0.0).decode(rows, items, vectors((1, 0)))
-    assert isinstance(kind_of(TASK), Mine)
+        BitextMining(TASK, threshold=0.0).decode(rows, items, vectors((1, 0)))
+    assert isinstance(kind_of(TASK), BitextMining)
 
 
 def test_the_baseline_finds_names_and_numbers():
     rows = pool({"im Jahr 1999 in Tartu": ("in Tartu 1999",), "nichts": ()}, ["in Tartu 1999", "something"])
-    assert Mine(TASK).baselines([], {"de": rows}) == {"same words": {"de": {"f1": 100.0}}}
+    assert BitextMining(TASK).baselines([], {"de": rows}) == {"same words": {"de": {"f1": 100.0}}}
 
 
 def test_identical_sentences_are_mined_end_to_end():
@@ -141,7 +141,7 @@ def test_identical_sentences_are_mined_end_to_end():
     rows = [Sought(f"q{k}", "query", t, "", (f"c{k}",) if k < 3 else ()) for k, t in enumerate(texts)]
     others = [*texts[:3], "eat", "in in"]
     rows += [Sought(f"c{k}", "candidate", t, "", None) for k, t in enumerate(others)]
-    kind = Mine(TASK)
+    kind = BitextMining(TASK)
     items = kind.encode(rows, TOKENIZER, 64, training=False)
     model = pack_attention(XLMRobertaModel(config(), add_pooling_layer=False)).eval()
     hidden = encode(model, batch_of(items), kind.layer(model.config))
@@ -167,5 +167,5 @@ def test_a_real_dev_set_is_mined_in_seconds():
     for query, answer in gold.items():
         out[place[query]] = out[place[answer]] + 0.3 * out[place[query]]
     items = [Item(k, ((0, 2),)) for k in range(len(rows))]
-    fitted = Mine(TASK).fit(rows, items, out)
+    fitted = BitextMining(TASK).fit(rows, items, out)
     assert 90 < fitted.score(rows, fitted.decode(rows, items, out))["f1"] <= 100

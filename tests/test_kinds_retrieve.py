@@ -9,7 +9,7 @@ from transformers import XLMRobertaModel
 
 from xadapt.backbone.packing import encode, pack_attention
 from xadapt.common.errors import UserError
-from xadapt.kinds import pooling
+from xadapt.kinds import vectors
 from xadapt.kinds.retrieve import Retrieve
 from xadapt.tasks.examples import Paired
 
@@ -52,17 +52,17 @@ def test_layers_in_proportion():
         Retrieve(task("retrieve"), layer=3).layer(config())
 
 
-def vectors(source, target):
+def outputs(source, target):
     return [np.array(pair, dtype=np.float32) for pair in zip(source, target, strict=True)]
 
 
 def test_nearest_by_cosine_exactly(monkeypatch):
-    monkeypatch.setattr(pooling, "QUERIES", 2)
-    monkeypatch.setattr(pooling, "CANDIDATES", 2)
+    monkeypatch.setattr(vectors, "QUERIES", 2)
+    monkeypatch.setattr(vectors, "CANDIDATES", 2)
     kind = Retrieve(task("retrieve"))
     items = kind.encode(ROWS, letter_tokenizer(), 64, training=False)
     # The target asks, as in XTREME. Long vectors do not win: the angle counts.
-    out = vectors(source=[(0, 0.1), (5, 4), (9, 0)], target=[(1, 0), (0, 3), (1, 1)])
+    out = outputs(source=[(0, 0.1), (5, 4), (9, 0)], target=[(1, 0), (0, 3), (1, 1)])
     predictions = kind.decode(ROWS, items, out)
     assert predictions == [2, 0, 1]
     assert kind.score(ROWS, predictions) == {"accuracy": 0.0}
@@ -70,7 +70,7 @@ def test_nearest_by_cosine_exactly(monkeypatch):
     # In any order of the items.
     assert kind.decode(ROWS, items[::-1], out[::-1]) == [2, 0, 1]
     # Ties go to the lowest index; zeros do not divide.
-    tied = vectors(source=[(0, 1), (2, 0), (2, 0)], target=[(1, 0), (1, 0), (0, 0)])
+    tied = outputs(source=[(0, 1), (2, 0), (2, 0)], target=[(1, 0), (1, 0), (0, 0)])
     assert kind.decode(ROWS, items, tied) == [1, 1, 0]
 
 
@@ -78,20 +78,20 @@ def test_equal_sources_stand_for_the_first():
     kind = Retrieve(task("retrieve"))
     rows = [Paired("1", "x", "a"), Paired("2", "y", "b"), Paired("3", "x", "c")]
     items = kind.encode(rows, letter_tokenizer(), 64, training=False)
-    nearly = vectors([(1, 0), (0, 1), (1, 1e-4)], [(1, 0), (0, 1), (1, 1e-4)])
+    nearly = outputs([(1, 0), (0, 1), (1, 1e-4)], [(1, 0), (0, 1), (1, 1e-4)])
     assert kind.decode(rows, items, nearly) == [0, 1, 0]
 
 
 @pytest.mark.parametrize("k", [1, 3, 50])
 def test_the_nearest_are_the_same_however_they_are_cut(monkeypatch, k):
     draw = np.random.default_rng(0)
-    asked, offered = (pooling.unit(draw.normal(size=(n, 8)).astype(np.float32)) for n in (7, 23))
+    asked, offered = (vectors.normalised(draw.normal(size=(n, 8)).astype(np.float32)) for n in (7, 23))
     cosines = asked @ offered.T
     want = np.argsort(-cosines, axis=1)[:, :k]
-    monkeypatch.setattr(pooling, "QUERIES", 3)
+    monkeypatch.setattr(vectors, "QUERIES", 3)
     for size in (2, 5, 100):
-        monkeypatch.setattr(pooling, "CANDIDATES", size)
-        scores, found = pooling.nearest(asked, offered, k)
+        monkeypatch.setattr(vectors, "CANDIDATES", size)
+        scores, found = vectors.nearest_neighbours(asked, offered, k)
         assert (found == want).all()
         np.testing.assert_allclose(scores, np.take_along_axis(cosines, want, 1), rtol=1e-5)
 
@@ -111,7 +111,7 @@ def test_all_sentences_must_be_there():
     kind = Retrieve(task("retrieve"))
     items = kind.encode(ROWS, letter_tokenizer(), 64, training=False)
     with pytest.raises(ValueError, match="all sentences"):
-        kind.decode(ROWS, items[:2], vectors([(1, 0)] * 2, [(1, 0)] * 2))
+        kind.decode(ROWS, items[:2], outputs([(1, 0)] * 2, [(1, 0)] * 2))
     assert kind.decode([], [], []) == []
 
 

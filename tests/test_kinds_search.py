@@ -16,7 +16,7 @@ from xadapt.backbone.packing import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
-from xadapt.kinds.pools import completed, counted, sentence_around, sought
+from xadapt.kinds.candidates import as_pool, counted, sentence_around, with_answers
 from xadapt.kinds.search import Search
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
@@ -64,7 +64,7 @@ def test_the_sentence_around_an_answer():
 
 
 def test_squad_becomes_a_pool_of_distinct_sentences():
-    rows = sought(SQUAD)
+    rows = as_pool(SQUAD)
     queries, candidates = rows[:4], rows[4:]
     assert [(q.text, q.answers) for q in queries] == [
         ("who ran?", ("sentence-0",)),
@@ -73,13 +73,13 @@ def test_squad_becomes_a_pool_of_distinct_sentences():
         ("who rained?", ("sentence-2",)),
     ]
     assert [c.context for c in candidates] == [STORY, STORY, "A tent rained."]
-    assert sought(POOL) == POOL
+    assert as_pool(POOL) == POOL
 
 
 def test_parts_of_a_pool_keep_the_answers():
     assert counted(POOL) == [POOL[0], POOL[3]]
-    assert completed(counted(POOL)[:1], POOL) == [POOL[0], POOL[2]]
-    assert completed(SQUAD[:2], SQUAD) == SQUAD[:2] == counted(SQUAD)[:2]
+    assert with_answers(counted(POOL)[:1], POOL) == [POOL[0], POOL[2]]
+    assert with_answers(SQUAD[:2], SQUAD) == SQUAD[:2] == counted(SQUAD)[:2]
 
 
 @pytest.mark.parametrize("make", [letter_tokenizer, mini_tokenizer])

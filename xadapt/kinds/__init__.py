@@ -7,7 +7,7 @@ from xadapt.kinds.choose import Choose
 from xadapt.kinds.classify import Classify
 from xadapt.kinds.extract import Extract
 from xadapt.kinds.kind import Item, Kind
-from xadapt.kinds.mine import Mine
+from xadapt.kinds.mining import BitextMining
 from xadapt.kinds.mlm import Mlm
 from xadapt.kinds.retrieve import Retrieve
 from xadapt.kinds.search import Search
@@ -29,7 +29,7 @@ KINDS: dict[str, type[Kind]] = {
 # What is retrieved shows in how it is scored: a pair's other half, all pairs of two texts, a ranking.
 RETRIEVAL: dict[str, type[Untrained]] = {
     "accuracy": Retrieve,
-    "f1": Mine,
+    "f1": BitextMining,
     "map@20": Search,
 }
 

@@ -66,8 +66,8 @@ class Kind(ABC):
             large sets can be encoded in such parts and kept on disk (``kinds.flat``).
         least: the smallest ``max_length`` that leaves room for text beside the special tokens.
         pooled: whether languages search the same candidates, so that an evaluation encodes them once for all.
-        continues: whether a head starts as that of a module of the same kind directly below
-            : where it has no labels of its own, and means the same for every task.
+        continues: whether a head starts as that of a module of the same kind directly below, since it has no
+            labels of its own and means the same for every task.
     """
 
     serves: ClassVar[str]

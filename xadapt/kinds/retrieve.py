@@ -14,9 +14,9 @@ from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import percent
-from xadapt.kinds.pooling import first_of_each, means, nearest, unit
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
+from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
 from xadapt.tasks.examples import Example, Paired
 
 
@@ -43,7 +43,7 @@ class Retrieve(Untrained):
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's two sentence vectors, (2, H)."""
-        return list(means(hidden, batch).reshape(len(items), 2, -1))
+        return list(mean_vectors(hidden, batch).reshape(len(items), 2, -1))
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """For each English sentence the index of the nearest source sentence; of equally near ones the first.
@@ -57,8 +57,8 @@ class Retrieve(Untrained):
         vectors = np.empty((2, len(rows), outputs[0].shape[1]), dtype=np.float32)
         for item, pair in zip(items, outputs, strict=True):
             vectors[:, item.example] = pair
-        firsts = first_of_each([r.source for r in rows])
-        _, found = nearest(unit(vectors[1]), unit(vectors[0][firsts]), 1)
+        firsts = first_occurrences([r.source for r in rows])
+        _, found = nearest_neighbours(normalised(vectors[1]), normalised(vectors[0][firsts]), 1)
         return firsts[found[:, 0]].tolist()
 
     def score(
@@ -74,7 +74,7 @@ class Retrieve(Untrained):
         scores = {}
         for lang, test in tests.items():
             if rows := typed(test, Paired):
-                firsts = first_of_each([r.source for r in rows])
+                firsts = first_occurrences([r.source for r in rows])
                 _, found = spelt_alike([r.target for r in rows], [rows[i].source for i in firsts], 1)
                 scores[lang] = self.score(rows, firsts[found[:, 0]].tolist())
         return {"same words": scores}

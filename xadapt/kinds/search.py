@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
+from xadapt.kinds.candidates import as_pool, queries_and_candidates
 from xadapt.kinds.checks import (
     check_length,
     check_scored,
@@ -21,11 +22,10 @@ from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import average_precision, percent
-from xadapt.kinds.pooling import means, nearest, unit
-from xadapt.kinds.pools import sides, sought
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
-from xadapt.tasks.examples import Example
+from xadapt.kinds.vectors import mean_vectors, nearest_neighbours, normalised
+from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
 
 RANKS = 20
@@ -82,7 +82,7 @@ class Search(Untrained):
         check_length(max_length, self.least)
         if training and not self.trained:
             raise self.untrainable()
-        rows = sought(examples)
+        rows = as_pool(examples)
         queries = [i for i, row in enumerate(rows) if row.side == "query"]
         asked = sequences(tokenizer, [rows[i].text for i in queries], min(max_length, QUERY_TOKENS))
         pool = [i for i, row in enumerate(rows) if row.side == "candidate"]
@@ -126,22 +126,19 @@ class Search(Untrained):
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's vector, (H,)."""
         if not self.trained:
-            return list(means(hidden, batch))
+            return list(mean_vectors(hidden, batch))
         return list(in_float32(head, hidden[batch.starts]).detach().cpu().numpy())
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """For each query the ids of the 20 nearest candidates, the nearest first; none for candidates."""
-        rows = sought(examples)
+        rows = as_pool(examples)
         if len(items) != len(rows):
             raise ValueError(f"got {len(items)} items for {len(rows)} texts: all must be there")
         place = {item.example: k for k, item in enumerate(items)}
-        queries, pool = sides(rows)
-        asked, offered = (unit(np.stack([outputs[place[i]] for i in side])) for side in (queries, pool))
-        _, found = nearest(asked, offered, RANKS)
-        ranked: list[Any] = [()] * len(rows)
-        for i, line in zip(queries, found, strict=True):
-            ranked[i] = tuple(rows[pool[k]].id for k in line)
-        return ranked[: len(examples)]
+        queries, pool = queries_and_candidates(rows)
+        asked, offered = (normalised(np.stack([outputs[place[i]] for i in side])) for side in (queries, pool))
+        _, found = nearest_neighbours(asked, offered, RANKS)
+        return ranked_ids(rows, queries, pool, found)[: len(examples)]
 
     def score(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
@@ -149,7 +146,7 @@ class Search(Untrained):
         """mAP@20 over the queries."""
         asked = [
             (row, ranked)
-            for row, ranked in zip(sought(examples)[: len(examples)], predictions, strict=True)
+            for row, ranked in zip(as_pool(examples)[: len(examples)], predictions, strict=True)
             if row.side == "query"
         ]
         check_scored([row for row, _ in asked], [ranked for _, ranked in asked], lambda r: not r.answers)
@@ -160,12 +157,24 @@ class Search(Untrained):
         """The candidates that share most words with the query, rare words counting more."""
         scores = {}
         for lang, test in tests.items():
-            rows = sought(test)
-            queries, pool = sides(rows)
+            rows = as_pool(test)
+            queries, pool = queries_and_candidates(rows)
             texts = [f"{rows[i].text} {rows[i].context}" for i in pool]
             _, found = spelt_alike([rows[i].text for i in queries], texts, RANKS, grams="words")
-            ranked: list[Any] = [()] * len(rows)
-            for i, line in zip(queries, found, strict=True):
-                ranked[i] = tuple(rows[pool[k]].id for k in line)
-            scores[lang] = self.score(test, ranked[: len(test)])
+            scores[lang] = self.score(test, ranked_ids(rows, queries, pool, found)[: len(test)])
         return {"same words": scores}
+
+
+def ranked_ids(
+    rows: Sequence[Sought], queries: Sequence[int], pool: Sequence[int], found: np.ndarray
+) -> list[tuple[str, ...]]:
+    """For each of ``rows`` the ids of what was found for it; ``()`` for candidates.
+
+    Args:
+        queries, pool: the indices of the queries and of the candidates among ``rows``.
+        found: (Q, k) indices in ``pool``, the best first.
+    """
+    ranked: list[tuple[str, ...]] = [()] * len(rows)
+    for i, line in zip(queries, found, strict=True):
+        ranked[i] = tuple(rows[pool[k]].id for k in line)
+    return ranked

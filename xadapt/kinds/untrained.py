@@ -11,13 +11,13 @@ from transformers import PretrainedConfig
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.kind import Item, Kind
-from xadapt.kinds.pooling import middle_layer
+from xadapt.kinds.vectors import middle_layer
 from xadapt.tasks.task import Task
 
 
 class Untrained(Kind, abstract=True):
     """No head, no loss. A text is the mean of its tokens' hidden states at a middle layer, special tokens
-    included; scores depend on the layer strongly (``pooling.middle_layer``).
+    included; scores depend on the layer strongly (``vectors.middle_layer``).
 
     Args:
         task: the row.

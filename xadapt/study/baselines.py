@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xadapt.kinds import kind_of
-from xadapt.kinds.pools import counted
+from xadapt.kinds.candidates import counted
 from xadapt.store.store import address_of
 from xadapt.study.inputs import load_examples
 from xadapt.study.results import Baseline

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from xadapt.kinds import kind_of
+from xadapt.kinds.candidates import counted
 from xadapt.kinds.kind import Kind
-from xadapt.kinds.pools import counted
 from xadapt.mount import Element, Mounted, mount
 from xadapt.mount.weights import fill
 from xadapt.store.store import address_of

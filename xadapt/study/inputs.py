@@ -8,7 +8,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
 from xadapt.data.lazy import Joined, Lazy, Taken
 from xadapt.data.reading import sampled
-from xadapt.kinds.pools import completed, counted
+from xadapt.kinds.candidates import counted, with_answers
 from xadapt.study.item_cache import Notes, Request, encoded
 from xadapt.study.state import Inputs, Run
 from xadapt.tasks import Task
@@ -112,4 +112,4 @@ def _chosen(
             )
         order = generator(*drawn_from).permutation(len(chosen))[:size]
         chosen = Taken(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
-    return completed(chosen if sample is None else sampled(chosen, sample), examples)
+    return with_answers(chosen if sample is None else sampled(chosen, sample), examples)

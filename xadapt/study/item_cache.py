@@ -25,9 +25,9 @@ from xadapt.common.progress import Advance, Watch
 from xadapt.common.workers import in_order, processes
 from xadapt.data.lazy import Deferred
 from xadapt.kinds import kind_of
+from xadapt.kinds.candidates import encode_new
 from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
 from xadapt.kinds.kind import TOGETHER, Item
-from xadapt.kinds.pools import encoded_once
 from xadapt.store.cache import MANIFEST, Cache, code_version
 from xadapt.store.store import Store, address_of
 from xadapt.tasks import Task, asked
@@ -160,7 +160,7 @@ def _in_memory(request: Request, backbone: Backbone, examples: Sequence[Example]
         return kind.encode(some, backbone.tokenizer, request.max_length, training=request.training)
 
     if kind.pooled and not request.training and all(isinstance(e, Sought) for e in examples):
-        return encoded_once(examples, pool, encode)
+        return encode_new(examples, pool, encode)
     return encode(examples)
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from xadapt.backbone.packing import Packed, budgeted, pack
+from xadapt.kinds.candidates import as_pool
 from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Item, Kind
-from xadapt.kinds.pools import sought
 from xadapt.mount import Mounted
 from xadapt.tasks.examples import Example, Sought
 
@@ -86,7 +86,7 @@ def pool_outputs(
     Candidates share no batch with queries and go in the order of their ids, so that their outputs are the
     same bits whichever language is evaluated first.
     """
-    pool = sought(examples)
+    pool = as_pool(examples)
     rows = [pool[item.example] for item in items]
     results = [known.get(row) for row in rows]
     candidates = [i for i, row in enumerate(rows) if row.side == "candidate"]

@@ -15,7 +15,7 @@ from xadapt.tasks.examples import Answer, Example, Extracted, Sought
 _BREAK = re.compile(r"""[.!?]["')\]”’]*\s+(?=["'(\[“‘]*[A-Z0-9])""")
 
 
-def sides(rows: Sequence[Sought]) -> tuple[list[int], list[int]]:
+def queries_and_candidates(rows: Sequence[Sought]) -> tuple[list[int], list[int]]:
     """The indices of the queries and of the candidates.
 
     Raises:
@@ -39,7 +39,7 @@ def counted(examples: Sequence[Example]) -> Sequence[Example]:
     return [e for e in examples if not (isinstance(e, Sought) and e.side == "candidate")]
 
 
-def completed(chosen: Sequence[Example], examples: Sequence[Example]) -> Sequence[Example]:
+def with_answers(chosen: Sequence[Example], examples: Sequence[Example]) -> Sequence[Example]:
     """``chosen`` of ``examples``, and behind them the candidates that answer the queries among them."""
     if not chosen or not isinstance(chosen[0], Sought):
         return chosen
@@ -50,7 +50,7 @@ def completed(chosen: Sequence[Example], examples: Sequence[Example]) -> Sequenc
     ]
 
 
-def sought(examples: Sequence[Example]) -> Sequence[Sought]:
+def as_pool(examples: Sequence[Example]) -> Sequence[Sought]:
     """The examples as a pool. SQuAD's give a query each, in their order, and behind them the sentences that
     hold their first answers, each once, with their paragraph as context."""
     if not any(isinstance(e, Extracted) for e in examples):
@@ -67,7 +67,7 @@ def sought(examples: Sequence[Example]) -> Sequence[Sought]:
     return [*queries, *candidates]
 
 
-def encoded_once(
+def encode_new(
     examples: Sequence[Example],
     known: dict[Example, tuple[Sequence[int], ...]],
     encode: Callable[[Sequence[Example]], list[Item]],

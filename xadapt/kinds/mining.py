@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
+from xadapt.kinds.candidates import queries_and_candidates
 from xadapt.kinds.checks import check_scored, readable, refuse_unlabelled, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import pair_f1
-from xadapt.kinds.pooling import first_of_each, means, nearest, unit
-from xadapt.kinds.pools import sides
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
+from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
 from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
 
@@ -33,7 +33,7 @@ class Match(NamedTuple):
     margin: float
 
 
-class Mine(Untrained):
+class BitextMining(Untrained):
     """Bitext mining with the ratio margin (Artetxe & Schwenk 2019, arXiv 1811.01136, equations 1 and 2), as
     XTREME's BUCC script does it: the margin of a pair is its cosine over the mean of both sides' mean cosines
     with their 4 nearest; each side's best pairs are taken greedily, the highest margin first, no sentence
@@ -44,7 +44,7 @@ class Mine(Untrained):
 
     Args:
         task: the row.
-        layer: another layer than the usual one (``pooling.middle_layer``).
+        layer: another layer than the usual one (``vectors.middle_layer``).
         threshold: the least margin of a pair; None until ``fit`` has found it on dev.
     """
 
@@ -73,9 +73,9 @@ class Mine(Untrained):
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's sentence vector, (H,)."""
-        return list(means(hidden, batch))
+        return list(mean_vectors(hidden, batch))
 
-    def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> Mine:
+    def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> BitextMining:
         """The same with the threshold that gives the best F1 here.
 
         Raises:
@@ -83,7 +83,7 @@ class Mine(Untrained):
         """
         rows = typed(examples, Sought)
         matches = self._matches(rows, items, outputs)
-        fitted = Mine(self.task, self._layer, best_threshold(matches, gold_pairs(rows)))
+        fitted = BitextMining(self.task, self._layer, best_threshold(matches, gold_pairs(rows)))
         # Mining a large dev set takes minutes, and fitting is mostly followed by scoring the same outputs.
         fitted._known = (outputs, matches)
         return fitted
@@ -113,7 +113,7 @@ class Mine(Untrained):
         scores = {}
         for lang, test in tests.items():
             rows = typed(test, Sought)
-            queries, candidates = ([rows[i] for i in side] for side in sides(rows))
+            queries, candidates = ([rows[i] for i in side] for side in queries_and_candidates(rows))
             forward, to = spelt_alike(
                 [q.text for q in queries], [c.text for c in candidates], 1, grams="words"
             )
@@ -135,10 +135,10 @@ class Mine(Untrained):
         place = {item.example: k for k, item in enumerate(items)}
         vectors: list[np.ndarray] = []
         names: list[list[str | None]] = []
-        for side in sides(rows):
+        for side in queries_and_candidates(rows):
             texts = [rows[i].text for i in side]
-            firsts = first_of_each(texts)
-            vectors.append(unit(np.stack([outputs[place[side[k]]] for k in firsts])))
+            firsts = first_occurrences(texts)
+            vectors.append(normalised(np.stack([outputs[place[side[k]]] for k in firsts])))
             times = Counter(text.strip() for text in texts)
             names.append([rows[side[k]].id if times[texts[k].strip()] == 1 else None for k in firsts])
         matches = []
@@ -156,8 +156,8 @@ def mined(queries: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[int, in
         queries: (Q, H) rows of length 1, float32.
         candidates: (C, H) likewise.
     """
-    forward, to = nearest(queries, candidates, NEIGHBOURS)
-    backward, back = nearest(candidates, queries, NEIGHBOURS)
+    forward, to = nearest_neighbours(queries, candidates, NEIGHBOURS)
+    backward, back = nearest_neighbours(candidates, queries, NEIGHBOURS)
     about_query, about_candidate = forward.mean(1), backward.mean(1)
     margins, pairs = [], []
     for cosines, at, own, others in (

@@ -25,17 +25,17 @@ def middle_layer(config: PretrainedConfig, layer: int | None) -> int:
     return layer
 
 
-def means(hidden: Tensor, batch: Packed) -> np.ndarray:
+def mean_vectors(hidden: Tensor, batch: Packed) -> np.ndarray:
     """(T, H) -> (N, H): the mean over each sequence's tokens, special tokens included; float32."""
     return per_sequence(batch, hidden.detach().float(), lambda x: x.mean(1)).cpu().numpy()
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def normalised(vectors: np.ndarray) -> np.ndarray:
     """(N, H) rows of length 1; zeros stay zeros."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def nearest(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_neighbours(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The cosines and the indices of each query's ``k`` nearest candidates, the nearest first.
 
     Of equally near ones the first comes first. No more than ``QUERIES`` x ``CANDIDATES`` cosines are held.
@@ -69,7 +69,7 @@ def nearest(queries: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.nda
     return scores, found
 
 
-def first_of_each(texts: list[str]) -> np.ndarray:
+def first_occurrences(texts: list[str]) -> np.ndarray:
     """The index of each distinct text's first occurrence, ascending."""
     first: dict[str, int] = {}
     for i, text in enumerate(texts):
