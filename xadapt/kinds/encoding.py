@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
+from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 # Texts a tokenizer call. The tokenizer keeps some 100 bytes a token until a call's result is dropped, and
 # of a pair that is cut all the ways to go on: 4096 of LAReQA's, cut to 64 tokens, held 4 GB.
@@ -26,6 +27,18 @@ def compact(ids: Sequence[int] | np.ndarray) -> array:
     return array("i", ids)
 
 
+def tokenized(tokenizer: PreTrainedTokenizerFast, texts: Sequence[Any], **options: Any) -> BatchEncoding:
+    """One call of the tokenizer, without what no kind reads: special tokens, unless ``options`` ask for them,
+    masks, types, and warnings of long texts."""
+    return tokenizer(
+        texts,
+        **{"add_special_tokens": False, **options},
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+
+
 def sequences(
     tokenizer: PreTrainedTokenizerFast, inputs: Sequence[str | tuple[str, str]], max_length: int
 ) -> list[array]:
@@ -33,13 +46,12 @@ def sequences(
     tokens: a pair loses the last tokens of whichever side is longer."""
     out: list[array] = []
     for part in chunks(len(inputs)):
-        encoded = tokenizer(
+        encoded = tokenized(
+            tokenizer,
             [inputs[i] for i in part],
+            add_special_tokens=True,
             truncation="longest_first",
             max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
         )
         out.extend(compact(ids) for ids in encoded["input_ids"])
     return out
@@ -50,13 +62,7 @@ def pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[str
     distinct = list(dict.fromkeys(texts))
     out: dict[str, np.ndarray] = {}
     for part in chunks(len(distinct)):
-        encoded = tokenizer(
-            [distinct[i] for i in part],
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        encoded = tokenized(tokenizer, [distinct[i] for i in part])
         for i, ids in zip(part, encoded["input_ids"], strict=True):
             out[distinct[i]] = np.asarray(ids, dtype=np.int32)
     return out

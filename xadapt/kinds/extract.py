@@ -14,7 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.checks import check_scored, readable, typed
-from xadapt.kinds.encoding import chunks, compact, pieces
+from xadapt.kinds.encoding import chunks, compact, pieces, tokenized
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
@@ -195,14 +195,7 @@ def with_offsets(
     distinct = list(dict.fromkeys(texts))
     out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for part in chunks(len(distinct)):
-        encoded = tokenizer(
-            [distinct[i] for i in part],
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        encoded = tokenized(tokenizer, [distinct[i] for i in part], return_offsets_mapping=True)
         for i, ids, pairs in zip(part, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             offsets = np.asarray(pairs, dtype=np.int32).reshape(-1, 2)
             out[distinct[i]] = np.asarray(ids, dtype=np.int32), offsets

@@ -18,7 +18,7 @@ from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
 from xadapt.kinds.checks import readable
-from xadapt.kinds.encoding import chunks, compact
+from xadapt.kinds.encoding import chunks, compact, tokenized
 from xadapt.kinds.heads import as_hf
 from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
 from xadapt.tasks.examples import Example, Text
@@ -208,13 +208,7 @@ def packed_texts(
         filled += len(tokens)
 
     for part in chunks(len(rows)):
-        encoded = tokenizer(
-            [rows[i].text for i in part],
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        encoded = tokenized(tokenizer, [rows[i].text for i in part])
         for i, text in zip(part, encoded["input_ids"], strict=True):
             left = np.asarray(text, dtype=np.int32)
             if len(left) and filled + 2 > room:

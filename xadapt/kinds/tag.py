@@ -15,7 +15,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
-from xadapt.kinds.encoding import chunks, compact
+from xadapt.kinds.encoding import chunks, compact, tokenized
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import entity_f1, percent
@@ -47,6 +47,7 @@ class Tag(Kind):
     serves = "tag"
     metrics = ("f1", "accuracy")
     labelled = True
+    least = 3  # a piece of a word between two special tokens
 
     def encode(
         self,
@@ -170,14 +171,8 @@ def word_pieces(
     of them each word has: 1 to ``room``."""
     spoken = [i for i, row in enumerate(rows) if row.words]
     for part in chunks(len(spoken)):
-        encoded = tokenizer(
-            [list(rows[spoken[k]].words) for k in part],
-            is_split_into_words=True,
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        sentences = [list(rows[spoken[k]].words) for k in part]
+        encoded = tokenized(tokenizer, sentences, is_split_into_words=True)
         for k, i in enumerate(spoken[part.start : part.stop]):
             ids = np.asarray(encoded["input_ids"][k], dtype=np.int32)
             owner = np.asarray(encoded.word_ids(k), dtype=np.int64)
