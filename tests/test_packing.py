@@ -177,7 +177,9 @@ def test_full_outputs_and_gradients_equal_hf() -> None:
 @pytest.mark.parametrize("method", [LoRA(r=4), LoRA(r=2, targets="qv"), LoRA(r=3, layers="top2")], ids=str)
 def test_lora_outputs_and_gradients_equal_peft_on_hf(method: LoRA) -> None:
     reference = tiny_model()
-    theirs = peft.PeftModel(reference, lora_config(method, reference), adapter_name="default")
+    theirs = peft.PeftModel(
+        reference, lora_config(method, reference.config.num_hidden_layers), adapter_name="default"
+    )
     mounted = mount(tiny_backbone(), [Part("a", method, None)])
     state = peft.get_peft_model_state_dict(theirs)
     assert state.keys() == mounted.trainable.keys()
