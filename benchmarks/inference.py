@@ -19,12 +19,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import shapes
 import torch
 import tyro
 from rich.table import Table
+from setting import Setting, stored
 from torch import Tensor
 
 from xadapt import Backbone, Mounted, Packed, Store, pack
@@ -32,9 +32,7 @@ from xadapt.common.console import wide
 from xadapt.common.measure import Spread, interleaved, ratios, synchronise, timed
 from xadapt.common.randomness import generator
 from xadapt.mount import Element, Fold, Fused, Part, mount
-from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.store import Saved, address_of
 
 NINE = 9
 # What is mounted, how it is folded, and the way that it must equal.
@@ -53,24 +51,16 @@ WAYS: Mapping[str, tuple[str, Fold, str | None]] = {
 }
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(Setting):
     """What to measure."""
 
-    model: shapes.Shape = "base"
-    """base and large: XLM-R's real shapes with random weights (speed and memory, never accuracy)"""
     rounds: int = 9
     """rounds; the table gives medians and ranges"""
     batches: tuple[int, ...] = (1, 16)
     """sequences at a time"""
     tokens: int = 64
     """of a sequence"""
-    device: str = "auto"
-    """auto, cpu, cuda"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """for all alike"""
-    threads: int | None = None
-    """CPU threads"""
 
 
 class Made:
@@ -135,19 +125,6 @@ def work(mounted: Mounted, batch: Packed, device: str) -> Callable[[], tuple[int
     return timed(encode, device)
 
 
-def stored(store: Store, part: Part, mounted: Mounted) -> Saved:
-    """The module as a run would write it, without a head."""
-    determinants = {"below": None, "method": str(part.method), "label": part.label}
-    return store.write(
-        address_of(determinants),
-        weights=dict(part.weights or {}),
-        head={},
-        config=mounted.config,
-        manifest={"determinants": determinants},
-        weights_file=weights_file_of(part.method),
-    )
-
-
 def switching(made: Made, rounds: int) -> dict[str, dict[str, Spread]]:
     """Milliseconds to give a mounted module other weights, by method and by where they come from."""
     found: dict[str, dict[str, Spread]] = {}
@@ -157,7 +134,10 @@ def switching(made: Made, rounds: int) -> dict[str, dict[str, Spread]]:
         mounted = mount(made.backbone, parts[:1])
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder))
-            addresses = [stored(store, part, mounted).address for part in parts]
+            addresses = [
+                stored(store, part.method, part.weights or {}, {}, mounted.config, part.label).address
+                for part in parts
+            ]
             times: dict[str, list[float]] = {"memory": [], "store": [], "mount": []}
             label = parts[0].label
             for turn in range(2 * rounds + 1):
@@ -186,9 +166,7 @@ def difference(one: Mounted, other: Mounted, batch: Packed) -> tuple[float, floa
 
 
 def main(options: Options) -> None:
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    backbone = shapes.backbone(options.model, options.device, options.dtype)
+    backbone = options.backbone()
     device, made, console = str(backbone.device), Made(backbone), wide()
     mounts = {"bare encoder": mount(backbone, [])}
     mounts |= {name: mount(backbone, made.stack(what), fold=fold) for name, (what, fold, _) in WAYS.items()}
@@ -217,11 +195,8 @@ def main(options: Options) -> None:
         )
     switches = switching(made, options.rounds)
 
-    dtype = str(backbone.dtype).removeprefix("torch.")
-    where = torch.cuda.get_device_name() if device != "cpu" else f"CPU, {torch.get_num_threads()} threads"
-    weights = "its own weights" if options.model == "pocket" else "random weights"
     console.print(
-        f"XLM-R {options.model} ({weights}), {dtype}, {where}; sequences of {options.tokens} tokens; "
+        f"{options.shown(backbone)}; sequences of {options.tokens} tokens; "
         f"{options.rounds} rounds: time over the bare encoder's, median (range)"
     )
     console.print(table(rows, options.batches))
@@ -231,10 +206,7 @@ def main(options: Options) -> None:
         json.dumps(
             {
                 "benchmark": "inference",
-                "model": options.model,
-                "dtype": dtype,
-                "device": where,
-                "torch": torch.__version__,
+                **options.facts(backbone),
                 "tokens": options.tokens,
                 "rounds": options.rounds,
                 "rows": rows,

@@ -21,15 +21,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import peft
-import shapes
 import torch
 import transformers
 import tyro
 from rich.table import Table
+from setting import Setting, stored
 from torch import nn
 from transformers import (
     DataCollatorWithPadding,
@@ -41,7 +41,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from xadapt import Mounted, Store
+from xadapt import LoRA, Mounted, Store
 from xadapt.common.console import wide
 from xadapt.common.measure import Spread, interleaved, peak_bytes, ratios, synchronise, timed
 from xadapt.common.randomness import generator, seeded
@@ -49,9 +49,7 @@ from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Part, mount
 from xadapt.mount.lora import lora_config
-from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.store.store import address_of
 from xadapt.tasks import task_named
 from xadapt.train.evaluate import outputs_of
 from xadapt.train.loop import Optimisation, Settings, TaskInputs
@@ -60,24 +58,16 @@ METHODS = {"full": "full", "lora": "lora", "lora q,v": "lora(targets=qv)", "bott
 TRAINERS = {"Trainer + peft, dynamic padding": False, "Trainer + peft, grouped by length": True}
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(Setting):
     """What to measure."""
 
-    model: shapes.Shape = "base"
-    """base and large: XLM-R's real shapes with random weights (speed and memory, never accuracy)"""
     rounds: int = 5
     """rounds; the table gives medians and ranges"""
     steps: int = 4
     """optimiser steps a round"""
     batch: int = 16
     """examples a step"""
-    device: str = "auto"
-    """auto, cpu, cuda"""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """for all contenders alike"""
-    threads: int | None = None
-    """CPU threads"""
     memory: bool = True
     """measure peak memory, in a process of its own for each contender"""
     only: str | None = None
@@ -90,7 +80,7 @@ class Bench:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.kind: Kind = kind_of(task_named("xnli"))
-        self.backbone = shapes.backbone(options.model, options.device, options.dtype)
+        self.backbone = options.backbone()
         self.device = str(self.backbone.device)
         self.items = self._items(options.batch * options.steps)
         self.settings = Settings(lr=1e-4, epochs=1, batch_size=options.batch)
@@ -131,7 +121,7 @@ class Bench:
         with seeded("throughput", "hf"):
             model: Any = XLMRobertaForSequenceClassification(config)
         model = model.to(self.backbone.dtype)
-        lora = lora_config(parse_method("lora"), self.backbone.model)  # type: ignore[arg-type]
+        lora = lora_config(LoRA(), self.backbone.layers)
         lora.task_type, lora.modules_to_save = "SEQ_CLS", ["classifier"]
         model = peft.get_peft_model(model, lora)
         bf16 = self.backbone.dtype == torch.bfloat16
@@ -187,19 +177,11 @@ class Clock(TrainerCallback):
         self.end = time.perf_counter()
 
 
-def stored_bytes(bench: Bench, mounted: Mounted, head: nn.Module, method: Method) -> int:
+def stored_bytes(mounted: Mounted, head: nn.Module, method: Method) -> int:
     """What the module weighs in the store."""
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        determinants = {"method": str(method)}
-        saved = store.write(
-            address_of(determinants),
-            weights=mounted.weights(),
-            head={k: p.detach().cpu() for k, p in head.named_parameters()},
-            config=mounted.config,
-            manifest={"determinants": determinants},
-            weights_file=weights_file_of(method),
-        )
+        weights = {name: p.detach().cpu() for name, p in head.named_parameters()}
+        saved = stored(Store(Path(folder)), method, mounted.weights(), weights, mounted.config)
         return sum(f.stat().st_size for f in saved.path.iterdir())
 
 
@@ -222,8 +204,6 @@ def peaks(options: Options, names: list[str]) -> dict[str, int]:
 def main(options: Options) -> None:
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
-    if options.threads:
-        torch.set_num_threads(options.threads)
     bench = Bench(options)
     if options.only:
         if options.only in METHODS:
@@ -254,21 +234,16 @@ def main(options: Options) -> None:
     infer_rates = interleaved(inference, rounds=options.rounds, warmup=2)
     train_ratio = ratios(train_rates, "full")
     infer_ratio = ratios(infer_rates, "bare encoder")
-    sizes = {n: stored_bytes(bench, m, h, method) for n, (method, m, h, _) in mounted.items()}
+    sizes = {n: stored_bytes(m, h, method) for n, (method, m, h, _) in mounted.items()}
     trainable = {
         n: sum(p.numel() for p in (*m.trainable.values(), *h.parameters()))
         for n, (_, m, h, _) in mounted.items()
     }
     memory = peaks(options, ["bare", *METHODS, *TRAINERS]) if options.memory else {}
 
-    dtype = str(bench.backbone.dtype).removeprefix("torch.")
-    where = (
-        torch.cuda.get_device_name() if bench.device != "cpu" else f"CPU, {torch.get_num_threads()} threads"
-    )
-    weights = "its own weights" if options.model == "pocket" else "random weights"
     tokens = sum(len(i) for i in bench.items)
     console.print(
-        f"XLM-R {options.model} ({weights}), {dtype}, {where}; {options.batch} examples a step, "
+        f"{options.shown(bench.backbone)}; {options.batch} examples a step, "
         f"{tokens / len(bench.items):.0f} tokens each on average; {options.rounds} rounds"
     )
     table = Table()
@@ -312,10 +287,7 @@ def main(options: Options) -> None:
         json.dumps(
             {
                 "benchmark": "throughput",
-                "model": options.model,
-                "dtype": dtype,
-                "device": where,
-                "torch": torch.__version__,
+                **options.facts(bench.backbone),
                 "batch": options.batch,
                 "rounds": options.rounds,
                 "tokens_per_example": tokens / len(bench.items),
