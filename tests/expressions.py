@@ -1,11 +1,13 @@
 """Random expressions that mean something, for property tests."""
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from hypothesis import strategies as st
 
 from xadapt.stacks.combinations import COMBINATIONS, KEYWORDS, MERGES
 from xadapt.stacks.methods import METHODS, Bottleneck, Full, LoRA, Method
+from xadapt.stacks.places import Node
 from xadapt.stacks.stack import Combined, Dropped, Operand, Part, Stack, Term, is_fuse, trains
 
 layers = st.just("all") | st.integers(1, 48).map("top{}".format)
@@ -135,3 +137,11 @@ def stacks(draw: st.DrawFn, *, task_on_top: bool = False) -> Stack:
 def prefixes(stack: Stack) -> tuple[Stack, ...]:
     """Every stack on the way up, the whole one last."""
     return tuple(Stack(stack.parts[: n + 1]) for n in range(len(stack)))
+
+
+def flat(found: Iterable[Node]) -> Iterator[Node]:
+    """Every node of a stack, operands before what they are part of."""
+    for node in found:
+        for branch in node.branches:
+            yield from flat(branch.nodes)
+        yield node

@@ -13,12 +13,16 @@ from xadapt.stacks.methods import Method
 BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
 
 
-def module(backbone: Backbone, method: Method, seed: int, scaling: float | None = None) -> Part:
-    """A module after something like training."""
+def trained(backbone: Backbone, method: Method, seed: int = 0) -> dict[str, Tensor]:
+    """A module's weights after something like training."""
     weights = mount(backbone, [Part("new", method, None)], seed=(seed,)).weights()
     generator = torch.Generator().manual_seed(seed)
-    moved = {k: w + torch.randn(w.shape, generator=generator) * 0.1 for k, w in weights.items()}
-    return Part(f"module {seed}", method, moved, scaling)
+    return {k: w + torch.randn(w.shape, generator=generator) * 0.1 for k, w in weights.items()}
+
+
+def module(backbone: Backbone, method: Method, seed: int, scaling: float | None = None) -> Part:
+    """A module with such weights."""
+    return Part(f"module {seed}", method, trained(backbone, method, seed), scaling)
 
 
 def run(mounted: Mounted) -> Tensor:

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mount_common import BATCH, run, trained
 from tiny import tiny_backbone
 from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.packing import pack
 from xadapt.common.errors import UserError
-from xadapt.mount import Mounted, Part, mount
+from xadapt.mount import Part, mount
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 
-BATCH = pack([[0, 5, 6, 7, 2], [0, 9, 2]])
 METHODS = [LoRA(r=4), LoRA(r=4, layers="top2", targets="qv"), Bottleneck(reduction=4), Full()]
-
-
-def run(mounted: Mounted) -> Tensor:
-    with torch.no_grad():
-        return mounted.encode(BATCH)
-
-
-def trained(backbone: Backbone, method: Method, seed: int = 0) -> dict[str, Tensor]:
-    """A module's weights after something like training."""
-    weights = mount(backbone, [Part("new", method, None)], seed=(seed,)).weights()
-    generator = torch.Generator().manual_seed(seed)
-    return {k: w + torch.randn(w.shape, generator=generator) * 0.1 for k, w in weights.items()}
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -84,13 +71,6 @@ def test_what_lies_below_acts_and_the_order_is_kept(backbone: Backbone, method: 
         assert not torch.allclose(both, turned, atol=1e-3)  # one works on the other's output
     else:
         torch.testing.assert_close(both, turned, atol=1e-5, rtol=0)  # LoRA effects add up
-
-
-def test_two_stacks_are_held_at_once(backbone: Backbone) -> None:
-    a, b = (mount(backbone, [Part("x", LoRA(r=4), trained(backbone, LoRA(r=4), n))]) for n in (1, 2))
-    first = run(a)
-    run(b)
-    assert torch.equal(run(a), first)
 
 
 def test_lora_stands_on_a_fully_fine_tuned_copy(backbone: Backbone) -> None:

@@ -158,18 +158,6 @@ def test_nine_modules_run_as_one(backbone: Backbone) -> None:
     torch.testing.assert_close(run(one), outputs(backbone, *parts), atol=1e-5, rtol=0)
 
 
-def test_what_is_trained_stands_on_what_is_folded(backbone: Backbone) -> None:
-    below = [module(backbone, LoRA(r=4), 1), module(backbone, LoRA(r=3), 2)]
-    plain, folded = (mount(backbone, [*below, Part("new", LoRA(r=2), None)], fold=f) for f in (False, True))
-    with torch.no_grad():
-        for name, parameter in folded.trainable.items():
-            parameter.copy_(plain.trainable[name])
-    for mounted in (plain, folded):
-        mounted.encode(BATCH).square().mean().backward()
-    for name, parameter in plain.trainable.items():
-        torch.testing.assert_close(parameter.grad, folded.trainable[name].grad, atol=1e-5, rtol=1e-4)
-
-
 def test_a_merge_of_full_rank_does_not_cost_two_more_products(backbone: Backbone) -> None:
     ties = Merged("t", "ties", tuple((1.0, module(backbone, LoRA(r=4), n)) for n in (1, 2)))
     assert not any(".terms." in name for name, _ in mount(backbone, [ties]).model.named_modules())

@@ -1,26 +1,18 @@
 """What must be trained for a stack, in which order and on top of what."""
 
 import pickle
-from collections.abc import Iterable, Iterator
 
-from expressions import prefixes, stacks
+from expressions import flat, prefixes, stacks
 from hypothesis import given
 
 from xadapt.stacks.methods import LoRA
 from xadapt.stacks.parser import parse
-from xadapt.stacks.places import Node, needs, nodes
+from xadapt.stacks.places import needs, nodes
 from xadapt.stacks.stack import Stack, trains
 
 
 def trained(text: str) -> list[str]:
     return [str(need.stack) for need in needs(Stack(text))]
-
-
-def flat(found: Iterable[Node]) -> Iterator[Node]:
-    for node in found:
-        for branch in node.branches:
-            yield from flat(branch.nodes)
-        yield node
 
 
 def test_a_sequence_needs_its_prefixes() -> None:

@@ -44,7 +44,7 @@ def scores(results: Results) -> list[tuple[str, int, str, str, float]]:
     return [(c.expr, c.seed, c.lang, c.metric, c.score) for c in results.cells]
 
 
-@pytest.mark.parametrize("method", ["lora", "bottleneck", "full", "lora(r=2, layers=top2)"])
+@pytest.mark.parametrize("method", ["lora", "bottleneck", "full"])
 def test_every_kind_runs_in_every_language_and_a_second_run_trains_nothing(
     world: Path, backbone: Backbone, tmp_path: Path, method: str
 ) -> None:
@@ -61,6 +61,8 @@ def test_every_kind_runs_in_every_language_and_a_second_run_trains_nothing(
         ("tatoeba", "de"),
     }
     assert all(0 <= c.score <= 100 and c.n > 0 for c in first.cells)
+    for cell in (tmp_path / "cells").rglob("*.json"):
+        cell.unlink()  # modules read back from disk give the scores that they gave when they were trained
     again = run(made, Store(tmp_path))
     assert not any(m.trained for m in again.modules)
     assert scores(again) == scores(first)
@@ -81,15 +83,6 @@ def test_a_seed_is_refused_before_anything_is_planned(world: Path, backbone: Bac
     with pytest.raises(UserError, match="a whole number from 0 to 999999999") as caught:
         plan(world, backbone, "xnli", seeds=[0, seed])
     assert len(str(caught.value)) < 200
-
-
-def test_scores_do_not_come_from_the_cache_alone(world: Path, backbone: Backbone, tmp_path: Path) -> None:
-    """Modules read back from disk give the scores that they gave when they were trained."""
-    made = plan(world, backbone, "mnli > xnli", "xquad", "udpos")
-    first = run(made, Store(tmp_path))
-    for cell in (tmp_path / "cells").rglob("*.json"):
-        cell.unlink()
-    assert scores(run(made, Store(tmp_path))) == scores(first)
 
 
 def test_a_module_is_shared_by_all_stacks_that_stand_on_it(world: Path, backbone: Backbone) -> None:

@@ -42,17 +42,11 @@ FORMS = [
     ("fuse(mnli, udpos) > xnli", "bottleneck", ["mnli", "udpos", "fuse(mnli, udpos) > xnli"]),
     ("mean(mnli, 0.5*udpos) > xnli", "lora", ["mnli", "udpos", "mean(mnli, 0.5*udpos) > xnli"]),
     ("mean(mnli, udpos) > xnli", "bottleneck", None),
-    ("linear(mnli, udpos) > xnli", "lora", None),
     ("cat(mnli@lora(r=2), -0.5*udpos) > xnli", "lora", None),
-    ("svd(mnli, udpos, rank=2) > xnli", "lora", None),
-    ("ties(mnli, udpos, density=0.5) > xnli", "lora", None),
     ("dare_ties(mnli, udpos) > xnli", "lora", None),
-    ("dare_linear(mnli, udpos) > xnli", "lora", None),
     ("drop(mnli, 0-1) > xnli", "lora", ["mnli", "drop(mnli, 0-1) > xnli"]),
-    ("drop(xnli, 0-1)", "bottleneck", ["xnli"]),
     ("mean(mnli, udpos) > tatoeba", "lora", ["mnli", "udpos"]),
     ("mnli@lora(r=2) > xnli@bottleneck", "lora", None),
-    ("mnli@bottleneck > xnli@lora", "lora", None),
     ("mnli@full > xnli", "lora", None),
     ("mean(joint(mnli, udpos), squad_v1) > xnli", "lora", None),
     ("mean((mnli > udpos), squad_v1) > xnli", "lora", ["mnli", "mnli > udpos", "squad_v1", None]),
@@ -101,17 +95,10 @@ def test_a_form_runs_and_runs_again_from_its_store(
     backbone.verify()
 
 
-def test_modules_are_shared_between_forms(world: Path, backbone: Backbone, tmp_path: Path) -> None:
-    names = [
-        "mnli > xnli",
-        "mean(mnli, udpos) > xnli",
-        "ties(mnli, udpos) > xnli",
-        "fuse(mnli, udpos) > xnli",
-    ]
-    found = run(plan(world, backbone, *names, overrides=FEW), Store(tmp_path))
-    assert len(found.modules) == 2 + 4
-    addresses = {m.address for m in found.modules}
-    assert len(addresses) == len(found.modules)
+def test_modules_are_shared_between_forms(world: Path, backbone: Backbone) -> None:
+    ways = ("mnli", "mean(mnli, udpos)", "ties(mnli, udpos)", "fuse(mnli, udpos)")
+    made = plan(world, backbone, *(f"{way} > xnli" for way in ways), overrides=FEW)
+    assert len(made.modules) == len({step.address for step in made.modules}) == 2 + 4
 
 
 def test_the_seed_of_a_study_draws_what_dare_drops(

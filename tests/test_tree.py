@@ -1,16 +1,14 @@
 """The picture of a stack, as text."""
 
-from collections.abc import Iterable, Iterator
-
 import pytest
-from expressions import prefixes, stacks
+from expressions import flat, prefixes, stacks
 from hypothesis import given
 from rich.console import Console
 
 from xadapt.common.errors import UserError
 from xadapt.report.tree import draw
 from xadapt.stacks.methods import LoRA
-from xadapt.stacks.places import Node, nodes
+from xadapt.stacks.places import nodes
 from xadapt.stacks.stack import Stack
 from xadapt.study.sizes import Facts
 
@@ -22,13 +20,6 @@ def printed(stack: Stack, facts: dict[Stack, Facts], n_layers: int = 6, width: i
     with console.capture() as captured:
         console.print(draw(stack, facts, backbone="base", base=BASE, n_layers=n_layers))
     return captured.get()
-
-
-def flat(found: Iterable[Node]) -> Iterator[Node]:
-    for node in found:
-        for branch in node.branches:
-            yield from flat(branch.nodes)
-        yield node
 
 
 def test_what_is_frozen_trained_and_reused_stands_in_columns() -> None:
