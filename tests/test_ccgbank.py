@@ -10,7 +10,7 @@ from folders import XNLI, Write, refused, writer
 
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
-from xadapt.data.labels import LARGE, RARE, Settler, labels_of
+from xadapt.data.labels import LARGE, RARE, OpenLabels, labels_of
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.examples import Example, Tagged
 
@@ -81,29 +81,29 @@ def test_what_does_not_fit_in_the_distribution(folder: Folder, write: Write, con
 
 
 class TestSettling:
-    """``settled``: the labels of a task whose row lists none."""
+    """``with_labels``: the labels of a task whose row lists none."""
 
     def test_the_labels_are_those_of_the_training_data(self, folder: Folder, write: Write) -> None:
         write("../intermediate/ccg/train.txt", PIPES)
         write("../intermediate/ccg/dev.txt", "A|B|never/seen\n")
-        task = Settler(folder).settled(CATALOGUE["ccg"])
+        task = OpenLabels(folder).with_labels(CATALOGUE["ccg"])
         assert task.labels == ("(S[dcl]\\NP)/NP", "N", "N/N")
         assert task.open_labels, "the row still says where they come from"
 
     def test_other_tasks_are_as_they_were(self, folder: Folder) -> None:
-        assert Settler(folder).settled(CATALOGUE["xnli"]) is CATALOGUE["xnli"]
+        assert OpenLabels(folder).with_labels(CATALOGUE["xnli"]) is CATALOGUE["xnli"]
 
     def test_data_is_read_once(self, folder: Folder, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         write("../intermediate/ccg/train.txt", PIPES)
         write("../intermediate/ccg/dev.txt", PIPES)
-        settler = Settler(folder)
-        first = settler.settled(CATALOGUE["ccg"])
+        open_labels = OpenLabels(folder)
+        first = open_labels.with_labels(CATALOGUE["ccg"])
 
         def load(task: str, language: str, split: str) -> Sequence[Example]:
             raise AssertionError("read again")
 
         monkeypatch.setattr(folder, "load", load)
-        assert settler.settled(CATALOGUE["ccg"]) == first
+        assert open_labels.with_labels(CATALOGUE["ccg"]) == first
 
     def test_a_rare_tag_of_a_large_set_is_no_label(self) -> None:
         often = [Tagged(str(i), ("a",), ("N",)) for i in range(LARGE - RARE)]

@@ -16,7 +16,7 @@ from folders import XNLI, Write, refused
 from xadapt.common.errors import UserError
 from xadapt.data import hub_rows, lazy
 from xadapt.data.folder import Folder
-from xadapt.data.lazy import Deferred, FileRows, Joined, Lazy, TableRows, Taken
+from xadapt.data.lazy import Deferred, FileRows, Joined, Lazy, Selection, TableRows
 from xadapt.data.readers import READERS
 from xadapt.data.reading import hold_out, sampled
 from xadapt.kinds.checks import typed
@@ -145,12 +145,12 @@ def test_parts_of_a_large_sequence_are_views(folder: Folder, write: Write) -> No
     rows = folder.load("xnli", "de", "dev")
     whole = list(rows)
     kept, held = hold_out(rows)
-    assert isinstance(kept, Taken)
+    assert isinstance(kept, Selection)
     assert list(kept) == whole[:270]
     assert list(held) == whole[270:]
     assert isinstance(rows, Lazy)
     order = np.random.default_rng(0).permutation(300)[:50]
-    drawn = Taken(rows, order)
+    drawn = Selection(rows, order)
     assert list(drawn) == [whole[i] for i in order]
     assert list(drawn[5:30]) == [whole[i] for i in order[5:30]]
     assert typed(drawn, Classified) is drawn

@@ -27,7 +27,7 @@ from xadapt.tasks.examples import Example
 from xadapt.tasks.languages import LANGUAGES, iso3_of
 from xadapt.tasks.task import File, Task, reading_of
 
-BELOW = "intermediate:"
+INTERMEDIATE = "intermediate:"  # begins a path below the folder of intermediate tasks
 SPLITS = ("train", "dev", "test")
 Stamp = tuple[tuple[str, int, int], ...]  # path, modification time, size of every file
 
@@ -246,20 +246,20 @@ class Folder:
             return ()
         if "iso3" in named and language not in LANGUAGES:
             return ()
-        return tuple(self._below(name, language) for name in (file.path, *file.beside))
+        return tuple(self._path_of(name, language) for name in (file.path, *file.beside))
 
     def _matching(self, name: str, language: str) -> list[Path]:
         """The file, or the files that a row's pattern stands for, in the order of their names."""
-        path = self._below(name, language)
+        path = self._path_of(name, language)
         if name.startswith("/") or not any(mark in name for mark in "*["):
             return [path] if path.is_file() else []
-        base = self.intermediate if name.startswith(BELOW) else self.root
+        base = self.intermediate if name.startswith(INTERMEDIATE) else self.root
         return sorted(found for found in base.glob(str(path.relative_to(base))) if found.is_file())
 
-    def _below(self, name: str, language: str) -> Path:
-        base = self.intermediate if name.startswith(BELOW) else self.root
+    def _path_of(self, name: str, language: str) -> Path:
+        base = self.intermediate if name.startswith(INTERMEDIATE) else self.root
         iso3 = iso3_of(language) if language in LANGUAGES else ""
-        return base / name.removeprefix(BELOW).format(lang=language, iso3=iso3)
+        return base / name.removeprefix(INTERMEDIATE).format(lang=language, iso3=iso3)
 
     def _missing(self, row: Task, language: str, split: str) -> UserError:
         here = {other: self._languages(row, other) for other in SPLITS}
@@ -289,8 +289,10 @@ class Folder:
         rows = [part for row in self.catalogue.values() for part in (row.parts or (row,))]
         files = [file.path for row in rows for some in row.files.values() for file in some]
         own = [path for path in files if path.startswith("/")]  # a user's, wherever they are
-        tops = sorted({path.split("/")[0] for path in files if not path.startswith((BELOW, "/"))})
-        below = {path.removeprefix(BELOW).split("/")[0] for path in files if path.startswith(BELOW)}
+        tops = sorted({path.split("/")[0] for path in files if not path.startswith((INTERMEDIATE, "/"))})
+        below = {
+            path.removeprefix(INTERMEDIATE).split("/")[0] for path in files if path.startswith(INTERMEDIATE)
+        }
         places = [*(self.root / top for top in tops), *(self.intermediate / top for top in below)]
         if own or any(place.is_dir() for place in places):
             return

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xadapt.common.errors import UserError
-from xadapt.data.lazy import RUN, Lazy, Paragraphs, TableRows, settled
+from xadapt.data.lazy import RUN, Lazy, Paragraphs, TableRows, list_if_few
 from xadapt.data.reading import answers_of, oddities, placeholders
 from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Paired, Tagged, Text
 from xadapt.tasks.languages import iso3_of, name_of
@@ -232,7 +232,7 @@ def _classify(
         known = None if withheld else ours[_value(fields, label)]
         return Classified(str(number), _value(fields, text), _value(fields, pair) if pair else None, known)
 
-    return settled(TableRows(data, Classified, parse))
+    return list_if_few(TableRows(data, Classified, parse))
 
 
 def _choose(
@@ -311,4 +311,4 @@ def _retrieve(
 def _running(data: Any, path: str) -> Sequence[Text]:
     """The paragraphs of documents, which stay in the table where they are many."""
     data = data.select_columns([path.split(".", maxsplit=1)[0]])
-    return settled(Paragraphs(data, lambda columns: map(str, _column(columns, path))))
+    return list_if_few(Paragraphs(data, lambda columns: map(str, _column(columns, path))))

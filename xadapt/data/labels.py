@@ -15,14 +15,14 @@ from xadapt.tasks.task import Task
 RARE, LARGE = 10, 10_000
 
 
-class Settler:
+class OpenLabels:
     """Fills in open label sets from one source. What was read is kept, so that asking again costs nothing."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._known: dict[str, tuple[str, ...]] = {}
 
-    def settled(self, task: Task) -> Task:
+    def with_labels(self, task: Task) -> Task:
         """The task with the labels of its English training data; itself where its labels are its row's.
 
         Raises:

@@ -50,7 +50,7 @@ class Lazy(Sequence[T_co]):
         """An example; for a slice a list where it is short, else a view."""
         if isinstance(index, slice):
             picks = range(*index.indices(len(self)))
-            view = Taken(self, picks)
+            view = Selection(self, picks)
             return view if len(picks) >= LARGE else list(view)
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
@@ -61,7 +61,7 @@ class Lazy(Sequence[T_co]):
         return self.read(0, len(self))
 
 
-class Taken(Lazy[T_co]):
+class Selection(Lazy[T_co]):
     """Some examples of another sequence, in any order.
 
     Args:
@@ -220,7 +220,7 @@ class Parse(Protocol[T_co]):
     def __call__(self, number: int, line: str, /) -> T_co: ...
 
 
-class Places:
+class RowOffsets:
     """Where the rows of a file lie, collected while it is validated: 12 bytes a row."""
 
     def __init__(self) -> None:
@@ -245,7 +245,7 @@ class FileRows(Lazy[T_co]):
         parse: from a line to the example.
     """
 
-    def __init__(self, path: Path, places: Places, of: type, parse: Parse[T_co]) -> None:
+    def __init__(self, path: Path, places: RowOffsets, of: type, parse: Parse[T_co]) -> None:
         self.path, self.of, self.parse = path, of, parse
         self.starts = np.frombuffer(places.starts, dtype=np.int64)
         self.sizes = np.frombuffer(places.sizes, dtype=np.int32)
@@ -280,6 +280,6 @@ class FileRows(Lazy[T_co]):
         return stat.st_mtime_ns, stat.st_size
 
 
-def settled(rows: Lazy[T]) -> Sequence[T]:
+def list_if_few(rows: Lazy[T]) -> Sequence[T]:
     """The rows themselves where they are many, else a list of them."""
     return rows if len(rows) >= LARGE else list(rows)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xadapt.common.errors import UserError
-from xadapt.data.lazy import FileRows, Places, settled
+from xadapt.data.lazy import FileRows, RowOffsets, list_if_few
 from xadapt.data.reading import Reading, missing_label, placeholders, unknown_label
 from xadapt.data.text import Line, streamed
 from xadapt.tasks.examples import Classified
@@ -39,7 +39,7 @@ class Columns:
     blank: int = 0
     nul: int = 0
     seen: set[str] = field(default_factory=set)
-    places: Places = field(default_factory=Places)
+    places: RowOffsets = field(default_factory=RowOffsets)
 
     def __call__(self, number: int, line: str) -> Classified:
         columns = line.split("\t")
@@ -73,7 +73,7 @@ class Columns:
         self.labelled = self.label is not None and not placeholders(len(self.places), self.seen, split)
         found = {"blank": self.blank, "NUL": self.nul, **notes}
         rows = FileRows(path, self.places, Classified, self)
-        return Reading(settled(rows), self.labelled, {name: n for name, n in found.items() if n})
+        return Reading(list_if_few(rows), self.labelled, {name: n for name, n in found.items() if n})
 
 
 def pairs(paths: Sequence[Path], task: Task, split: str) -> Reading:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xadapt.common.errors import UserError
 from xadapt.common.progress import Unwatched, Watch
-from xadapt.data.labels import Settler
+from xadapt.data.labels import OpenLabels
 from xadapt.interop.leaderboards import Scores
 from xadapt.interop.xtreme_files import asked, file_of, folder_of, format_of
 from xadapt.interop.xtreme_folder import PROVENANCE, split_of
@@ -86,7 +86,7 @@ def score_folder(
     """
     targets = _targets(catalogue)
     rows = _tasks(root, tasks, catalogue)
-    settler = Settler(gold)
+    open_labels = OpenLabels(gold)
     scored: list[Scored] = []
     refused: list[Refused] = []
     ignored = [
@@ -102,7 +102,7 @@ def score_folder(
         try:
             here = split or split_of(folder) or gold.test_split(row.name)
             known = [lang for lang in gold.languages(row.name, here) if not _held_out(gold, row, lang, here)]
-            settled = settler.settled(row)
+            task = open_labels.with_labels(row)
         except UserError as error:  # test files without labels; no training data with an open set
             refused += [Refused(row.name, lang, error.got) for lang in files]
             continue
@@ -113,7 +113,7 @@ def score_folder(
                     refused.append(Refused(row.name, lang, f"{gold.name} has no {here} file of it"))
                     continue
                 try:
-                    outcome = _score(path, settled, lang, here, gold)
+                    outcome = _score(path, task, lang, here, gold)
                 except UserError as error:
                     problems.append(str(error))
                     continue

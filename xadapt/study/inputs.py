@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
-from xadapt.data.lazy import Joined, Lazy, Taken
+from xadapt.data.lazy import Joined, Lazy, Selection
 from xadapt.data.reading import sampled
 from xadapt.kinds.candidates import counted, with_answers
 from xadapt.study.item_cache import Notes, Request, encoded
@@ -111,5 +111,5 @@ def _chosen(
                 do=f"ask for {len(chosen)} at most, or leave the size out",
             )
         order = generator(*drawn_from).permutation(len(chosen))[:size]
-        chosen = Taken(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
+        chosen = Selection(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
     return with_answers(chosen if sample is None else sampled(chosen, sample), examples)

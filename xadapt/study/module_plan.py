@@ -14,7 +14,7 @@ from typing import Any
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.identity import canonical
-from xadapt.data.labels import Settler
+from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
 from xadapt.kinds.checks import check_length
 from xadapt.mount.mount_spec import description
@@ -139,7 +139,7 @@ class Planner:
     """What is the same for all stacks of a study; ``dtype`` is what its modules are trained in."""
 
     backbone: Backbone
-    settler: Settler
+    open_labels: OpenLabels
     method: Method
     overrides: Overrides
     catalogue: Catalogue
@@ -149,12 +149,12 @@ class Planner:
     @property
     def source(self) -> Source:
         """What the study's data are read from."""
-        return self.settler.source
+        return self.open_labels.source
 
     def task(self, name: str) -> Task:
-        """The row of a task, or of what an imported module was imported for; labels settled."""
+        """The row of a task, or of what an imported module was imported for; open labels filled in."""
         imported = self.named(name)
-        return imported.task if imported else self.settler.settled(task_named(name, self.catalogue))
+        return imported.task if imported else self.open_labels.with_labels(task_named(name, self.catalogue))
 
     def named(self, name: str) -> Imported | None:
         """The imported module of this name, if there is one.
@@ -239,7 +239,7 @@ class Planner:
     def _training_task(self, term: Term) -> TrainingTask:
         task = self.task(term.task)
         assert task.train is not None, "the parser refuses to train what has no training data"
-        data = self.settler.settled(task_named(task.train, self.catalogue))
+        data = self.open_labels.with_labels(task_named(task.train, self.catalogue))
         languages = term.languages or ("en",)
         available = self.source.languages(data.name, "train")
         if lacking := [lang for lang in ("en", *languages) if lang not in available]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
-from xadapt.data.labels import Settler
+from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
 from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method
@@ -117,7 +117,7 @@ def make_plan(
     for seed in seeds:
         _check_seed(seed)
     dtype = overrides.trained_in or backbone.dtype_name
-    planner = Planner(backbone, Settler(source), method, overrides, catalogue, imported or {}, dtype)
+    planner = Planner(backbone, OpenLabels(source), method, overrides, catalogue, imported or {}, dtype)
     other = replace(planner, dtype=_other(dtype))
     twins: dict[str, str] = {}
     problems: list[UserError] = []

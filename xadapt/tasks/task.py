@@ -101,7 +101,7 @@ class Task:
         trains_in: the languages that its training data is written in, not translated into.
         metrics: the first is the main one; ``accuracy``, ``f1``, ``exact_match``, ``map@20``.
         labels: the label set of ``classify`` and ``tag``, in head order.
-        open_labels: the label set is what the training data has: ``labels`` is empty here and settled
+        open_labels: the label set is what the training data has: ``labels`` is empty here and filled in
             (``xadapt.data.labels``) before the kind is built; other tags can occur and are never right.
         max_length: tokens a sequence, special tokens included.
         stride: tokens shared by two windows of one context (``extract``).
