@@ -26,7 +26,7 @@ from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, label_config, to_flex
 from xadapt.mount import Dropped, Element, Fused, Merged, Part
 from xadapt.mount.bottleneck import STORED, STORED_FUSION
-from xadapt.mount.elements import layers_of, method_of
+from xadapt.mount.elements import acting_layers, method_of
 from xadapt.mount.low_rank import layer_of
 from xadapt.mount.weights import check_backbone, fill
 from xadapt.stacks.methods import Bottleneck
@@ -94,7 +94,7 @@ def _add(model: Any, element: Element, taken: set[str]) -> str | Fuse:
     layers = model.config.num_hidden_layers
     if not isinstance(element, Fused):
         return _single(model, element, taken)
-    if len({frozenset(layers_of(each, layers)) for each in element.operands}) > 1:
+    if len({frozenset(acting_layers(each, layers)) for each in element.operands}) > 1:
         raise UserError(
             f"{element.label} fuses modules that stand in different layers",
             expected="modules in the same layers: adapters fuses all of them or none",
@@ -149,7 +149,7 @@ def _weights(element: Element, layers: int) -> dict[str, Tensor]:
     if isinstance(element, Part):
         return dict(element.weights or {})
     if isinstance(element, Dropped):
-        kept = layers_of(element, layers)
+        kept = acting_layers(element, layers)
         return {k: t for k, t in _weights(element.part, layers).items() if layer_of(k) in kept}
     assert isinstance(element, Merged), "a fusion within a combination is refused by the parser"
     whole = sum(weight for weight, _ in element.operands)

@@ -27,8 +27,8 @@ from xadapt.mount.elements import (
     Fused,
     Merged,
     Part,
+    acting_layers,
     fresh,
-    layers_of,
     method_of,
     undropped,
 )
@@ -247,7 +247,7 @@ class _Stack:
             self.trainable,
             self.config,
             fusion=self.fusion,
-            lowest=min(min(layers_of(part, self.backbone.layers)) for part in parts),
+            lowest=min(min(acting_layers(part, self.backbone.layers)) for part in parts),
             held=self.held,
             mixtures=self.mixtures,
             drift=self.drift,

@@ -20,7 +20,7 @@ from torch import nn
 from transformers import XLMRobertaModel
 
 from xadapt.mount.adapter_fusion import LeanFusion, averaged
-from xadapt.mount.elements import Element, Fused, Merged, Part, layers_of
+from xadapt.mount.elements import Element, Fused, Merged, Part, acting_layers
 from xadapt.mount.weights import Attached, changes_nothing, fill
 from xadapt.stacks.methods import Bottleneck, layer_range
 
@@ -67,7 +67,7 @@ class Bottlenecks:
         if isinstance(element, Fused):
             return self._fusion(element)
         name, _ = self._build(element.part)
-        left = layers_of(element, len(self._outputs()))
+        left = acting_layers(element, len(self._outputs()))
         for i, output in enumerate(self._outputs()):
             if i not in left:
                 for each in [name] if isinstance(name, str) else name.children:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xadapt.mount import merge
-from xadapt.mount.elements import Dropped, Element, Merged, Part, layers_of
+from xadapt.mount.elements import Dropped, Element, Merged, Part, acting_layers
 from xadapt.mount.lora_fusion import effect_of_mixture
 from xadapt.mount.low_rank import Effect, acts, depth, effect_of_lora, layer_of
 from xadapt.mount.weights import changes_nothing
@@ -27,7 +27,7 @@ def effect_of(element: Element, shapes: Mapping[str, tuple[int, int]]) -> Effect
     if isinstance(element, Part):
         effect = effect_of_lora(element, shapes)
     elif isinstance(element, Dropped):
-        left = layers_of(element, depth(shapes))
+        left = acting_layers(element, depth(shapes))
         effect = {n: f for n, f in effect_of(element.part, shapes).items() if layer_of(n) in left}
     elif isinstance(element, Merged):
         effects = [(weight, effect_of(part, shapes)) for weight, part in element.operands]

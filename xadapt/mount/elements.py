@@ -70,7 +70,7 @@ class Merged:
         for name, value in self.options.items():
             if problem := value_problem(self.how, name, value):
                 raise UserError(f"{self.label!r}: {problem}", expected=option_names(self.how))
-        _combinable(self.label, [element for _, element in self.operands])
+        _check_operands(self.label, [element for _, element in self.operands])
         weights = [weight for weight, _ in self.operands]
         if not all(math.isfinite(w) for w in weights) or (self.how == "mean" and sum(weights) <= 0):
             raise UserError(
@@ -109,7 +109,7 @@ class Fused:
     weights: Mapping[str, Tensor] | None
 
     def __post_init__(self) -> None:
-        _combinable(self.label, self.operands)
+        _check_operands(self.label, self.operands)
         if method_of(self) is Bottleneck and not all(isinstance(undropped(e), Part) for e in self.operands):
             raise UserError(
                 f"{self.label!r} fuses what is itself a combination of bottleneck modules",
@@ -181,7 +181,7 @@ def operands_of(element: Merged | Fused) -> list[Element]:
     return [e[1] if isinstance(e, tuple) else e for e in element.operands]
 
 
-def layers_of(element: Element, layers: int) -> set[int]:
+def acting_layers(element: Element, layers: int) -> set[int]:
     """Where in a backbone of ``layers`` layers the element acts; a full copy also below them: -1.
 
     Raises:
@@ -193,8 +193,8 @@ def layers_of(element: Element, layers: int) -> set[int]:
     if isinstance(element, Dropped):
         drop = f"drop({element.label}, {element.first}-{element.last})"
         dropped = range(element.first, element.last + 1)
-        return layers_left(layers_of(element.part, layers), drop, dropped, layers)
-    return set[int]().union(*(layers_of(e, layers) for e in operands_of(element)))
+        return layers_left(acting_layers(element.part, layers), drop, dropped, layers)
+    return set[int]().union(*(acting_layers(e, layers) for e in operands_of(element)))
 
 
 def without(element: Element, index: int) -> Element:
@@ -222,7 +222,7 @@ def without(element: Element, index: int) -> Element:
     return replace(element, label=label, operands=tuple(element.operands[i] for i in kept), weights=weights)
 
 
-def _combinable(label: str, operands: Sequence[Element]) -> None:
+def _check_operands(label: str, operands: Sequence[Element]) -> None:
     """Raise UserError unless ``operands`` are trained modules of one method, LoRA or bottleneck."""
     if not operands:
         raise UserError(f"{label!r} combines nothing", expected="one module or more")

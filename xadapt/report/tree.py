@@ -22,7 +22,7 @@ from rich.filesize import decimal
 from rich.text import Text
 from rich.tree import Tree
 
-from xadapt.stacks.places import Node, acting, nodes
+from xadapt.stacks.places import Node, acting_layers, nodes
 from xadapt.stacks.stack import Combined, Dropped, Operand, Stack, Term, is_fuse
 from xadapt.study.sizes import Facts, State
 
@@ -78,11 +78,11 @@ def _rows(
     part = node.part
     known = facts.get(node.place)
     trained = known is not None or bool(node.branches)
-    layers = acting(node, n_layers) if trained else set()
+    layers = acting_layers(node, n_layers) if trained else set()
     again = node.place in seen
     if isinstance(part, Dropped):
         name = "drop layers " + "-".join(map(str, dict.fromkeys((part.first, part.last))))
-        whole = acting(node.branches[0].nodes[0], n_layers)
+        whole = acting_layers(node.branches[0].nodes[0], n_layers)
         yield _Row(depth, weight + name, _bar(layers, n_layers, whole - layers))
     else:
         if known is not None:

@@ -103,17 +103,17 @@ def needs(stack: Stack, default: Method | None = None) -> tuple[Need, ...]:
     return tuple(found.values())
 
 
-def acting(node: Node, layers: int) -> set[int]:
+def acting_layers(node: Node, layers: int) -> set[int]:
     """Where a part acts on a backbone of so many layers, from 0: a merge or a fuse where any operand does.
 
     Raises:
         UserError: layers that the backbone does not have; a drop that leaves nothing.
     """
     if isinstance(node.part, Dropped):
-        whole = acting(node.branches[0].nodes[0], layers)
+        whole = acting_layers(node.branches[0].nodes[0], layers)
         return layers_left(whole, str(node.part), node.part.layers, layers)
     if node.branches:
-        return {n for branch in node.branches for one in branch.nodes for n in acting(one, layers)}
+        return {n for branch in node.branches for one in branch.nodes for n in acting_layers(one, layers)}
     method = undropped(node.part).method
     return set() if method is None else set(layer_range(method.layers, layers))
 

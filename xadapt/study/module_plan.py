@@ -19,7 +19,7 @@ from xadapt.kinds import kind_of
 from xadapt.kinds.checks import check_length
 from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method, parse_method
-from xadapt.stacks.places import Need, acting, needs, nodes
+from xadapt.stacks.places import Need, acting_layers, needs, nodes
 from xadapt.stacks.stack import Combined, Stack, Term
 from xadapt.store.integrity import peek
 from xadapt.store.store import Store, address_of
@@ -181,7 +181,7 @@ class Planner:
         addresses: dict[Stack, str] = {}
         filled = self.filled(stack)
         for node in nodes(filled.with_method(self.method)):
-            acting(node, self.backbone.layers)
+            acting_layers(node, self.backbone.layers)
         for need in needs(filled, self.method):
             top = need.stack.top
             if isinstance(top, Term) and (imported := self.named(top.task)):
