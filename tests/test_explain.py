@@ -16,7 +16,6 @@ from test_study import plan
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import pack
 from xadapt.cli.main import main
-from xadapt.common.progress import Unwatched
 from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fused, Merged, Mounted, mount
 from xadapt.mount.interpret import effect_similarity, similarity
@@ -326,7 +325,7 @@ def test_every_table_says_that_it_is_of_the_pocket_world(
     common: list[str],
 ) -> None:
     made, store = planned(world, backbone, FUSE)
-    asked = made, store, made.evaluations[0], Unwatched()
+    asked = Run(made, store), made.evaluations[0]
     for said in (", pocket world", ""):
         console = Console(file=StringIO(), width=160)
         console.print(*(fusion_map(found, said) for found in fusion_weights(*asked)))

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xadapt.common.errors import UserError
-from xadapt.common.progress import Watch
 from xadapt.mount.elements import without
 from xadapt.stacks.stack import Combined, trains, undropped
-from xadapt.store.store import Store
 from xadapt.study.analysis import as_written, dev_of, refuse_untrained
 from xadapt.study.evaluation import scores_of
 from xadapt.study.module_loader import load_elements
@@ -39,13 +37,7 @@ class Ablation:
     without: tuple[tuple[str, tuple[Cell, ...] | str], ...]
 
 
-def ablations(
-    plan: Plan,
-    store: Store,
-    evaluation: Evaluation,
-    watch: Watch,
-    languages: Sequence[str] | None = None,
-) -> Iterator[Ablation]:
+def ablations(run: Run, evaluation: Evaluation, languages: Sequence[str] | None = None) -> Iterator[Ablation]:
     """For each fusion and merge of the stack the scores without each of its operands.
 
     Scores are kept in the store, as those of ``xadapt run`` are. A ``dare`` merge draws anew what it
@@ -70,9 +62,8 @@ def ablations(
             expected="a fusion or a merge of two or more operands in the stack",
             do="ask for an expression such as fuse(mnli, squad_v1) > xnli",
         )
-    refuse_untrained(plan, store, evaluation)
-    asked = _asked(plan, evaluation, languages)
-    run = Run(plan, store, watch)
+    refuse_untrained(run, evaluation)
+    asked = _asked(run.plan, evaluation, languages)
     elements = load_elements(run, evaluation.stack, evaluation.seed)
     whole = tuple(scores_of(run, [asked]))
     for at, combined in found:

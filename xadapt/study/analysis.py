@@ -11,13 +11,11 @@ import numpy as np
 
 from xadapt.backbone.packing import Packed, budgeted, pack
 from xadapt.common.errors import UserError
-from xadapt.common.progress import Watch
 from xadapt.mount import interpret
 from xadapt.mount.elements import method_of
 from xadapt.stacks.methods import LoRA
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, is_fuse, method_names, trains, undropped
-from xadapt.store.store import Store
 from xadapt.study.inputs import load_inputs
 from xadapt.study.module_loader import load_elements, mount_stack
 from xadapt.study.plan import Evaluation, Plan
@@ -44,7 +42,7 @@ class LayerValues:
     values: np.ndarray
 
 
-def fusion_weights(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> list[LayerValues]:
+def fusion_weights(run: Run, evaluation: Evaluation) -> list[LayerValues]:
     """What each fusion of the stack has learned: how much each operand counts, by layer.
 
     Raises:
@@ -61,8 +59,7 @@ def fusion_weights(plan: Plan, store: Store, evaluation: Evaluation, watch: Watc
             expected="an expression with a fuse",
             do="show them for an expression such as fuse(mnli, squad_v1) > xnli",
         )
-    refuse_untrained(plan, store, evaluation)
-    run = Run(plan, store, watch)
+    refuse_untrained(run, evaluation)
     mounted = mount_stack(run, evaluation.stack, evaluation.seed)
     batch, on = _looked_at(run, evaluation) if mounted.fused else (None, "")
     # ``interpret.fusion_weights`` has LoRA's first, each sort in the order of the stack.
@@ -80,7 +77,7 @@ def fusion_weights(plan: Plan, store: Store, evaluation: Evaluation, watch: Watc
     ]
 
 
-def similarities(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch) -> LayerValues:
+def similarities(run: Run, evaluation: Evaluation) -> LayerValues:
     """How alike the modules of the stack are, two by two: cosines from -1 to 1.
 
     Every module that is trained counts, once, whole: as it was trained, whatever a drop leaves of it.
@@ -97,15 +94,14 @@ def similarities(plan: Plan, store: Store, evaluation: Evaluation, watch: Watch)
             expected="an expression of two or more",
             do="compare those of an expression such as mnli > xnli or fuse(mnli, squad_v1) > xnli",
         )
-    refuse_untrained(plan, store, evaluation)
-    run = Run(plan, store, watch)
+    refuse_untrained(run, evaluation)
     modules = [load_elements(run, place, evaluation.seed)[-1] for place in names]
     if all(method_of(module) is LoRA for module in modules):
-        cosines = interpret.similarity(plan.backbone, modules)
+        cosines = interpret.similarity(run.backbone, modules)
         measure = "cosine of the LoRA updates B A"
     else:
         batch, on = _looked_at(run, evaluation)
-        cosines = interpret.effect_similarity(plan.backbone, modules, batch)
+        cosines = interpret.effect_similarity(run.backbone, modules, batch)
         measure = f"cosine of effects on hidden states, each module alone, after each layer, on {on}"
     pairs = list(combinations(range(len(modules)), 2))
     labels = list(names.values())
@@ -125,9 +121,9 @@ def as_written(evaluation: Evaluation) -> list[tuple[Node, Node]]:
     return list(zip(nodes(Stack(evaluation.expr)), nodes(evaluation.stack), strict=False))
 
 
-def refuse_untrained(plan: Plan, store: Store, evaluation: Evaluation) -> None:
+def refuse_untrained(run: Run, evaluation: Evaluation) -> None:
     """Raises ``UserError`` where a module of the plan is not in the store."""
-    if missing := [module.shown for module in plan.modules if not store.has(module.address)]:
+    if missing := [module.shown for module in run.plan.modules if not run.store.has(module.address)]:
         raise UserError(
             f"not trained yet: {', '.join(missing)}",
             expected="a trained stack",

@@ -25,7 +25,7 @@ from torch import Tensor
 from xadapt.backbone import backbone as _backbone
 from xadapt.backbone.packing import Packed, budgeted, pack
 from xadapt.common.errors import UserError
-from xadapt.common.progress import Unwatched, Watch
+from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
 from xadapt.interop.module import Module
@@ -220,11 +220,11 @@ class Study(Overrides):
 
     def fusion_weights(self, *, watch: Watch | None = None) -> list[LayerValues]:
         """What each fusion has learned. Raises ``UserError`` where there is none, or it is not trained."""
-        return fusion_weights(self.plan, self._store, self._evaluation, watch or Unwatched())
+        return fusion_weights(Run(self.plan, self._store, watch), self._evaluation)
 
     def similarities(self, *, watch: Watch | None = None) -> LayerValues:
         """How alike the modules are, two by two. Raises ``UserError`` for fewer, or untrained ones."""
-        return similarities(self.plan, self._store, self._evaluation, watch or Unwatched())
+        return similarities(Run(self.plan, self._store, watch), self._evaluation)
 
     def ablations(
         self, languages: Sequence[str] | None = None, *, watch: Watch | None = None
@@ -234,7 +234,7 @@ class Study(Overrides):
         Raises:
             UserError: nothing that can be left out, no such language, or modules that are not trained.
         """
-        return ablations(self.plan, self._store, self._evaluation, watch or Unwatched(), languages)
+        return ablations(Run(self.plan, self._store, watch), self._evaluation, languages)
 
     @property
     def _evaluation(self) -> Evaluation:
