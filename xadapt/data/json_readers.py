@@ -121,23 +121,20 @@ def nli_lines(
 
 def hellaswag(paths: Sequence[Path], task: Task, split: str) -> Reading:
     """HellaSwag's JSON lines: ``ctx``, ``endings``, ``label``. Raises ``UserError``."""
-    examples: list[Chosen] = []
-    lines: list[int] = []
+    rows: list[tuple[int, Chosen]] = []
     for line, row in json_lines(paths[0]):
         options = tuple(field(row, "endings", list, "the row", paths[0], line=line))
         label = _index(row.get("label"), range(len(options)), split, paths[0], line)
         context = field(row, "ctx", str, "the row", paths[0], line=line)
-        examples.append(Chosen(str(len(examples)), context, "", options, label))
-        lines.append(line)
-    return _chosen(examples, lines, split, paths[0])
+        rows.append((line, Chosen(str(len(rows)), context, "", options, label)))
+    return _chosen(rows, split, paths[0])
 
 
 def commonsense(paths: Sequence[Path], task: Task, split: str) -> Reading:
     """CommonsenseQA's JSON lines, with the question as a text (the hub's form) or as an object
     with ``stem`` and ``choices`` (the official form). Raises ``UserError``."""
     path = paths[0]
-    examples: list[Chosen] = []
-    lines: list[int] = []
+    rows: list[tuple[int, Chosen]] = []
     for line, row in json_lines(path):
         question = field(row, "question", (str, dict), "the row", path, line=line)
         if isinstance(question, dict):
@@ -151,26 +148,23 @@ def commonsense(paths: Sequence[Path], task: Task, split: str) -> Reading:
             options = tuple(field(choices, "text", list, "choices", path, line=line))
         label = _index(row.get("answerKey"), keys, split, path, line)
         identifier = field(row, "id", str, "the row", path, line=line)
-        examples.append(Chosen(identifier, "", question, options, label))
-        lines.append(line)
-    return _chosen(examples, lines, split, path)
+        rows.append((line, Chosen(identifier, "", question, options, label)))
+    return _chosen(rows, split, path)
 
 
 def social(paths: Sequence[Path], task: Task, split: str) -> Reading:
     """Social IQa's JSON lines: ``context``, ``question``, ``answerA`` to ``answerC``, and ``correct``,
     the letter of the right one. Raises ``UserError``."""
     path, keys = paths[0], ("A", "B", "C")
-    examples: list[Chosen] = []
-    lines: list[int] = []
+    rows: list[tuple[int, Chosen]] = []
     for line, row in json_lines(path):
         context, question, *options = (
             field(row, name, str, "the row", path, line=line)
             for name in ("context", "question", *(f"answer{key}" for key in keys))
         )
         label = _index(row.get("correct"), keys, split, path, line)
-        examples.append(Chosen(str(len(examples)), context, question, tuple(options), label))
-        lines.append(line)
-    return _chosen(examples, lines, split, path)
+        rows.append((line, Chosen(str(len(rows)), context, question, tuple(options), label)))
+    return _chosen(rows, split, path)
 
 
 def copa(paths: Sequence[Path], task: Task, split: str, wording: Mapping[str, str]) -> Reading:
@@ -182,8 +176,7 @@ def copa(paths: Sequence[Path], task: Task, split: str, wording: Mapping[str, st
         UserError: broken JSON, a missing field, another question, an id twice.
     """
     path = paths[0]
-    examples: list[Chosen] = []
-    lines: list[int] = []
+    rows: list[tuple[int, Chosen]] = []
     for line, row in json_lines(path):
         premise, first, second, asked = (
             field(row, name, str, "the row", path, line=line)
@@ -199,9 +192,8 @@ def copa(paths: Sequence[Path], task: Task, split: str, wording: Mapping[str, st
             )
         identifier = str(field(row, "idx", (int, str), "the row", path, line=line))
         label = _index(row.get("label"), (0, 1), split, path, line)
-        examples.append(Chosen(identifier, premise, wording[asked], (first, second), label))
-        lines.append(line)
-    return _chosen(examples, lines, split, path)
+        rows.append((line, Chosen(identifier, premise, wording[asked], (first, second), label)))
+    return _chosen(rows, split, path)
 
 
 def cosmos(paths: Sequence[Path], task: Task, split: str) -> Reading:
@@ -218,8 +210,7 @@ def cosmos(paths: Sequence[Path], task: Task, split: str) -> Reading:
             path=path,
             line=1,
         )
-    examples: list[Chosen] = []
-    lines: list[int] = []
+    rows: list[tuple[int, Chosen]] = []
     try:
         for row in reader:
             if None in row or None in row.values():
@@ -232,20 +223,21 @@ def cosmos(paths: Sequence[Path], task: Task, split: str) -> Reading:
                 )
             options = tuple(row[f"answer{i}"] for i in range(4))
             label = _index(row.get("label"), range(4), split, path, reader.line_num)
-            examples.append(Chosen(row["id"], row["context"], row["question"], options, label))
-            lines.append(reader.line_num)
+            rows.append((reader.line_num, Chosen(row["id"], row["context"], row["question"], options, label)))
     except csv.Error as error:
         line = reader.line_num
         raise UserError(f"broken CSV: {error}", do="download it again", path=path, line=line) from None
-    return _chosen(examples, lines, split, path)
+    return _chosen(rows, split, path)
 
 
-def _chosen(examples: list[Chosen], lines: Sequence[int], split: str, path: Path) -> Reading:
-    """Checks what holds for all multiple choice: ids once, two options or more, true labels."""
-    if not examples:
+def _chosen(rows: Sequence[tuple[int, Chosen]], split: str, path: Path) -> Reading:
+    """Examples, each with its line, as a reading; checks what holds for all multiple choice: ids once, two
+    options or more, true labels."""
+    if not rows:
         raise UserError("a header and no rows", expected="rows", do="download it again", path=path)
-    check_ids(examples, path, lines)
-    for example, line in zip(examples, lines, strict=True):
+    examples = [example for _, example in rows]
+    check_ids(examples, path, [line for line, _ in rows])
+    for line, example in rows:
         if len(example.options) < 2 or not all(isinstance(option, str) for option in example.options):
             raise UserError(
                 f"options {list(example.options)!r}",
