@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import COMMON
 from kinds_common import task
-from tiny import TEXT, save_tiny
+from tiny import TEXT
 
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
@@ -131,19 +132,11 @@ def test_a_threshold_comes_from_the_dev_set_of_the_same_language(backbone, tmp_p
     assert len(list((tmp_path / "cells").rglob("*.json"))) == before + 1
 
 
-def test_the_command_shows_every_layer_and_writes_json(tmp_path, capsys, monkeypatch):
-    monkeypatch.undo()
-    data = tmp_path / "xtreme" / "laser-tatoeba-v1"
-    data.mkdir(parents=True)
-    (data / "tatoeba.deu-eng.deu").write_text("der Mann\nder Apfel\nim Park\n")
-    (data / "tatoeba.deu-eng.eng").write_text("the man\nthe apple\nin the park\n")
-    save_tiny(tmp_path / "backbone")
-    paths = ["--backbone", str(tmp_path / "backbone"), "--data", str(tmp_path / "xtreme")]
-    out = tmp_path / "out.json"
-    main(["layers", "--task", "tatoeba", *paths, "--store", str(tmp_path / "store"), "--json", str(out)])
+def test_the_command_shows_every_layer_and_writes_json(workdir, capsys):
+    main(["layers", "--task", "tatoeba", *COMMON[:4], "--json", "out.json"])
     shown = capsys.readouterr().out
     assert "tatoeba: accuracy on test by hidden layer" in shown
     assert "best: layer" in shown
-    content = json.loads(out.read_text())
+    content = json.loads((workdir / "out.json").read_text())
     assert [cell["layer"] for cell in content["cells"]] == [0, 1, 2, 3, 4]
     assert len(content["layers"][0]["means"]) == 5

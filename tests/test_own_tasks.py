@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import save_tiny, tiny_backbone
+from tiny import tiny_backbone
 
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
@@ -114,14 +114,12 @@ def test_a_hub_row(own: Path) -> None:
 
 
 def test_it_is_shown_and_run_like_any_other(
-    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     main(["tasks", "--data", str(own.parent), "--tasks", str(own)])
     shown = capsys.readouterr().out
     assert "25 tasks" in shown
     assert "stance" in shown
-    save_tiny(tmp_path / "backbone")
     main(
         ["run", "stance", "--data", str(own.parent), "--tasks", str(own), "--backbone", "./backbone",
          "--max-steps", "2"]
@@ -179,23 +177,21 @@ def test_a_name_of_a_task_and_of_an_imported_module_is_refused(own: Path) -> Non
 
 
 def test_its_predictions_are_made_and_scored_like_any_other(
-    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    save_tiny(tmp_path / "backbone")
     (own.parent / "stance" / "nah.tsv").write_text("c\td\tagainst\nc\td\tfor\n", encoding="utf-8")
     common = ["--tasks", str(own)]
     main(
         ["predict", "stance", "--task", "stance", "--data", str(own.parent), *common,
          "--backbone", "./backbone", "--max-steps", "2"]
     )  # fmt: skip
-    file = tmp_path / "predictions" / "stance" / "test-nah.tsv"
+    file = workdir / "predictions" / "stance" / "test-nah.tsv"
     assert set(file.read_text(encoding="utf-8").split()) <= {"for", "against"}
     file.write_text("against\nagainst\n", encoding="utf-8")
     capsys.readouterr()
     main(["score", "predictions", "--labels", str(own.parent), *common, "--json", "scores.json"])
     assert "leaderboards have them" not in capsys.readouterr().out
-    (row,) = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    (row,) = json.loads((workdir / "scores.json").read_text())["scores"]
     assert (row["task"], row["lang"], row["split"]) == ("stance", "nah", "test")
     assert row["scores"] == {"accuracy": 50.0}
 

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from share_common import assert_equal, logits, theirs, tiny_folder, trained
+from commands import refused
+from share_common import assert_equal, logits, theirs, trained
 from transformers import AutoModelForSequenceClassification
 
+from xadapt.backbone.backbone import Backbone
 from xadapt.cli.main import main
 from xadapt.store.store import Store
 
 
 def test_a_module_goes_out_and_comes_in_under_a_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    workdir: Path, backbone: Backbone, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    backbone = tiny_folder(tmp_path / "backbone")
     store = Store(".xadapt")
     saved = trained(store, backbone, "mnli")
     main(["modules", "export", saved.address[:6], "--to", "merged", "--out", "plain"])
@@ -26,9 +26,7 @@ def test_a_module_goes_out_and_comes_in_under_a_name(
     assert_equal(logits(store, backbone, saved.address), theirs(model, "classify"))
 
     take = ["modules", "import", "peft", "--task", "mnli", "--backbone", backbone.name]
-    with pytest.raises(SystemExit):
-        main([*take, "--name", "theirs"])
-    assert "--labels entailment,neutral,contradiction" in capsys.readouterr().err
+    assert "--labels entailment,neutral,contradiction" in refused(capsys, *take, "--name", "theirs")
     main([*take, "--name", "theirs", "--labels", "entailment,neutral,contradiction"])
     assert "theirs = " in capsys.readouterr().out
     again = store.load(store.records.names()["theirs"])
@@ -41,5 +39,4 @@ def test_a_module_goes_out_and_comes_in_under_a_name(
     main(["modules", "rm", "theirs"])
     assert store.modules() == []
     for words in (["--to", "adapters"], ["--to", "peft", "--out", "peft"]):
-        with pytest.raises(SystemExit):
-            main(["modules", "export", saved.address, "--out", "x", *words])
+        refused(capsys, "modules", "export", saved.address, "--out", "x", *words)
