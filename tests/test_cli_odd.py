@@ -273,13 +273,6 @@ def test_an_empty_folder_is_an_empty_store_and_so_is_the_usual_place(
     assert "0 modules, 0 broken" in capsys.readouterr().out
 
 
-def test_a_run_into_a_file_is_refused_before_it_begins(
-    workdir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (workdir / "file").touch()
-    assert "not a store" in refused(capsys, *DRY, "--store", "file")
-
-
 def test_nothing_is_strewn_over_a_folder_that_is_something_else(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
