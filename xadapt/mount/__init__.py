@@ -81,11 +81,16 @@ def mount(
     _check(parts)
     if not parts:
         return Mounted(backbone, backbone.skeleton(), {}, {})
+    shapes = linear_shapes(backbone)
+    effects = [effect_of(part, shapes) if _runs_as_effect(part, fold) else None for part in parts]
     with seeded():  # what libraries draw for weights that are filled in then
         stack = _Stack(backbone, parts, fold)
-        for element in parts:
+        for element, effect in zip(parts, effects, strict=True):
             with seeded("module" if isinstance(element, Part) else "fusion", *seed):
-                stack.add(element)
+                if effect is None:
+                    stack.add(element)
+                else:
+                    stack.add_effect(element, effect)
         stack.fold_effects()
     return stack.mounted(parts)
 
@@ -123,12 +128,19 @@ def _check(parts: Sequence[Element]) -> None:
         )
 
 
+def _runs_as_effect(element: Element, fold: Fold) -> bool:
+    """Whether only what a LoRA element adds to the linears is put on, not its own parameters: where it is
+    folded, a combination, or scaled in a way that peft has no words for."""
+    if method_of(element) is not LoRA or fresh(element):
+        return False
+    return bool(fold) or not isinstance(element, Part) or element.scaling is not None
+
+
 class _Stack:
     """A stack while it is being mounted: the model, and what is known of the elements on it so far."""
 
     def __init__(self, backbone: Backbone, parts: Sequence[Element], fold: Fold) -> None:
         self.backbone, self.fold = backbone, fold
-        self.shapes = linear_shapes(backbone)
         self.probe = _probe(backbone)
         # A full module replaces all weights: of several trained ones only the last counts. A fresh one
         # starts from the one below it, or from the backbone.
@@ -150,11 +162,8 @@ class _Stack:
         self.drift: dict[str, float] = {}
 
     def add(self, element: Element) -> None:
-        """Put one element on top of those before it; a trained one is proven to act."""
+        """Put one element with its parameters on top of those before it; a trained one is proven to act."""
         if any(element is each for each in self.replaced):
-            return
-        if self._runs_as_effect(element):
-            self._add_effect(element)
             return
         parameters, self.config = self._attach(element)
         if isinstance(element, Part) and not isinstance(element.method, Full):
@@ -166,13 +175,6 @@ class _Stack:
         if isinstance(element, Fused):
             self.fusion = self.config
 
-    def _runs_as_effect(self, element: Element) -> bool:
-        """Whether only what a LoRA element adds to the linears is put on, not its own parameters: where it is
-        folded, a combination, or scaled in a way that peft has no words for."""
-        if method_of(element) is not LoRA or fresh(element):
-            return False
-        return bool(self.fold) or not isinstance(element, Part) or element.scaling is not None
-
     def _attach(self, element: Element) -> Attached:
         """Put on an element with its parameters, to be trained or swapped."""
         if isinstance(element, Part) and isinstance(element.method, Full):
@@ -182,18 +184,18 @@ class _Stack:
         if isinstance(element, Part) and isinstance(element.method, LoRA):
             return self.loras.add(element.label, element.method, element.weights)
         assert isinstance(element, Fused), "of LoRA modules, and fresh: all others run as effects"
-        effects = [effect_of(part, self.shapes) for part in element.operands]
+        shapes = linear_shapes(self.backbone)
+        effects = [effect_of(part, shapes) for part in element.operands]
         parameters = lora_fusion.attach(self.model, effects, self.backbone.layers)
         self.mixtures.append((element.label, parameters[lora_fusion.NAME]))
         return parameters, {"fusion": "coefficients", "modules": [e.label for e in element.operands]}
 
-    def _add_effect(self, element: Element) -> None:
+    def add_effect(self, element: Element, effect: Effect) -> None:
         """Put on what a trained LoRA element adds to the linears: now, or with all others at the end."""
         combined = undropped(element)
         if isinstance(combined, Fused):
             coefficients = lora_fusion.coefficients_of(combined, self.backbone.layers)
             self.mixtures.append((element.label, coefficients))
-        effect = effect_of(element, self.shapes)
         self.config = {}
         if isinstance(element, Part) and isinstance(element.method, LoRA):
             self.config = peft_json(lora_config(element.method, self.backbone.layers))
