@@ -4,7 +4,7 @@ saw it.
 The aims (``tests/test_bars.py``) take a quarter of an hour, so CI tries them only when the pocket world or
 what trains and scores on it has changed since the run that ``tests/aims.json`` records. After a green run:
 
-    pytest -m slow tests/test_bars.py && python tests/aims.py --renew
+    pytest -m slow -n 0 tests/test_bars.py && python tests/aims.py --renew
 
 and commit the file. Without ``--renew``: exit status 0 if nothing has changed, 1 otherwise.
 """

@@ -9,5 +9,8 @@ _WIDTHS = ("COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBL
 for _name in list(os.environ):
     if _name.startswith(_OTHERS) or _name in _WIDTHS:
         del os.environ[_name]
+# Several processes of tests: a thread each, as a core is all that each has.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 pytest_plugins = ["worlds"]
