@@ -263,10 +263,10 @@ def test_first_weights_follow_from_the_seed_and_the_task(
 
 
 def test_a_chain_of_a_thousand_modules_is_planned_in_seconds(world: Path, backbone: Backbone) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     made = plan(world, backbone, " > ".join(["mnli"] * 1000 + ["xnli"]))
     assert len(made.modules) == 1001
-    assert time.monotonic() - began < 20  # a second or two; it grew with the cube of the length
+    assert time.process_time() - began < 20  # a second or two; it grew with the cube of the length
     assert len(brief(made.modules[-1].need.shown)) < 60
 
 

@@ -87,7 +87,7 @@ def test_a_process_that_hangs_costs_nothing_but_time(monkeypatch: pytest.MonkeyP
 
 def test_processes_end_when_the_parent_was_killed() -> None:
     script = (
-        "import os, signal, time; from xadapt import workers; workers.STALLED = 1\n"
+        "import os, signal, time; from xadapt.common import workers; workers.STALLED = 1\n"
         "for pid in workers.in_order(lambda part: time.sleep(0.01) or os.getpid(), range(10**6), 2):\n"
         "    print(pid, flush=True)\n"
     )
