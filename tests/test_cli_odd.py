@@ -125,7 +125,8 @@ def test_a_dash_is_standard_output_and_tables_go_to_standard_error(
 def test_the_file_that_is_open_as_standard_output_is_standard_output(tmp_path: Path) -> None:
     """/dev/stdout, too, leads to it: replacing it would lose what was printed."""
     code = (
-        "from xadapt.common.files import *; p = Path('/dev/stdout'); "
+        "from pathlib import Path; from xadapt.common.output import is_output, write_output; "
+        "p = Path('/dev/stdout'); "
         "print(is_output(p)); write_output(p, {'a': 1})"
     )
     with (tmp_path / "out").open("w") as out:
