@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 # What a shell may have set: for the hub's client, for colours and widths, for this package. Cleared for the
 # tests and for the processes that they start, before anything is imported that reads it.
 _OTHERS = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "DATASETS_", "XADAPT_", "PYTHON_TYRO_")
@@ -14,3 +16,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 pytest_plugins = ["worlds"]
+
+# The files that take longest though they hold few tests: first, or one core would wait for them at the end.
+_LONG = ("test_readme", "test_train", "test_backbone_hub", "test_throughput", "test_inference_benchmark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; within one the order stays."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)

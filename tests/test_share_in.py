@@ -45,8 +45,6 @@ def shaken(model: nn.Module, words: Sequence[str]) -> nn.Module:
 def peft_model(backbone: Backbone, kind: str = "classify", **options: Any) -> Any:
     form = FORMS[kind]
     labels = task_named(KINDS[kind]).labels
-    with seeded("peft", kind):  # a head of HF's own first weights
-        base = form.auto.from_pretrained(backbone.name, **({"num_labels": len(labels)} if labels else {}))
     given = {
         "r": 4,
         "target_modules": ENCODER,
@@ -54,7 +52,10 @@ def peft_model(backbone: Backbone, kind: str = "classify", **options: Any) -> An
         "modules_to_save": list(form.save),
     } | options
     config = IA3Config if given.pop("ia3", False) else LoraConfig
-    return shaken(get_peft_model(base, config(**given)), ["lora_", "modules_to_save"])
+    with seeded("peft", kind):  # first weights of HF's head and of peft's modules
+        base = form.auto.from_pretrained(backbone.name, **({"num_labels": len(labels)} if labels else {}))
+        model = get_peft_model(base, config(**given))
+    return shaken(model, ["lora_", "modules_to_save"])
 
 
 def taken(store: Store, backbone: Backbone, folder: Path, kind: str = "classify", **options: Any) -> Saved:
@@ -343,11 +344,12 @@ ADD = {
 
 
 def flex_model(backbone: Backbone, config: Any, kind: str | None = "classify") -> Any:
-    model = AutoAdapterModel.from_pretrained(backbone.name)
-    model.add_adapter("their_own", config=config)
-    if kind:
-        name, options = ADD[kind]
-        getattr(model, f"add_{name}_head")("their_own", **options)
+    with seeded("adapters", kind):  # first weights of the adapter and of the head
+        model = AutoAdapterModel.from_pretrained(backbone.name)
+        model.add_adapter("their_own", config=config)
+        if kind:
+            name, options = ADD[kind]
+            getattr(model, f"add_{name}_head")("their_own", **options)
     model.set_active_adapters("their_own")
     return shaken(model, [".adapters.", ".loras.", "heads."])
 
