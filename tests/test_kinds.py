@@ -13,7 +13,7 @@ def test_a_kind_that_lacks_a_method_fails_where_it_is_defined() -> None:
 
 
 def test_a_kind_that_names_no_metrics_fails_where_it_is_defined() -> None:
-    whole = {name: lambda self: None for name in ("encode", "outputs", "decode", "score", "baselines")}
+    whole = {name: lambda self: None for name in ("encode", "outputs", "decode", "counts", "baselines")}
     with pytest.raises(TypeError, match="the kind Silent has no metrics"):
         type("Silent", (Untrained,), whole)
 

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from kinds_common import task
+from seqeval.metrics import f1_score
 from sklearn.metrics import average_precision_score
 from transformers.data.metrics import squad_metrics
 
 from xadapt.kinds.extract import Extract
 from xadapt.kinds.metrics import (
-    answer_scores,
+    answer_counts,
     average_precision,
     entity_f1,
     mlqa_words,
     pair_f1,
+    score_of,
     squad_words,
 )
 from xadapt.tasks.examples import Answer, Extracted
+
+
+def scored(*args, **options):
+    return {metric: score_of(made) for metric, made in answer_counts(*args, **options).items()}
+
+
+def pairs_found(gold, predicted):
+    return score_of(pair_f1(gold, predicted, sorted({q for q, _ in gold | predicted})))
 
 
 def test_squads_normalisation():
@@ -40,20 +51,20 @@ def test_squads_normalisation():
     ],
 )
 def test_one_answer(gold, predicted, exact, f1):
-    assert answer_scores([[gold]], [predicted]) == pytest.approx({"exact_match": exact, "f1": f1})
+    assert scored([[gold]], [predicted]) == pytest.approx({"exact_match": exact, "f1": f1})
 
 
 @pytest.mark.parametrize(("predicted", "right"), [("", True), ("the", True), ("Spain", False)])
 def test_no_answer(predicted, right):
-    scores = answer_scores([[]], [predicted], unanswerable=True)
+    scores = scored([[]], [predicted], unanswerable=True)
     assert scores == {"exact_match": 100.0 * right, "f1": 100.0 * right}
     with pytest.raises(ValueError, match="without an answer"):
-        answer_scores([[]], [predicted])
+        scored([[]], [predicted])
 
 
 def test_the_best_gold_counts_and_questions_are_averaged():
     golds = [["red hen", "hen"], [], ["the", "ten"], ["old tent"]]
-    scores = answer_scores(golds, ["hen", "", "tent", "tent"], unanswerable=True)
+    scores = scored(golds, ["hen", "", "tent", "tent"], unanswerable=True)
     # 1; 1; 0, as a gold without words is no gold; and 2/3 without being exact.
     assert scores["exact_match"] == pytest.approx(50.0)
     assert scores["f1"] == pytest.approx(100 * (1 + 1 + 0 + 2 / 3) / 4)
@@ -61,10 +72,10 @@ def test_the_best_gold_counts_and_questions_are_averaged():
 
 def test_a_gold_without_words_counts_in_v1_and_is_dropped_in_v2():
     # v1.1: nothing in common is an F1 of 0, also of nothing with nothing; "the" and "." are equal.
-    assert answer_scores([["the"]], ["."]) == {"exact_match": 100.0, "f1": 0.0}
-    assert answer_scores([["the", "ten"]], ["an"]) == {"exact_match": 100.0, "f1": 0.0}
-    assert answer_scores([["the", "ten"]], ["an"], unanswerable=True) == {"exact_match": 0.0, "f1": 0.0}
-    assert answer_scores([["the"]], ["."], unanswerable=True) == {"exact_match": 100.0, "f1": 100.0}
+    assert scored([["the"]], ["."]) == {"exact_match": 100.0, "f1": 0.0}
+    assert scored([["the", "ten"]], ["an"]) == {"exact_match": 100.0, "f1": 0.0}
+    assert scored([["the", "ten"]], ["an"], unanswerable=True) == {"exact_match": 0.0, "f1": 0.0}
+    assert scored([["the"]], ["."], unanswerable=True) == {"exact_match": 100.0, "f1": 100.0}
 
 
 TEXTS = [
@@ -89,7 +100,7 @@ def test_squad_v2_as_in_transformers():
             "exact_match": 100.0 * squad_metrics.compute_exact(golds[0] if golds else "", predicted),
             "f1": 100.0 * squad_metrics.compute_f1(golds[0] if golds else "", predicted),
         }
-        assert answer_scores([golds], [predicted], unanswerable=True) == pytest.approx(want)
+        assert scored([golds], [predicted], unanswerable=True) == pytest.approx(want)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +134,30 @@ def test_average_precision_without_a_limit_is_scikit_learns():
 
 def test_pair_f1():
     gold = {("a", "1"), ("b", "2"), ("c", "3")}
-    assert pair_f1(gold, {("a", "1"), ("b", "3")}) == pytest.approx(
+    assert pairs_found(gold, {("a", "1"), ("b", "3")}) == pytest.approx(
         100 * 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3)
     )
-    assert pair_f1(gold, set()) == pair_f1(gold, {("a", "2")}) == 0.0
-    assert pair_f1(gold, gold) == 100.0
+    assert pairs_found(gold, set()) == pairs_found(gold, {("a", "2")}) == 0.0
+    assert pairs_found(gold, gold) == 100.0
 
 
 @pytest.mark.parametrize("first", ["NOUN", "B-PER", "CCONJ"])
 def test_entity_f1_by_hand(first):
     # Two runs in each; the first is found, the second is found too long: precision and recall are a half.
     gold = [[first, "O", "B-LOC", "O"]]
-    assert entity_f1(gold, [[first, "O", "B-LOC", "I-LOC"]]) == pytest.approx(50.0)
+    assert score_of(entity_f1(gold, [[first, "O", "B-LOC", "I-LOC"]])) == pytest.approx(50.0)
+
+
+def test_sentences_together_score_as_seqeval_scores_them_together():
+    draw = np.random.default_rng(0)
+    tags = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "NOUN"]
+    for _ in range(50):
+        gold = [[tags[i] for i in draw.integers(0, 6, size=n)] for n in draw.integers(0, 9, size=20)]
+        guess = [[t if draw.random() < 0.6 else tags[draw.integers(0, 6)] for t in row] for row in gold]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = 100 * f1_score(gold, guess)
+        assert score_of(entity_f1(gold, guess)) == pytest.approx(want)
 
 
 def test_mlqas_articles_segmentation_and_punctuation_in_each_language():

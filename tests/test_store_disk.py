@@ -225,3 +225,12 @@ def test_an_altered_score_is_no_score(store: Store) -> None:
 def test_a_key_cannot_lead_out_of_the_store(store: Store) -> None:
     with pytest.raises(ValueError, match="hexadecimal"):
         store.write_scores("../../../tmp/xx", {})
+
+
+def test_all_cells_are_listed_but_damaged_ones(store: Store) -> None:
+    assert list(store.all_scores()) == []
+    keys = sorted(address_of({"cell": i}) for i in range(3))
+    for i, key in enumerate(keys):
+        store.write_scores(key, {"n": i})
+    next((store.root / "cells").rglob(f"{keys[1]}.json")).write_text("{")
+    assert list(store.all_scores()) == [(keys[0], {"n": 0}), (keys[2], {"n": 2})]

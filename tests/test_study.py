@@ -12,9 +12,11 @@ import torch
 from tiny import save_tiny, tiny_backbone
 
 from xadapt.backbone.backbone import Backbone
+from xadapt.common.arrays import from_text
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
 from xadapt.data.sources import open_source
+from xadapt.kinds.metrics import score_of
 from xadapt.report.tables import as_json, brief
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.store.store import Store
@@ -22,6 +24,7 @@ from xadapt.study.plan import Overrides, Plan, make_plan
 from xadapt.study.results import Results
 from xadapt.study.run import run
 from xadapt.study.sizes import facts_of
+from xadapt.study.study import Study
 from xadapt.tasks import File, Task
 
 FAST = Overrides(max_steps=6, batch_size=8)
@@ -387,3 +390,24 @@ def test_two_runs_that_need_the_same_modules_train_each_once(world: Path, tmp_pa
         process.join()
     assert [a + b for a, b in zip(trained_a, trained_b, strict=True)] == [1, 1]
     assert scores_a == scores_b
+
+
+def test_each_item_of_a_cell_is_kept(world: Path, tmp_path: Path) -> None:
+    backbone, data, store = str(world / "backbone"), str(world / "xtreme"), Store(tmp_path)
+    study = Study(["xnli", "udpos", "tatoeba", "xquad"], backbone, data, store=store, max_steps=1)
+    cells = study.run().cells
+    assert {(c.task, c.metric) for c in cells} >= {("udpos", "f1"), ("xquad", "exact_match")}
+    for cell in cells:
+        counts = from_text(store.read_scores(cell.key)["counts"][cell.metric])
+        assert counts.shape == (cell.n, 2)
+        assert score_of(counts) == cell.score
+        assert (cell.backbone, cell.data, cell.method) == (backbone, data, "lora")
+
+
+def test_a_sample_of_the_items_is_evaluated_and_is_a_score_of_its_own(world: Path, tmp_path: Path) -> None:
+    study = Study(["xnli"], str(world / "backbone"), str(world / "xtreme"), store=tmp_path, max_steps=1)
+    every, few = study.run(), replace(study, items=4).run()
+    assert {c.n for c in few.cells} == {4}
+    assert {c.n for c in every.cells} == {9}
+    assert not any(m.trained for m in few.modules)
+    assert {c.key for c in few.cells}.isdisjoint(c.key for c in every.cells)

@@ -32,6 +32,8 @@ class Evaluated(Planned):
     """what to evaluate on; auto is test where it has real labels, else dev"""
     seeds: str = "0"
     """seeds of the modules, such as 0,1,2"""
+    items: int | None = None
+    """evaluate on so many items a language, taken evenly from all over them; all by default"""
     dry_run: bool = False
     """show the plan and stop"""
     json: Path | None = None
@@ -73,7 +75,9 @@ def evaluated(options: Evaluated, expressions: Sequence[str], *, layer: Layer) -
     if options.json is not None:
         check_place(options.json)  # now, not after hours of training
     split = None if options.split == "auto" else options.split
-    return study_of(options, expressions, seeds=seeds, languages=languages, split=split, layer=layer)
+    return study_of(
+        options, expressions, seeds=seeds, languages=languages, split=split, layer=layer, items=options.items
+    )
 
 
 def run(

@@ -19,7 +19,7 @@ from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import compact, pieces
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
-from xadapt.kinds.metrics import percent
+from xadapt.kinds.metrics import Counts, hits
 from xadapt.tasks.examples import Chosen, Example
 
 
@@ -87,14 +87,14 @@ class Choose(Kind):
             chosen[item.example] = int(np.argmax(scores))
         return chosen
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         rows = typed(examples, Chosen)
         check_scored(rows, predictions, lambda r: r.label is None)
         for row in rows:
             check_options(row)
-        return {"accuracy": percent([r.label == p for r, p in zip(rows, predictions, strict=True)])}
+        return {"accuracy": hits([r.label == p for r, p in zip(rows, predictions, strict=True)])}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The position that is most often right in training, and the longest option, in characters."""

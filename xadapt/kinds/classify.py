@@ -19,7 +19,7 @@ from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
-from xadapt.kinds.metrics import binary_f1, percent
+from xadapt.kinds.metrics import Counts, binary_f1, hits
 from xadapt.tasks.examples import Classified, Example
 
 # A word in any script: one character where words are not spaced (Thai to Khmer, kana, han), else a run of
@@ -78,19 +78,20 @@ class Classify(Kind):
             labels[item.example] = self.task.labels[int(np.argmax(logits))]
         return labels
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """Accuracy; F1 is that of the second label, as GLUE has it for QQP (not duplicate, duplicate)."""
         rows = typed(examples, Classified)
         check_scored(rows, predictions, lambda r: r.label is None)
         gold = [r.label or "" for r in rows]
         for row in rows:
             label_index(row.label or "", self.ids, row.id)
-        scores = {"accuracy": percent([g == p for g, p in zip(gold, predictions, strict=True)])}
-        if "f1" in self.task.metrics:
-            scores["f1"] = binary_f1(gold, list(predictions), self.task.labels[-1])
-        return {m: scores[m] for m in self.task.metrics}
+        counts = {
+            "accuracy": hits([g == p for g, p in zip(gold, predictions, strict=True)]),
+            "f1": binary_f1(gold, list(predictions), self.task.labels[-1]),
+        }
+        return {m: counts[m] for m in self.task.metrics}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The majority class; for pairs also what word overlap alone, and the second text alone, give away

@@ -17,7 +17,7 @@ from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces, tokenized
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
 from xadapt.kinds.kind import Baselines, Item, Kind
-from xadapt.kinds.metrics import answer_scores, mlqa_words, squad_words
+from xadapt.kinds.metrics import Counts, answer_counts, mlqa_words, squad_words
 from xadapt.tasks.examples import Answer, Example, Extracted
 
 ANSWER_TOKENS = 30  # the longest answer that is predicted, as in BERT's run_squad.py and XTREME
@@ -153,9 +153,9 @@ class Extract(Kind):
             for r, b in zip(rows, best, strict=True)
         ]
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """SQuAD's exact match and F1; MLQA's own form of them for MLQA, where the language is named."""
         rows = typed(examples, Extracted)
         check_scored(rows, predictions, lambda r: r.answers is None)
@@ -168,8 +168,8 @@ class Extract(Kind):
                 do="look whether the file belongs to this task",
             )
         golds = [[a.text for a in r.answers or ()] for r in rows]
-        scores = answer_scores(golds, predictions, words, unanswerable=self.task.unanswerable)
-        return {m: scores[m] for m in self.task.metrics}
+        counts = answer_counts(golds, predictions, words, unanswerable=self.task.unanswerable)
+        return {m: counts[m] for m in self.task.metrics}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The sentence that shares most character pairs with the question; where questions may have no

@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import check_task
+from xadapt.kinds.metrics import Counts, score_of
 from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
 
@@ -146,14 +147,25 @@ class Kind(ABC):
         """One prediction an example: a label, an option's index, tags, an answer's text, an index."""
 
     @abstractmethod
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
-        """Metric -> 0..100, for the task's metrics; ``language`` for metrics that depend on it (MLQA's).
+    ) -> dict[str, Counts]:
+        """For each of the task's metrics, what every example adds to the score: a score is a ratio of two
+        sums over examples, ``metrics.score_of``. Of a pool, the queries are its examples.
+
+        Args:
+            language: for metrics that depend on it (MLQA's).
 
         Raises:
             UserError: examples without labels: placeholders are refused.
         """
+
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
+    ) -> dict[str, float]:
+        """Metric -> 0..100, for the task's metrics. Raises as ``counts``."""
+        counts = self.counts(examples, predictions, language=language)
+        return {metric: score_of(made) for metric, made in counts.items()}
 
     @abstractmethod
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:

@@ -1,7 +1,8 @@
-"""Scores from predictions, 0 to 100."""
+"""What each item adds to a score, and the score: 0 to 100."""
 
 from __future__ import annotations
 
+import operator
 import re
 import string
 import unicodedata
@@ -9,28 +10,49 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence, Set
 
+import numpy as np
 
-def percent(hits: Sequence[bool | float]) -> float:
-    """The mean of the hits, times 100."""
-    return 100.0 * float(sum(hits)) / len(hits)
-
-
-def binary_f1(gold: Sequence[str], predicted: Sequence[str], positive: str) -> float:
-    """F1 of one class, as GLUE scores QQP's duplicates."""
-    both = sum(g == p == positive for g, p in zip(gold, predicted, strict=True))
-    of_either = sum(g == positive for g in gold) + sum(p == positive for p in predicted)
-    return 100.0 * 2 * both / of_either if of_either else 0.0
+# (n, 2) what each item adds to the two sums whose ratio is the score: right and possible.
+Counts = np.ndarray
 
 
-def entity_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """seqeval's micro F1 in its default (conlleval) mode: what XTREME reports for NER and, although POS
-    tags are no entities, for POS, where a run of equal tags counts as one."""
-    from seqeval.metrics import f1_score
+def score_of(counts: Counts) -> float:
+    """The score, 0..100, of all items together; 0 where there is nothing that could be right."""
+    right, possible = counts.sum(0).tolist()
+    return 100.0 * right / possible if possible else 0.0
 
+
+def hits(values: Sequence[bool | float]) -> Counts:
+    """(n, 2) where the score is the mean of the items' own values, 0..1."""
+    return np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
+
+
+def binary_f1(gold: Sequence[str], predicted: Sequence[str], positive: str) -> Counts:
+    """(n, 2) for the F1 of one class, as GLUE scores QQP's duplicates."""
+    of_gold = np.array([g == positive for g in gold], dtype=np.float64)
+    of_predicted = np.array([p == positive for p in predicted], dtype=np.float64)
+    return np.stack([2 * of_gold * of_predicted, of_gold + of_predicted], axis=1)
+
+
+def entity_f1(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Counts:
+    """(sentences, 2) for seqeval's micro F1 in its default (conlleval) mode: what XTREME reports for NER and,
+    although POS tags are no entities, for POS, where a run of equal tags counts as one."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    made = np.zeros((len(gold), 2))
     with warnings.catch_warnings():
-        # "NOUN seems not to be NE tag", and undefined precision where nothing is predicted: both are meant.
-        warnings.simplefilter("ignore")
-        return 100.0 * float(f1_score([list(tags) for tags in gold], [list(tags) for tags in predicted]))
+        warnings.simplefilter("ignore")  # "NOUN seems not to be NE tag": it is meant
+        for row, (tags, guess) in enumerate(zip(gold, predicted, strict=True)):
+            right, found = set(get_entities(list(tags))), set(get_entities(list(guess)))
+            made[row] = 2 * len(right & found), len(right) + len(found)
+    return made
+
+
+def words_right(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Counts:
+    """(sentences, 2) for the share of words whose tag is right."""
+    rows = zip(gold, predicted, strict=True)
+    made = [(sum(map(operator.eq, tags, guess)), len(tags)) for tags, guess in rows]
+    return np.array(made, dtype=np.float64).reshape(-1, 2)
 
 
 def squad_words(text: str) -> list[str]:
@@ -76,14 +98,15 @@ def word_f1(gold: list[str], predicted: list[str]) -> float:
     return 2 * (Counter(gold) & Counter(predicted)).total() / (len(gold) + len(predicted))
 
 
-def answer_scores(
+def answer_counts(
     golds: Sequence[Sequence[str]],
     predicted: Sequence[str],
     words: Callable[[str], list[str]] = squad_words,
     *,
     unanswerable: bool = False,
-) -> dict[str, float]:
-    """Exact match and F1 as SQuAD defines them: the best over a question's golds, the mean over questions.
+) -> dict[str, Counts]:
+    """(questions, 2) for exact match and F1 as SQuAD defines them: the best over a question's golds, the mean
+    over questions.
 
     Rajpurkar et al. 2016, arXiv 1606.05250, section 6.1 (v1.1; XTREME scores XQuAD and TyDiQA with it, and
     MLQA's script follows it): a gold without words ("the") can be met exactly, and has an F1 of 0 always.
@@ -105,7 +128,7 @@ def answer_scores(
             kept = [w for w in kept if w] or [[]]
         exact.append(float(guess in kept))
         f1.append(float(not guess) if kept == [[]] and unanswerable else max(word_f1(w, guess) for w in kept))
-    return {"exact_match": percent(exact), "f1": percent(f1)}
+    return {"exact_match": hits(exact), "f1": hits(f1)}
 
 
 def average_precision(answers: Collection[str], ranked: Sequence[str], k: int) -> float:
@@ -126,7 +149,11 @@ def average_precision(answers: Collection[str], ranked: Sequence[str], k: int) -
     return total / min(len(answers), k)
 
 
-def pair_f1(gold: Set[tuple[str, str]], predicted: Set[tuple[str, str]]) -> float:
-    """F1 of a set of pairs, as BUCC scores mined translations; 0 where none is right."""
-    both = len(gold & predicted)
-    return 100.0 * 2 * both / (len(gold) + len(predicted)) if both else 0.0
+def pair_f1(gold: Set[tuple[str, str]], predicted: Set[tuple[str, str]], queries: Sequence[str]) -> Counts:
+    """(queries, 2) for the F1 of a set of pairs, as BUCC scores mined translations.
+
+    Args:
+        queries: the first of every pair is among them.
+    """
+    both, either = Counter(q for q, _ in gold & predicted), Counter(q for q, _ in (*gold, *predicted))
+    return np.array([(2.0 * both[q], float(either[q])) for q in queries]).reshape(-1, 2)

@@ -15,7 +15,7 @@ from xadapt.kinds.candidates import queries_and_candidates
 from xadapt.kinds.checks import check_scored, readable, refuse_unlabelled, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item
-from xadapt.kinds.metrics import pair_f1
+from xadapt.kinds.metrics import Counts, pair_f1, score_of
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
 from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
@@ -98,14 +98,14 @@ class BitextMining(Untrained):
         }
         return [pairs.get(r.id) if r.side == "query" else None for r in rows]
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """F1 of the pairs."""
         rows = typed(examples, Sought)
         check_scored(rows, predictions, lambda r: r.side == "query" and r.answers is None)
         found = {(r.id, p) for r, p in zip(rows, predictions, strict=True) if p is not None}
-        return {"f1": pair_f1(gold_pairs(rows), found)}
+        return {"f1": pair_f1(gold_pairs(rows), found, [r.id for r in rows if r.side == "query"])}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """Pairs that are each other's most similar in spelling, above the similarity that is best on this
@@ -123,7 +123,8 @@ class BitextMining(Untrained):
             matches = [Match(queries[i].id, candidates[to[i, 0]].id, float(forward[i, 0])) for i in mutual]
             gold = gold_pairs(rows)
             least = best_threshold(matches, gold)
-            scores[lang] = {"f1": pair_f1(gold, {m[:2] for m in matches if m.margin >= least})}
+            mined = {m[:2] for m in matches if m.margin >= least}
+            scores[lang] = {"f1": score_of(pair_f1(gold, mined, [q.id for q in queries]))}
         return {"same words": scores}
 
     def _matches(self, rows: Sequence[Sought], items: Sequence[Item], outputs: Sequence[Any]) -> list[Match]:

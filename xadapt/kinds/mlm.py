@@ -21,6 +21,7 @@ from xadapt.kinds.checks import readable
 from xadapt.kinds.encoding import chunks, compact, tokenized
 from xadapt.kinds.heads import as_hf
 from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
+from xadapt.kinds.metrics import Counts
 from xadapt.tasks.examples import Example, Text
 
 HIDDEN = 0.15  # of the tokens (Devlin et al. 2019, arXiv 1810.04805, section 3.1)
@@ -178,14 +179,14 @@ class Mlm(Kind):
             np.add.at(counts, (owner, 1), found == truth)
         return [(int(hidden), int(right)) for hidden, right in counts]
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """The share of hidden tokens that were found."""
-        hidden, right = (sum(column) for column in zip(*predictions, strict=True)) if predictions else (0, 0)
-        if not hidden:
+        made = np.array([(right, hidden) for hidden, right in predictions], dtype=np.float64).reshape(-1, 2)
+        if not made[:, 1].any():
             raise UserError("no text to score", do="look whether the split's file is empty")
-        return {"accuracy": 100.0 * right / hidden}
+        return {"accuracy": made}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """None: tokens are a tokenizer's, and none is at hand. See ``most_frequent_token``."""

@@ -13,7 +13,7 @@ from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item
-from xadapt.kinds.metrics import percent
+from xadapt.kinds.metrics import Counts, hits
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
 from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
@@ -61,13 +61,13 @@ class Retrieve(Untrained):
         _, found = nearest_neighbours(normalised(vectors[1]), normalised(vectors[0][firsts]), 1)
         return firsts[found[:, 0]].tolist()
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """The share of sentences whose own index is found."""
         rows = typed(examples, Paired)
         check_scored(rows, predictions, lambda _: False)
-        return {"accuracy": percent([i == p for i, p in enumerate(predictions)])}
+        return {"accuracy": hits([i == p for i, p in enumerate(predictions)])}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The source sentence with the most similar spelling."""

@@ -21,7 +21,7 @@ from xadapt.kinds.checks import (
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item
-from xadapt.kinds.metrics import average_precision, percent
+from xadapt.kinds.metrics import Counts, average_precision, hits
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
 from xadapt.kinds.vectors import mean_vectors, nearest_neighbours, normalised
@@ -140,9 +140,9 @@ class Search(Untrained):
         _, found = nearest_neighbours(asked, offered, RANKS)
         return ranked_ids(rows, queries, pool, found)[: len(examples)]
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """mAP@20 over the queries."""
         asked = [
             (row, ranked)
@@ -151,7 +151,7 @@ class Search(Untrained):
         ]
         check_scored([row for row, _ in asked], [ranked for _, ranked in asked], lambda r: not r.answers)
         precisions = [average_precision(row.answers or (), ranked, RANKS) for row, ranked in asked]
-        return {"map@20": percent(precisions)}
+        return {"map@20": hits(precisions)}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The candidates that share most words with the query, rare words counting more."""

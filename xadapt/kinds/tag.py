@@ -18,7 +18,7 @@ from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact, tokenized
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item, Kind
-from xadapt.kinds.metrics import entity_f1, percent
+from xadapt.kinds.metrics import Counts, entity_f1, words_right
 from xadapt.tasks.examples import Example, Tagged
 
 OUTSIDE = -1  # in a target: a tag that is not among the task's
@@ -106,9 +106,9 @@ class Tag(Kind):
                 raise ValueError(f"words of {row.id!r} have no output: was an item left out?")
         return [tuple(self.task.labels[t] for t in tags) for tags in best]
 
-    def score(
+    def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Counts]:
         """Entity F1 (seqeval, as XTREME) and the share of words that are right."""
         rows = typed(examples, Tagged)
         check_scored(rows, predictions, lambda r: r.tags is None)
@@ -119,15 +119,8 @@ class Tag(Kind):
                 self._index(tag, row.id)
             if len(guess) != len(row.words):
                 raise ValueError(f"got {len(guess)} tags for the {len(row.words)} words of {row.id!r}")
-        scores = {}
-        for metric in self.task.metrics:
-            if metric == "f1":
-                scores["f1"] = entity_f1(gold, predictions)
-            else:
-                pairs = (zip(a, b, strict=True) for a, b in zip(gold, predictions, strict=True))
-                hits = [g == p for pair in pairs for g, p in pair]
-                scores["accuracy"] = percent(hits) if hits else 0.0
-        return scores
+        made = {"f1": entity_f1, "accuracy": words_right}
+        return {metric: made[metric](gold, predictions) for metric in self.task.metrics}
 
     def baselines(self, train: Sequence[Example], tests: Mapping[str, Sequence[Example]]) -> Baselines:
         """The most frequent tag for every word, and each word's own most frequent tag; ties go to the tag

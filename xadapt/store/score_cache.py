@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,18 @@ class ScoreCache:
         except (TypeError, ValueError, RecursionError):  # nothing that 'write' has made
             return None
         return cell if sound else None
+
+    def all(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every whole cell under its key, in the order of the keys.
+
+        Raises:
+            UserError: the disk refuses to read one.
+        """
+        with explained(self.root, "read"):
+            keys = sorted(path.stem for path in self.root.glob("??/*.json") if _KEY.fullmatch(path.stem))
+        for key in keys:
+            if (cell := self.read(key)) is not None:
+                yield key, cell
 
     def write(self, key: str, cell: Mapping[str, Any]) -> None:
         """Keep ``cell`` under ``key``, whole or not at all.

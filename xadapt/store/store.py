@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,6 +246,10 @@ class Store:
     def write_scores(self, key: str, cell: Mapping[str, Any]) -> None:
         """Keep scores under ``key``, whole or not at all; raises as ``ScoreCache.write``."""
         self.making_room(lambda: self._scores.write(key, cell))
+
+    def all_scores(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every cell under its key; raises as ``ScoreCache.all``."""
+        return self._scores.all()
 
     def making_room(self, write: Callable[[], T]) -> T:
         """What ``write`` gives; on a full disk the cache gives way, and ``write`` is tried once more."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from xadapt.common.arrays import as_text
 from xadapt.kinds import kind_of
 from xadapt.kinds.candidates import counted
 from xadapt.kinds.kind import Kind
+from xadapt.kinds.metrics import score_of
 from xadapt.mount import Element, Mounted, mount
 from xadapt.mount.weights import fill
 from xadapt.store.store import address_of
@@ -56,6 +59,11 @@ def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element]
             layer=e.layer,
             score=cell["scores"][metric],
             n=cell["n"],
+            module=e.module,
+            backbone=run.plan.backbone.name,
+            method=str(run.plan.method),
+            data=run.plan.source.name,
+            key=keys[e.layer, lang],
         )
         for e, lang in places
         if (cell := found[e.layer, lang]) is not None
@@ -100,7 +108,7 @@ def _score(
         if len(group) > 1:
             what += f", {len(group)} layers"
         with run.progress.stage(what, total) as advance:
-            scores = evaluate_layers(
+            counts = evaluate_layers(
                 mounted,
                 head,
                 [kind_of(evaluation.task, e.layer) for e in group],
@@ -111,8 +119,36 @@ def _score(
                 known=known,
                 tick=advance,
             )
-        for e, per_metric in zip(group, scores, strict=True):
-            yield (e.layer, lang), {"scores": per_metric, "n": len(counted(examples)), "expr": e.expr}
+        for e, made in zip(group, counts, strict=True):
+            yield (
+                (e.layer, lang),
+                {
+                    "scores": {metric: score_of(one) for metric, one in made.items()},
+                    "n": len(counted(examples)),
+                    "counts": {metric: as_text(one) for metric, one in made.items()},
+                    "about": _about(run.plan, e, lang),
+                },
+            )
+
+
+def _about(plan: Plan, evaluation: Evaluation, lang: str) -> dict[str, Any]:
+    """What a list of cells says of this one; the first expression that asked for it gives it its name."""
+    return {
+        "expr": evaluation.expr,
+        "seed": evaluation.seed,
+        "task": evaluation.task.name,
+        "lang": lang,
+        "split": evaluation.split,
+        "layer": evaluation.layer,
+        "module": evaluation.module,
+        "backbone": plan.backbone.name,
+        "method": str(plan.method),
+        "data": plan.source.name,
+        "generated": plan.source.generated,
+        "revision": plan.source.revision(evaluation.asks.name, lang, evaluation.split),
+        "scoring_version": SCORING_VERSION,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _mounted_with_head(
@@ -131,14 +167,17 @@ def _mounted_with_head(
 
 def _inputs(run: Run, evaluation: Evaluation, lang: str, split: str) -> Inputs:
     task, data, length = evaluation.task, evaluation.asks, evaluation.max_length
-    return load_inputs(run, task, data, languages=[lang], split=split, max_length=length)
+    sample = evaluation.sample if split == evaluation.split else None
+    return load_inputs(run, task, data, languages=[lang], split=split, max_length=length, sample=sample)
 
 
 def _cell_key(plan: Plan, evaluation: Evaluation, lang: str) -> str:
     """Where the store keeps the scores of one language."""
     task, data = evaluation.task, evaluation.asks.name
     # What is fitted on dev changes with the dev data.
-    on = {"tuned_on": plan.source.revision(data, lang, "dev")} if kind_of(task).tuned else {}
+    on: dict[str, Any] = {"tuned_on": plan.source.revision(data, lang, "dev")} if kind_of(task).tuned else {}
+    if evaluation.sample is not None:
+        on["sample"] = evaluation.sample
     return address_of(
         on
         | {

@@ -38,6 +38,7 @@ class Evaluation:
         module: the address of the target's module, whose head answers; None where the target trains nothing.
         layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
         data: whose examples are asked, where they are not the task's own: the data that it trains on.
+        sample: evaluate on so many items, taken evenly from all over them; None for all.
     """
 
     expr: str
@@ -51,6 +52,7 @@ class Evaluation:
     max_length: int
     layer: int | None
     data: Task | None = None
+    sample: int | None = None
 
     @property
     def asks(self) -> Task:
@@ -63,6 +65,7 @@ class Plan:
     """What a study consists of: modules in the order in which they can be trained, then cells.
 
     Attributes:
+        method: where an expression names none.
         addresses: seed -> the module at each place of the study's stacks, imported ones included.
         dtype: what the modules are trained in; scores are computed in the backbone's.
         twins: a module's address -> the address that it has where it is trained in ``other_dtype``.
@@ -70,6 +73,7 @@ class Plan:
 
     backbone: Backbone
     source: Source
+    method: Method
     modules: tuple[ModulePlan, ...]
     evaluations: tuple[Evaluation, ...]
     addresses: Mapping[int, Mapping[Stack, str]]
@@ -95,6 +99,7 @@ def make_plan(
     catalogue: Catalogue = CATALOGUE,
     imported: Mapping[str, Imported] | None = None,
     layer: Layer = None,
+    items: int | None = None,
 ) -> Plan:
     """Work out what ``expressions`` need.
 
@@ -107,6 +112,7 @@ def make_plan(
             modules of the store are evaluated, and none can be trained.
         layer: the hidden layer that retrieval is read at, 0 for the embeddings; ``every`` makes each an
             evaluation of its own; None for the one that the kind reads.
+        items: how many of a language to evaluate on, taken evenly from all over them; None for all.
 
     Raises:
         UserError: all problems at once, one below the other.
@@ -116,6 +122,8 @@ def make_plan(
     overrides = overrides or Overrides()
     for seed in seeds:
         _check_seed(seed)
+    if items is not None and items < 1:
+        raise UserError(f"--items {items}", expected="a whole number above 0, or none for all")
     dtype = overrides.trained_in or backbone.dtype_name
     planner = Planner(backbone, OpenLabels(source), method, overrides, catalogue, imported or {}, dtype)
     other = replace(planner, dtype=_other(dtype))
@@ -144,7 +152,17 @@ def make_plan(
                 head = addresses[Stack((*filled.parts[:-1], undropped(filled.top)))] if target.train else None
                 evaluations += [
                     Evaluation(
-                        str(stack), seed, target, chosen, chosen_split, on, mounted, head, length, each
+                        str(stack),
+                        seed,
+                        target,
+                        chosen,
+                        chosen_split,
+                        on,
+                        mounted,
+                        head,
+                        length,
+                        each,
+                        sample=items,
                     )
                     for each in read
                 ]
@@ -153,7 +171,7 @@ def make_plan(
     if problems:
         raise UserError("\n".join(str(p) for p in problems))
     _check_of_use(languages, layer, evaluations)
-    return Plan(backbone, source, tuple(modules.values()), tuple(evaluations), places, dtype, twins)
+    return Plan(backbone, source, method, tuple(modules.values()), tuple(evaluations), places, dtype, twins)
 
 
 def _other(dtype: str) -> str:

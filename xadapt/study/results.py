@@ -11,7 +11,15 @@ from xadapt.tasks.examples import Example
 
 @dataclass(frozen=True)
 class Cell:
-    """One score: 0..100, on ``n`` items; read off hidden layer ``layer``, None for the last."""
+    """One score, 0..100.
+
+    Attributes:
+        n: items that it is a score of.
+        layer: whose hidden states are read; None for the last.
+        module: the address of the target's module; None where the target trains nothing.
+        backbone, method, data: names; ``method`` is the one where the expression names none.
+        key: where the store keeps it, with what each item adds to the score.
+    """
 
     expr: str
     seed: int
@@ -22,6 +30,11 @@ class Cell:
     score: float
     n: int
     layer: int | None = None
+    module: str | None = None
+    backbone: str = ""
+    method: str = ""
+    data: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,13 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a study gives. ``generated`` says whether the data was, see ``Source``."""
+    """Everything that a study gives.
+
+    Attributes:
+        backbone, data: names; of a grid all of them, with commas between.
+        generated: whether the data was, see ``Source``.
+        seconds: from start to end, waiting included.
+    """
 
     backbone: str
     data: str

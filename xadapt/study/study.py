@@ -133,6 +133,7 @@ class Study(Overrides):
         store: where modules and scores are kept.
         layer: the hidden layer that retrieval is read at, 0 for the embeddings, or ``every``; None for 14/24
             of the depth.
+        items: how many of a language to evaluate on, taken evenly from all over them; None for all.
     """
 
     expressions: Sequence[str | Stack]
@@ -144,6 +145,7 @@ class Study(Overrides):
     split: str | None = None
     store: Store | str | Path = ".xadapt"
     layer: Layer = None
+    items: int | None = None
 
     @cached_property
     def plan(self) -> Plan:
@@ -173,6 +175,7 @@ class Study(Overrides):
             catalogue=rows,
             imported=imported_in(self._store, rows),
             layer=self.layer,
+            items=self.items,
         )
 
     @cached_property

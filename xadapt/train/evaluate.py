@@ -15,6 +15,7 @@ from xadapt.backbone.packing import Packed, budgeted, pack
 from xadapt.kinds.candidates import as_pool
 from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Item, Kind
+from xadapt.kinds.metrics import Counts, score_of
 from xadapt.mount import Mounted
 from xadapt.tasks.examples import Example, Sought
 
@@ -151,10 +152,10 @@ def evaluate(
         tuning: dev examples of the same language and their items, for a kind that is ``tuned``; where they
             are the very ``examples``, the score is the best that a threshold can give.
     """
-    (scores,) = evaluate_layers(
+    (counts,) = evaluate_layers(
         mounted, head, [kind], examples, items, language=language, tuning=tuning, tick=tick
     )
-    return scores
+    return {metric: score_of(made) for metric, made in counts.items()}
 
 
 def evaluate_layers(
@@ -168,11 +169,12 @@ def evaluate_layers(
     tuning: Encoded | None = None,
     known: Known | None = None,
     tick: Tick = lambda n: None,
-) -> list[dict[str, float]]:
-    """``evaluate`` for kinds that differ only in the layer that they read, in one pass over the data."""
+) -> list[dict[str, Counts]]:
+    """What each example adds to the scores of ``evaluate``, for kinds that differ only in the layer that they
+    read, in one pass over the data."""
     predictions = predict_layers(mounted, head, kinds, examples, items, tuning=tuning, known=known, tick=tick)
     return [
-        kind.score(examples, one, language=language) for kind, one in zip(kinds, predictions, strict=True)
+        kind.counts(examples, one, language=language) for kind, one in zip(kinds, predictions, strict=True)
     ]
 
 
