@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xadapt.stacks.methods import Bottleneck, Full, LoRA
     from xadapt.stacks.stack import Stack
     from xadapt.store.store import Store
+    from xadapt.study.grid import Grid
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
 
@@ -27,6 +28,7 @@ __all__ = [
     "Bars",
     "Bottleneck",
     "Full",
+    "Grid",
     "LoRA",
     "Module",
     "Mounted",
@@ -55,6 +57,7 @@ _HOMES = {
     "stacks.methods": ("Bottleneck", "Full", "LoRA"),
     "stacks.stack": ("Stack",),
     "store.store": ("Store",),
+    "study.grid": ("Grid",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
 }

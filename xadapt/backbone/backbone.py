@@ -67,6 +67,11 @@ class Backbone:
         self._loaded = self.fingerprint if dtype == torch.float32 else self._hash(self.model)
 
     @property
+    def named(self) -> bool:
+        """Whether ``from_pretrained`` with its name opens the same one, in another process too."""
+        return self._checkpoint is not None
+
+    @property
     def dtype_name(self) -> str:
         """``float32`` or ``bfloat16``."""
         return str(self.dtype).removeprefix("torch.")

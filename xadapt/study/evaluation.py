@@ -38,7 +38,7 @@ def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element]
         UserError: broken data, a module that does not fit, a store that cannot be written.
     """
     places = [(e, lang) for e in group for lang in e.languages]
-    keys = {(e.layer, lang): _cell_key(run.plan, e, lang) for e, lang in places}
+    keys = {(e.layer, lang): cell_key(run.plan, e, lang) for e, lang in places}
     found = {place: run.store.read_scores(key) for place, key in keys.items()}
     missing: dict[str, list[Evaluation]] = {}
     for e, lang in places:
@@ -171,7 +171,7 @@ def _inputs(run: Run, evaluation: Evaluation, lang: str, split: str) -> Inputs:
     return load_inputs(run, task, data, languages=[lang], split=split, max_length=length, sample=sample)
 
 
-def _cell_key(plan: Plan, evaluation: Evaluation, lang: str) -> str:
+def cell_key(plan: Plan, evaluation: Evaluation, lang: str) -> str:
     """Where the store keeps the scores of one language."""
     task, data = evaluation.task, evaluation.asks.name
     # What is fitted on dev changes with the dev data.

@@ -133,7 +133,7 @@ def make_plan(
     places: dict[int, dict[Stack, str]] = {seed: {} for seed in seeds}
     evaluations: list[Evaluation] = []
     for stack in _parsed(expressions, catalogue, planner.imported, problems):
-        with _collecting(problems):
+        with collecting(problems):
             target = planner.task(stack.target.task)
             chosen_split, chosen = _languages(target, source, languages, split)
             _check_tuning(target, source, chosen_split, chosen)
@@ -191,7 +191,7 @@ def _parsed(
     untrained = {task.name for task in rows if task.train is None}
     stacks: dict[Stack, None] = {}
     for text in expressions:
-        with _collecting(problems):
+        with collecting(problems):
             stacks[parse(text, (*catalogue, *imported), untrained=untrained, languages=codes)] = None
     return list(stacks)
 
@@ -214,7 +214,7 @@ def _check_of_use(languages: Sequence[str] | None, layer: Layer, evaluations: Se
 
 
 @contextmanager
-def _collecting(problems: list[UserError]) -> Iterator[None]:
+def collecting(problems: list[UserError]) -> Iterator[None]:
     """Keep a problem, once, and go on."""
     try:
         yield

@@ -75,6 +75,22 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A module or an evaluation that could not be made; the rest of the study went on.
+
+    Attributes:
+        what: the module or the evaluation, for people.
+        error: the message.
+    """
+
+    backbone: str
+    expr: str
+    seed: int
+    what: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that a study gives.
 
@@ -82,6 +98,7 @@ class Results:
         backbone, data: names; of a grid all of them, with commas between.
         generated: whether the data was, see ``Source``.
         seconds: from start to end, waiting included.
+        failures: what is missing, and why.
     """
 
     backbone: str
@@ -91,3 +108,4 @@ class Results:
     modules: tuple[ModuleRow, ...]
     baselines: tuple[Baseline, ...]
     seconds: float
+    failures: tuple[Failure, ...] = ()

@@ -12,7 +12,7 @@ from xadapt.store.store import Store
 from xadapt.study.baselines import baseline_scores
 from xadapt.study.evaluation import predictions_of, scores_of
 from xadapt.study.module_plan import ModulePlan
-from xadapt.study.plan import Plan
+from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import ModuleRow, Predicted, Results
 from xadapt.study.state import Run
 from xadapt.study.training import train_module
@@ -27,9 +27,7 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
     began = time.monotonic()
     this = Run(plan, store, watch)
     modules = _train_missing(this)
-    # Evaluations that differ only in the layer that is read share a pass over the data.
-    groups = groupby(plan.evaluations, key=lambda e: replace(e, layer=None))
-    cells = [cell for _, group in groups for cell in scores_of(this, list(group))]
+    cells = [cell for group in grouped(plan) for cell in scores_of(this, group)]
     beside = baseline_scores(this) if baselines else []
     plan.backbone.verify()
     return Results(
@@ -58,10 +56,23 @@ def predict(plan: Plan, store: Store, *, watch: Watch | None = None) -> list[Pre
     return made
 
 
-def _train_missing(this: Run) -> list[ModuleRow]:
-    """Have every module of the plan in the store: there already, or trained now.
+def grouped(plan: Plan) -> list[list[Evaluation]]:
+    """The evaluations; those that differ only in the layer that is read together: they share a pass over
+    the data."""
+    return [list(group) for _, group in groupby(plan.evaluations, key=lambda e: replace(e, layer=None))]
 
-    The store is told first what the study refers to, so that nothing of it is swept away meanwhile.
+
+def _train_missing(this: Run) -> list[ModuleRow]:
+    """Have every module of the plan in the store: there already, or trained now."""
+    announce(this)
+    return [row_of(this.store, module, train_if_missing(this, module)) for module in this.plan.modules]
+
+
+def announce(this: Run) -> None:
+    """Tell the store what the study refers to, before anything is looked for: nothing of it is swept away.
+
+    Raises:
+        UserError: modules that are to be evaluated as trained in another type, and are not there.
     """
     plan, store = this.plan, this.store
     facts = {
@@ -79,10 +90,9 @@ def _train_missing(this: Run) -> list[ModuleRow]:
             expected=f"trained modules only: this run computes in {plan.backbone.dtype_name}",
             do=f"train them with --dtype {plan.dtype} first, or leave --trained-in out",
         )
-    return [_row(store, module, _train_if_missing(this, module)) for module in plan.modules]
 
 
-def _train_if_missing(this: Run, module: ModulePlan) -> bool:
+def train_if_missing(this: Run, module: ModulePlan) -> bool:
     """Whether the module had to be trained; another run that trains it is waited for."""
     if this.store.has(module.address):
         return False
@@ -94,7 +104,7 @@ def _train_if_missing(this: Run, module: ModulePlan) -> bool:
         return True
 
 
-def _row(store: Store, module: ModulePlan, trained: bool) -> ModuleRow:
+def row_of(store: Store, module: ModulePlan, trained: bool) -> ModuleRow:
     """A module as its manifest describes it; its weights are read and proven where they are mounted."""
     manifest = store.manifest(module.address)
     return ModuleRow(

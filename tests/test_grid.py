@@ -1,0 +1,159 @@
+"""A grid of studies: what it consists of, in which order it is done, what a failure means for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.store.store import Store
+from xadapt.study import work
+from xadapt.study.grid import Grid
+from xadapt.study.study import Study
+from xadapt.study.work import units_of
+
+
+def grid(world: Path, backbone: Backbone, store: Path, *expressions: str, **options: object) -> Grid:
+    """A grid on the tiny world; a few steps a module."""
+    fast = {"data": str(world / "xtreme"), "backbones": (backbone,), "store": store, "max_steps": 2}
+    return Grid(expressions, **(fast | {"batch_size": 8} | options))  # type: ignore[arg-type]
+
+
+def said(made: Grid) -> str:
+    with pytest.raises(UserError) as error:
+        _ = made.studies
+    return str(error.value)
+
+
+# -- what it consists of ----------------------------------------------------------------------------
+
+
+def test_templates_are_filled_template_by_template_and_what_is_said_twice_is_once(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    made = grid(
+        world, backbone, tmp_path, "{target}", "xnli", "mnli[{size}] > {target}", "mnli  >  xnli",
+        targets=["xnli", "udpos", "xnli"], sizes=[8, "all", None],
+        methods=["lora", "lora(r=8)", "bottleneck"],
+    )  # fmt: skip
+    wanted = (
+        "xnli",
+        "udpos",
+        "mnli[8] > xnli",
+        "mnli > xnli",
+        "mnli[8] > udpos",
+        "mnli > udpos",
+    )
+    assert [tuple(study.expressions) for study in made.studies] == [wanted, wanted]
+    assert [str(study.method) for study in made.studies] == ["lora", "bottleneck"]
+
+
+def test_a_size_beside_languages_goes_alone(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    made = grid(world, backbone, tmp_path, "mnli[{size}, en] > xnli", sizes=["all", "9"])
+    assert tuple(made.studies[0].expressions) == ("mnli > xnli", "mnli[9] > xnli")
+
+
+def test_all_that_is_wrong_is_said_at_once(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    message = said(
+        grid(
+            world, backbone, tmp_path, "{traget}", "mnli > {target}",
+            targets=["xnlj"], sizes=[5], methods=["lora", "loro"], backbones=[backbone, "./nowhere"],
+        )
+    )  # fmt: skip
+    for part in ("loro", "nowhere", "xnlj", "{traget}", "did you mean 'target'", "no expression with {size}"):
+        assert part in message
+
+
+def test_a_grid_with_nothing_to_run_is_refused(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    assert "nothing to run" in said(grid(world, backbone, tmp_path))
+    assert "nothing to run" in said(grid(world, backbone, tmp_path, "xnli", methods=[]))
+    assert "no targets for {target}" in said(grid(world, backbone, tmp_path, "mnli > {target}"))
+
+
+# -- the order --------------------------------------------------------------------------------------
+
+
+def test_each_module_is_a_unit_once_and_scores_come_as_soon_as_they_can(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    made = grid(
+        world, backbone, tmp_path, "{target}", "mnli > {target}", targets=["xnli", "tatoeba"], seeds=[1, 0]
+    )
+    units = units_of([study.plan for study in made.studies], made.seeds)
+    assert [unit.shown for unit in units if unit.seed == 1] == [
+        "train xnli (seed 1)",
+        "evaluate xnli (seed 1)",
+        "evaluate tatoeba (seed 1)",
+        "train mnli (seed 1)",
+        "train mnli > xnli (seed 1)",
+        "evaluate mnli > xnli (seed 1)",
+        "evaluate mnli > tatoeba (seed 1)",
+    ]
+    assert [unit.seed for unit in units] == [1] * 7 + [0] * 7
+    known = {unit.key: unit for unit in units}
+    below = known[units[4].key].needs
+    assert [known[key].expr for key in below] == ["mnli"]
+
+
+def test_a_grid_gives_what_its_studies_give(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    made = grid(
+        world, backbone, tmp_path / "grid", "{target}", "mnli > {target}",
+        targets=["xnli", "tatoeba"], seeds=[0, 1], methods=["lora", "bottleneck"],
+    )  # fmt: skip
+    results = made.run(baselines=True)
+    alone = [replace(study, store=tmp_path / "alone").run() for study in made.studies]
+    assert results.cells == tuple(cell for one in alone for cell in one.cells)
+    assert results.baselines == alone[0].baselines
+    assert {m.address for m in results.modules} == {m.address for one in alone for m in one.modules}
+    assert all(m.trained for m in results.modules)
+    assert results.failures == ()
+    again = made.run()
+    assert again.cells == results.cells
+    assert not any(m.trained for m in again.modules)
+
+
+# -- failures ---------------------------------------------------------------------------------------
+
+
+def test_what_fails_is_noted_with_its_error_and_the_rest_goes_on(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    made = grid(world, backbone, tmp_path, "mnli[500] > xnli", "xnli", "mnli[500] > tatoeba", "udpos")
+    results = made.run()
+    assert {cell.expr for cell in results.cells} == {"xnli", "udpos"}
+    first, *others = results.failures
+    assert first.what == "train mnli[500] (seed 0)"
+    assert "there are 36 training examples" in first.error
+    assert {f.what for f in others} == {
+        "train mnli[500] > xnli (seed 0)",
+        "evaluate mnli[500] > xnli (seed 0)",
+        "evaluate mnli[500] > tatoeba (seed 0)",
+    }
+    assert {f.error for f in others} == {
+        "needs mnli[500] (seed 0), which failed",
+    }
+
+
+def test_of_a_defect_the_traceback_is_kept(
+    world: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(work, "scores_of", broken)
+    (failure,) = grid(world, backbone, tmp_path, "tatoeba").run().failures
+    assert failure.error.startswith("ZeroDivisionError: by nothing (traceback: ")
+    (kept,) = (tmp_path / "failures").iterdir()
+    assert "in broken" in kept.read_text()
+    assert str(kept) in failure.error
+
+
+def test_a_study_of_the_grid_can_be_looked_into(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    made = grid(world, backbone, tmp_path, "xnli")
+    made.run()
+    (study,) = made.studies
+    assert isinstance(study, Study)
+    assert Store(tmp_path).has(study.addresses("xnli")[-1])
