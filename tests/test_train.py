@@ -24,7 +24,8 @@ from xadapt.mount.lora_fusion import NAME
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified
-from xadapt.train.loop import Settings, TaskInputs, Trained, train
+from xadapt.train.loop import Settings, TaskInputs, Tick, Trained, train
+from xadapt.train.parallel import Alone
 
 TASK = task_named("xnli")
 LEARNS = Settings(lr=1e-2, epochs=12, batch_size=16, looks=12)
@@ -55,6 +56,8 @@ def run(
     batch_tokens: int = 16_384,
     below: Sequence[Element] = (),
     head_of: Trained | None = None,
+    team: Alone | None = None,
+    tick: Tick | None = None,
 ) -> Trained:
     """``below``: what the module stands on. ``head_of``: whose head it starts with."""
     backbone = tiny_backbone(hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
@@ -67,7 +70,7 @@ def run(
     if head_of is not None:
         head.load_state_dict(head_of.head)
 
-    def tick(step: int, total: int, facts: dict[str, float]) -> None:
+    def die(step: int, total: int, facts: dict[str, float]) -> None:
         if step == die_at:
             raise KeyboardInterrupt
 
@@ -79,7 +82,8 @@ def run(
         checkpoint=checkpoint,
         checkpoint_seconds=0.0,
         batch_tokens=batch_tokens,
-        tick=tick,
+        tick=tick or die,
+        team=team,
     )
 
 

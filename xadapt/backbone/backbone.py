@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast, XLMRobertaMo
 from xadapt.backbone.checkpoint import POCKET, Checkpoint
 from xadapt.backbone.packing import pack_attention
 from xadapt.common.errors import UserError
+from xadapt.common.launch import on_this_machine
 
 __all__ = ["BF16_WIDTH", "POCKET", "Backbone"]
 
@@ -97,7 +98,8 @@ class Backbone:
 
         Args:
             name: which.
-            device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``.
+            device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``. Of several processes
+                each has a GPU of its own.
             dtype: ``auto`` (bf16 where the hardware has it and the width gains from it),
                 ``float32`` or ``bfloat16``.
 
@@ -195,7 +197,16 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 def _device(wish: str) -> torch.device:
     if wish == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wish = "cuda" if torch.cuda.is_available() else "cpu"
+    place, processes = on_this_machine()
+    if wish == "cuda" and processes > 1:
+        if processes > (gpus := torch.cuda.device_count()):
+            raise UserError(
+                f"{processes} processes, and {gpus} GPUs",
+                expected="a GPU for each process",
+                do=f"start at most {gpus}, or take --device cpu",
+            )
+        wish = f"cuda:{place}"
     try:
         device = torch.device(wish)
         torch.empty(0, device=device)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Annotated, Any
 
 import tyro
@@ -19,6 +20,7 @@ from xadapt.cli.score import Score, score
 from xadapt.cli.tasks import Tasks, show_tasks
 from xadapt.common.console import one_message, wide
 from xadapt.common.errors import UserError, shortened
+from xadapt.common.launch import leads
 from xadapt.common.output import is_output
 
 Command = (
@@ -71,8 +73,10 @@ def _parsed(words: list[str]) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command: exits with status 2 and one message on anything the user can put right."""
-    with one_message(goes_on=False):
+    with one_message(goes_on=False), _heard():
         command = parsed(arguments)
+    if not leads() and not isinstance(command, Run | Layers | Predict):
+        return  # nothing is trained: nothing to help with
     with one_message(goes_on=isinstance(command, Planned)):
         json = getattr(command, "json", None)
         errors = wide(stderr=True)
@@ -92,3 +96,16 @@ def main(arguments: list[str] | None = None) -> None:
                 sweep(command, console, errors)
             case Modules():
                 modules(command, console)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """What is wrong with the words, or the help, is said by the process that leads, and by no other."""
+    if leads():
+        yield
+        return
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        try:
+            yield
+        except SystemExit:
+            sys.exit(0)  # any other status, and the launcher might end the one that speaks

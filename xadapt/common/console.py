@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 from rich.console import Console
 
 from xadapt.common.errors import UserError, shortened
+from xadapt.common.launch import ElsewhereError, leads
 
 NOBODY_READS = 141  # what a shell reports of any tool that wrote into a closed pipe: 128 + SIGPIPE
+LEADER_SPEAKS = 30.0  # seconds that another process leaves to the one that leads, to end with its message
 STOPPED = 130  # and of one that Ctrl-C ended: 128 + SIGINT
 
 
@@ -35,9 +38,10 @@ class _Output(Console):
 
 
 def wide(*, stderr: bool = False) -> Console:
-    """A console; wide enough for tables where its output goes to a file."""
-    console = _Output(stderr=stderr)
-    return console if console.is_terminal else _Output(stderr=stderr, width=160)
+    """A console; wide enough for tables where its output goes to a file. Of several processes only the one
+    that leads is heard."""
+    console = _Output(stderr=stderr, quiet=not leads())
+    return console if console.is_terminal else _Output(stderr=stderr, width=160, quiet=not leads())
 
 
 @contextmanager
@@ -62,6 +66,8 @@ def one_message(*, goes_on: bool = True) -> Iterator[None]:
             _flush()
     except UserError as error:
         _end(str(error), 2, style="red")
+    except ElsewhereError as error:
+        _end(str(error), 1, style="red")
     except BrokenPipeError:
         _silence()
         sys.exit(NOBODY_READS)
@@ -124,6 +130,8 @@ def _silence() -> None:
 
 
 def _end(message: str, status: int, style: str | None = None) -> None:
+    if not leads() and status != STOPPED:
+        time.sleep(LEADER_SPEAKS)  # mostly it says the same, and then the launcher ends us
     with suppress(OSError):  # standard error may be closed too
         Console(stderr=True, width=160).print(
             shortened(f"xadapt: {message}"), style=style, highlight=False, markup=False, soft_wrap=True

@@ -11,6 +11,7 @@ from typing import Any
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import ENCODING, explained, json_text, replace_text
+from xadapt.common.launch import leads
 
 
 def is_output(path: Path) -> bool:
@@ -45,11 +46,13 @@ def check_place(path: Path) -> None:
 
 def write_output(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON where a user wants it: a file whole or not at all, through a link to what it leads to;
-    a pipe or device as it is; ``-`` is standard output.
+    a pipe or device as it is; ``-`` is standard output. Of several processes only the one that leads writes.
 
     Raises:
         UserError: the place refuses.
     """
+    if not leads():
+        return
     text = json_text(value, indent=1)
     if is_output(path):
         sys.stdout.write(text)

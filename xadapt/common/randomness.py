@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from xadapt.common.launch import processes
+
 
 def seed_of(*key: object) -> int:
     """A 63-bit seed from a name: ``seed_of(seed, "epoch", 3)``."""
@@ -26,7 +28,10 @@ def seeded(*key: object) -> Iterator[None]:
     as if that generator were named ``key``; it is put back afterwards."""
     import torch  # here: what only draws numbers need not wait for it
 
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    devices = []
+    if torch.cuda.is_initialized():  # of several processes each leaves the others' GPUs alone
+        several = processes() > 1
+        devices = [torch.cuda.current_device()] if several else list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed_of(*key))
         yield

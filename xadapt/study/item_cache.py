@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.files import file_digest, json_text, read_json, sync, temporary
 from xadapt.common.identity import digest
+from xadapt.common.launch import leads
 from xadapt.common.progress import Advance, Watch
 from xadapt.common.workers import in_order, processes
 from xadapt.data.lazy import Deferred
@@ -101,7 +102,7 @@ def encoded(
             return Encoded(Deferred(found.examples, lambda: request.load()[0]), found.items, found.notes)
     with progress.stage(f"read {request.shown}", None):
         examples, notes = request.load()
-    if address is not None and len(examples) >= MANY:
+    if address is not None and len(examples) >= MANY and leads():
         waiting = f"waiting for another run that encodes {request.shown}"
         with store.lock(address, on_wait=lambda: progress.note(waiting)):
             found = find(store.cache, address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 from xadapt.common.errors import UserError
@@ -15,17 +16,23 @@ from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import ModuleRow, Predicted, Results
 from xadapt.study.state import Run
-from xadapt.study.training import train_module
+from xadapt.study.training import help_train, train_module
 
 
 def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool = True) -> Results:
-    """Train what is missing, evaluate everything, prove the backbone unchanged.
+    """Train what is missing, evaluate everything, prove the backbone unchanged. Of several processes the
+    first does so, and the others help it train; all get the results.
 
     Raises:
         UserError: broken data, a store that cannot be written, a module that does not fit.
     """
-    began = time.monotonic()
     this = Run(plan, store, watch)
+    return this.team.lead(lambda: _results(this, baselines), partial(help_train, this))
+
+
+def _results(this: Run, baselines: bool) -> Results:
+    plan = this.plan
+    began = time.monotonic()
     modules = _train_missing(this)
     cells = [cell for group in grouped(plan) for cell in scores_of(this, group)]
     beside = baseline_scores(this) if baselines else []
@@ -43,16 +50,22 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
 
 def predict(plan: Plan, store: Store, *, watch: Watch | None = None) -> list[Predicted]:
     """Train what is missing and predict the plan's one expression in its languages. Labels are not asked
-    for: a test split that withholds them can be predicted, never scored.
+    for: a test split that withholds them can be predicted, never scored. Of several processes the first has
+    the predictions, and the others none.
 
     Raises:
         UserError: as ``run``.
     """
     (evaluation,) = plan.evaluations
     this = Run(plan, store, watch)
-    _train_missing(this)
-    made = predictions_of(this, evaluation)
-    plan.backbone.verify()
+    made: list[Predicted] = []
+
+    def work() -> None:
+        _train_missing(this)
+        made.extend(predictions_of(this, evaluation))
+        plan.backbone.verify()
+
+    this.team.lead(work, partial(help_train, this))
     return made
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from xadapt.common.launch import leads
 from xadapt.interop.xtreme_folder import write_predictions
 from xadapt.study.plan import Plan
 from xadapt.study.results import Predicted
 
 
 def write(plan: Plan, made: Sequence[Predicted], out: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the predictions of the plan's one expression into ``out/<task>/``; returns the files.
+    """Write the predictions of the plan's one expression into ``out/<task>/``; returns the files. Of several
+    processes only the one that leads writes.
 
     Raises:
         UserError: there are some already (unless ``overwrite``), or the disk refuses.
     """
+    if not leads():
+        return []
     (evaluation,) = plan.evaluations
     provenance = {
         "expression": evaluation.expr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,18 +22,62 @@ from xadapt.train.loop import TaskInputs, Trained, train
 from xadapt.train.task_sampling import Schedule, schedule, shares
 
 
+class _Ready(NamedTuple):
+    """What the loop takes, and how many training examples that is, all languages and tasks together."""
+
+    mounted: Mounted
+    inputs: list[TaskInputs]
+    order: Schedule
+    examples: int
+
+
 def train_module(run: Run, module: ModulePlan) -> None:
-    """Train a module into the store; the caller holds its lock.
+    """Train a module into the store; the caller holds its lock, and leads the run's processes.
 
     Raises:
         UserError: broken data, a loss that is not finite, a store that cannot be written.
     """
+    ready = _prepare(run, module)  # before the others are called: what is kept on disk, they find there
+    run.team.call(module.address)
+    checkpoint, result = _train(run, module, lambda: ready)
+    manifest = _manifest(run, module, result, ready.inputs, ready.order)
+    manifest["data"]["examples"] = ready.examples
+    if ready.mounted.fusion:
+        manifest["fusion"] = ready.mounted.fusion
+    try:
+        run.modules[module.address] = run.store.write(
+            module.address,
+            weights=result.weights,
+            head=result.head,
+            config=ready.mounted.config,
+            manifest=manifest,
+            weights_file=weights_file_of(module.method),
+        )
+    except NoRoomError as error:
+        raise _no_room(error, module, result, checkpoint) from error
+    run.store.done(module.address)
+
+
+def help_train(run: Run, address: str) -> None:
+    """What the other processes do of ``train_module``: their share of its steps. They write nothing."""
+    module = next(module for module in run.plan.modules if module.address == address)
+    _train(run, module, lambda: _prepare(run, module))
+
+
+def _prepare(run: Run, module: ModulePlan) -> _Ready:
     mounted = mount_fresh(run, module)
     loaded = [_task_inputs(run, module, training, mounted) for training in module.tasks]
     inputs = [task for task, _ in loaded]
     order = _order(module, [len(task.items) for task in inputs])
-    checkpoint = run.store.work(module.address) / "checkpoint.safetensors"
-    with run.progress.stage(f"train {module.shown} (seed {module.seed})", len(order.tasks)) as advance:
+    return _Ready(mounted, inputs, order, sum(examples for _, examples in loaded))
+
+
+def _train(run: Run, module: ModulePlan, prepare: Callable[[], _Ready]) -> tuple[Path, Trained]:
+    """Where the module's checkpoint is, and the finished run."""
+    ready = run.team.together(prepare)
+    work = run.team.led(run.store.work)(module.address)
+    checkpoint = work / "checkpoint.safetensors"
+    with run.progress.stage(f"train {module.shown} (seed {module.seed})", len(ready.order.tasks)) as advance:
         seen = 0
 
         def tick(at: int, of: int, facts: dict[str, float]) -> None:
@@ -49,31 +93,17 @@ def train_module(run: Run, module: ModulePlan) -> None:
                 run.progress.note(f"no checkpoint is kept: {error.got}")
 
         result = train(
-            mounted,
-            inputs,
+            ready.mounted,
+            ready.inputs,
             module.settings,
             seed=module.seed,
-            order=order,
+            order=ready.order,
             checkpoint=checkpoint,
             tick=tick,
             saving=saving,
+            team=run.team,
         )
-    manifest = _manifest(run, module, result, inputs, order)
-    manifest["data"]["examples"] = sum(examples for _, examples in loaded)
-    if mounted.fusion:
-        manifest["fusion"] = mounted.fusion
-    try:
-        run.modules[module.address] = run.store.write(
-            module.address,
-            weights=result.weights,
-            head=result.head,
-            config=mounted.config,
-            manifest=manifest,
-            weights_file=weights_file_of(module.method),
-        )
-    except NoRoomError as error:
-        raise _no_room(error, module, result, checkpoint) from error
-    run.store.done(module.address)
+    return checkpoint, result
 
 
 def _task_inputs(

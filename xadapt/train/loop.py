@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from xadapt.backbone.packing import budgeted, pack
@@ -28,6 +27,7 @@ from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Mounted
 from xadapt.mount import lora_fusion as mixture
 from xadapt.train.evaluate import BATCH_TOKENS, Encoded, evaluate
+from xadapt.train.parallel import Alone
 from xadapt.train.task_sampling import Schedule, schedule
 
 # Seconds between two checkpoints, and how many times its own cost one must earn first.
@@ -150,14 +150,16 @@ class Optimisation:
         optimizer: fused AdamW on exactly these.
     """
 
-    def __init__(self, mounted: Mounted, tasks: Sequence[TaskInputs], settings: Settings, seed: int) -> None:
-        self.accelerator = Accelerator(cpu=mounted.device.type == "cpu")
-        if self.accelerator.num_processes > 1:
-            raise UserError(
-                f"training was started in {self.accelerator.num_processes} processes",
-                expected="one process a run",
-                do="start xadapt without a launcher; give each GPU its own seeds or expressions",
-            )
+    def __init__(
+        self,
+        mounted: Mounted,
+        tasks: Sequence[TaskInputs],
+        settings: Settings,
+        seed: int,
+        team: Alone | None = None,
+    ) -> None:
+        self.team = team or Alone(mounted.device)
+        self.accelerator = self.team.accelerator
         self.mounted, self.tasks = mounted, tasks
         self.settings, self.seed = settings, seed
         self.parameters = {f"module/{k}": p for k, p in mounted.trainable.items()}
@@ -176,7 +178,8 @@ class Optimisation:
         task: int = 0,
         batch_tokens: int = BATCH_TOKENS,
     ) -> float:
-        """Step number ``step`` of ``total`` on items of one task; returns the mean loss before it.
+        """Step number ``step`` of ``total`` on items of one task, the same in all processes; returns the mean
+        loss before it.
 
         Raises:
             UserError: the loss is not finite.
@@ -189,15 +192,18 @@ class Optimisation:
         chosen = kind.draw(chosen, self.seed, "draw", step)
         units = max(1, kind.units(chosen))
         mean = 0.0
-        with seeded(self.seed, "step", step):
-            for run in budgeted([len(item) for item in chosen], batch_tokens):
-                part = [chosen[i] for i in run]
+        own = self.team.share(chosen)
+        with seeded(self.seed, "step", step, *self.team.draws):
+            for run in budgeted([len(item) for item in own], batch_tokens):
+                part = [own[i] for i in run]
                 batch = pack([s for item in part for s in item.sequences]).to(self.mounted.device)
                 loss = kind.loss(head, self.mounted.encode(batch), batch, part) / units
                 self.accelerator.backward(loss)
                 mean += loss.item()
-            if (penalty := self.mounted.penalty()) is not None:
+            penalty = None if self.team.rank else self.mounted.penalty()  # once, not in each process
+            if penalty is not None:
                 self.accelerator.backward(penalty)
+        mean = self.team.summed(mean, self.parameters.values())
         if not math.isfinite(mean):
             raise UserError(f"the loss is {mean} at step {step}", do="lower the learning rate with --lr")
         self.accelerator.clip_grad_norm_(self.parameters.values(), self.settings.clip)
@@ -246,8 +252,11 @@ def train(
     batch_tokens: int = BATCH_TOKENS,
     tick: Tick = lambda step, total, facts: None,
     saving: Saving = lambda save: save(),
+    team: Alone | None = None,
 ) -> Trained:
     """Train a fresh module and its heads until English dev stops getting better.
+
+    Several processes call it with the same arguments. The first of them looks at dev, ticks and writes.
 
     Args:
         tasks: one, or several, which then share the module; dev is the mean over them.
@@ -257,16 +266,18 @@ def train(
         batch_tokens: tokens in one micro-batch; bounds memory.
         tick: called after each step and each look.
         saving: called with what writes a checkpoint; for callers that can make room on a full disk.
+        team: the processes that take part; None for this one alone.
 
     Raises:
-        UserError: nothing to train on, more than one process, a loss that is not finite.
+        UserError: nothing to train on, a loss that is not finite, more processes than ``team`` knows of.
     """
     if empty := [task.name for task in tasks if not task.items]:
         raise UserError(
             f"there is nothing to train on for {', '.join(empty)}",
             do="check the training file and the size in the expression",
         )
-    run = Optimisation(mounted, tasks, settings, seed)
+    team = team or Alone(mounted.device)
+    run = Optimisation(mounted, tasks, settings, seed, team)
     total = settings.steps(len(tasks[0].items)) if order is None else len(order.tasks)
     order = order or schedule(total, np.ones(1), seed)
     look_every = max(1, math.ceil(total / settings.looks))
@@ -274,7 +285,8 @@ def train(
     shuffles = [Shuffles(len(task.items), seed, task.name if several else None) for task in tasks]
 
     progress, best = Progress(), run.copy()
-    if checkpoint is not None and (found := load_checkpoint(checkpoint)) is not None:
+    found = team.together(lambda: None if checkpoint is None else load_checkpoint(checkpoint))
+    if found is not None:
         tensors, meta = found
         run.restore(tensors)
         progress = Progress(**json.loads(meta["progress"]))
@@ -282,6 +294,16 @@ def train(
     resumed_at = progress.step
     began, last_write, write_cost = time.monotonic() - progress.seconds, time.monotonic(), 0.0
 
+    def keep() -> None:
+        """Write a checkpoint where one is due."""
+        nonlocal last_write, write_cost
+        due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
+        if checkpoint is not None and time.monotonic() - last_write >= due:
+            last_write = time.monotonic()
+            saving(partial(_save, checkpoint, run, progress, best))
+            write_cost = time.monotonic() - last_write
+
+    tick, look, write = team.led(tick), team.led(run.look), team.led(keep)
     while progress.step < total and progress.stale < settings.patience:
         which, turn = int(order.tasks[progress.step]), int(order.turns[progress.step])
         chosen = [tasks[which].items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
@@ -290,18 +312,14 @@ def train(
         tick(progress.step, total, {"loss": loss})
 
         if progress.step % look_every == 0 or progress.step == total:
-            scores = run.look()
+            scores = look()
             score = sum(scores.values()) / len(scores)
             if progress.looked(score, {"loss": loss, **(scores if several else {tasks[0].metric: score})}):
                 best = run.copy()
             tick(progress.step, total, {"dev" if several else tasks[0].metric: score})
 
         progress.seconds = time.monotonic() - began
-        due = checkpoint_seconds * max(1.0, CHECKPOINT_COST * write_cost / CHECKPOINT_SECONDS)
-        if checkpoint is not None and time.monotonic() - last_write >= due:
-            last_write = time.monotonic()
-            saving(partial(_save, checkpoint, run, progress, best))
-            write_cost = time.monotonic() - last_write
+        write()
 
     return Trained(
         weights={k.removeprefix("module/"): t for k, t in best.items() if k.startswith("module/")},
