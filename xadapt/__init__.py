@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from xadapt.stacks.methods import Bottleneck, Full, LoRA
     from xadapt.stacks.stack import Stack
     from xadapt.store.store import Store
+    from xadapt.study.available import available
+    from xadapt.study.evidence import Contrast, Evidence
     from xadapt.study.grid import Grid
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
@@ -27,6 +29,8 @@ __all__ = [
     "Backbone",
     "Bars",
     "Bottleneck",
+    "Contrast",
+    "Evidence",
     "Full",
     "Grid",
     "LoRA",
@@ -38,6 +42,7 @@ __all__ = [
     "Store",
     "Study",
     "UserError",
+    "available",
     "pack",
     "run",
     "script",
@@ -57,6 +62,8 @@ _HOMES = {
     "stacks.methods": ("Bottleneck", "Full", "LoRA"),
     "stacks.stack": ("Stack",),
     "store.store": ("Store",),
+    "study.available": ("available",),
+    "study.evidence": ("Contrast", "Evidence"),
     "study.grid": ("Grid",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from xadapt.stacks.stack import Stack
+from xadapt.study.evidence import OTHERS
 from xadapt.study.plan import held_out
-from xadapt.study.results import Cell, Results
+from xadapt.study.results import Cell, Finding, Results
 from xadapt.study.study import Study
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
@@ -133,28 +134,26 @@ def _grid(results: Results, task: str, metric: str, by: GroupBy | None) -> tuple
     summary = ["mean of others", *(["gap"] if "en" in languages else []), "gain"] if others else []
     groups = {} if by is None else grouped(others, by)
     lines: list[list[str]] = []
-    first: list[float] | None = None
+    found = {
+        (f.expr, f.what): f.estimate.text(difference=f.what == "gain")
+        for f in results.findings
+        if (f.task, f.metric) == (task, metric)
+    }
 
-    def line(name: str, per_lang: dict[str, list[float]], gain: str) -> list[str]:
-        zero_shot = _means_over(per_lang, others)
-        english = per_lang.get("en", [])
-        gap = [e - z for e, z in zip(english, zero_shot, strict=True)] if english and zero_shot else []
-        ends = {"mean of others": _spread(zero_shot), "gap": _spread(gap), "gain": gain}
+    def line(name: str, per_lang: dict[str, list[float]], ends: Mapping[str, str]) -> list[str]:
         within = (_spread(_means_over(per_lang, codes)) for codes in groups.values())
-        return [name, *map(_spread, per_lang.values()), *within, *(ends[s] for s in summary)]
+        return [name, *map(_spread, per_lang.values()), *within, *(ends.get(s, "") for s in summary)]
 
     for expr in dict.fromkeys(c.expr for c in rows):
         per_lang = {lang: [c.score for c in rows if (c.expr, c.lang) == (expr, lang)] for lang in languages}
-        zero_shot = _means_over(per_lang, others)
-        gain = "·"
-        if first is None:
-            first = zero_shot
-        elif len(zero_shot) == len(first):
-            gain = _spread([a - b for a, b in zip(zero_shot, first, strict=True)], sign=True)
-        lines.append(line(expr, per_lang, gain))
+        zero_shot = _spread(_means_over(per_lang, others))
+        ends = {"mean of others": found.get((expr, OTHERS), zero_shot), "gap": found.get((expr, "gap"), "-")}
+        lines.append(line(expr, per_lang, ends | {"gain": found.get((expr, "gain"), "·")}))
     for name in dict.fromkeys(b.name for b in beside):
         per_lang = {lang: [b.score for b in beside if (b.name, b.lang) == (name, lang)] for lang in languages}
-        lines.append(line(f"{NO_MODEL}{name}", per_lang, ""))
+        lines.append(
+            line(f"{NO_MODEL}{name}", per_lang, {"mean of others": _spread(_means_over(per_lang, others))})
+        )
     named = (f"{group} ({len(codes)})" for group, codes in groups.items())
     return ["expression", *languages, *named, *summary], lines
 
@@ -170,6 +169,11 @@ def _caption(results: Results, rows: Sequence[Cell], split: str, seeds: int, by:
     if any(c.lang == "en" for c in rows):
         parts.append("gap: en - mean of others")
     parts.append("gain: mean of others against the first expression")
+    if results.findings:
+        parts.append(
+            "in parentheses 95% intervals over seeds and items, languages as they are; one seed: over items "
+            "only; gains count as shown where Holm's method, over those of the table, allows it"
+        )
     trained = {m.expr for m in results.modules}
     if split == "dev" and any(c.lang == "en" and c.expr in trained for c in rows):
         parts.append("en dev also stopped the training: read en with that in mind")
@@ -184,10 +188,10 @@ def _means_over(per_lang: dict[str, list[float]], languages: Sequence[str]) -> l
     return [statistics.mean(scores) for scores in zip(*columns, strict=True)]
 
 
-def _spread(scores: Sequence[float], *, sign: bool = False) -> str:
+def _spread(scores: Sequence[float]) -> str:
     if not scores:
         return "-"
-    mean = f"{statistics.mean(scores):{'+' if sign else ''}.1f}"
+    mean = f"{statistics.mean(scores):.1f}"
     return mean if len(scores) == 1 else f"{mean} ±{statistics.stdev(scores):.1f}"
 
 
@@ -219,5 +223,17 @@ def as_json(results: Results) -> dict[str, object]:
         "cells": [asdict(c) for c in results.cells],
         "modules": [asdict(m) for m in results.modules],
         "baselines": [asdict(b) for b in results.baselines],
+        "differences": [said(f) for f in results.findings if f.against],
+        "means": [said(f) for f in results.findings if not f.against],
+        "failures": [asdict(f) for f in results.failures],
         "seconds": round(results.seconds, 2),
     }
+
+
+def said(finding: Finding) -> dict[str, object]:
+    """A finding as JSON has it: ``low`` and ``high`` of its interval, whether a difference is ``shown``."""
+    of = {key: value for key, value in asdict(finding).items() if key != "estimate"}
+    one = finding.estimate
+    numbers = {"value": one.value, "low": one.low, "high": one.high, "seeds": one.seeds, "items": one.items}
+    compared = {"p": one.p, "adjusted": one.adjusted, "shown": one.shown} if finding.against else {}
+    return of | numbers | compared | {"text": one.text(difference=bool(finding.against))}

@@ -31,6 +31,7 @@ from xadapt.store.store import Store
 from xadapt.study.arrivals import telling
 from xadapt.study.baselines import baseline_scores
 from xadapt.study.engine import Engine, Here, Processes, carry_out
+from xadapt.study.evidence import Evidence, of_one_layer
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Layer, collecting
 from xadapt.study.results import Cell, Results
@@ -203,16 +204,22 @@ class Grid(Overrides):
                     tell(outcome)
         beside = baseline_scores(here.run(0)) if baselines else []
         outcomes = [done[unit.key] for unit in units]
+        cells = _in_order(outcomes)
         return Results(
             backbone=", ".join(dict.fromkeys(plan.backbone.name for plan in plans)),
             data=self._source.name,
             generated=self._source.generated,
-            cells=_in_order(outcomes),
+            cells=cells,
             modules=tuple(o.row for o in outcomes if o.row),
             baselines=tuple(beside),
             seconds=time.monotonic() - began,
+            findings=tuple(Evidence(cells, self._store).findings()) if of_one_layer(cells) else (),
             failures=tuple(o.failure for o in outcomes if o.failure),
         )
+
+    def evidence(self, results: Results) -> Evidence:
+        """What can be said of the cells of this grid, with intervals."""
+        return Evidence(results.cells, self._store)
 
     def _engine(self, workers: int | None, here: Worker) -> Engine:
         if workers is not None and workers < 1:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xadapt.study.estimate import Estimate
 from xadapt.tasks.examples import Example
 
 
@@ -18,7 +19,7 @@ class Cell:
         layer: whose hidden states are read; None for the last.
         module: the address of the target's module; None where the target trains nothing.
         backbone, method, data: names; ``method`` is the one where the expression names none.
-        key: where the store keeps it, with what each item adds to the score.
+        key: where the store keeps it, with what each item adds to the score (``Evidence``).
     """
 
     expr: str
@@ -64,14 +65,23 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """One language's predictions, in the kind's own form, for examples that may have no labels;
-    ``revision`` is the data's."""
+class Finding:
+    """What the cells of one task say of an expression, with an interval.
 
-    lang: str
-    examples: Sequence[Example]
-    predictions: Sequence[Any]
-    revision: str
+    Attributes:
+        what: ``others`` (the mean of the languages but English), ``gap`` (English minus that), or ``gain``
+            (that minus the one of ``against``).
+        against: the expression that a gain is over; empty for what is no comparison.
+    """
+
+    backbone: str
+    method: str
+    task: str
+    metric: str
+    expr: str
+    what: str
+    against: str
+    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,24 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """One language's predictions, in the kind's own form, for examples that may have no labels;
+    ``revision`` is the data's."""
+
+    lang: str
+    examples: Sequence[Example]
+    predictions: Sequence[Any]
+    revision: str
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that a study gives.
 
     Attributes:
         backbone, data: names; of a grid all of them, with commas between.
         generated: whether the data was, see ``Source``.
+        findings: what its cells say with intervals: gains are against the first expression of a task.
         seconds: from start to end, waiting included.
         failures: what is missing, and why.
     """
@@ -108,4 +130,5 @@ class Results:
     modules: tuple[ModuleRow, ...]
     baselines: tuple[Baseline, ...]
     seconds: float
+    findings: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = ()

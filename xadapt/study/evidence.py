@@ -1,0 +1,219 @@
+"""What cells say with intervals: means over languages and tasks, gains, gaps, and differences of them.
+
+Everything here is a weighted sum of scores, so everything goes the same way: cells are named, their items'
+counts are read from the store, and ``statistics.estimates`` resamples seeds and items. Languages, tasks and
+backbones are kept as they are: nothing is said of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from xadapt.common.arrays import from_text
+from xadapt.common.errors import UserError, nearest
+from xadapt.store.store import Store
+from xadapt.study.estimate import Estimate, NotWorse, Ratio
+from xadapt.study.resampling import Scored
+from xadapt.study.results import Cell, Finding
+from xadapt.study.statistics import estimates, holm, not_worse, ratio
+
+OTHERS = "others"  # the languages but English
+
+
+class Row(NamedTuple):
+    """One line of a table: what all seeds and languages of an expression and task share."""
+
+    backbone: str
+    method: str
+    expr: str
+    task: str
+    metric: str
+
+
+class Place(NamedTuple):
+    """One score by all seeds."""
+
+    row: Row
+    lang: str
+
+
+class Contrast(dict[Place, float]):
+    """A weighted sum of scores; contrasts are added, subtracted, and multiplied with numbers."""
+
+    def __add__(self, other: Contrast) -> Contrast:
+        return Contrast({p: self.get(p, 0.0) + other.get(p, 0.0) for p in {**self, **other}})
+
+    def __sub__(self, other: Contrast) -> Contrast:
+        return self + other * -1.0
+
+    def __mul__(self, factor: float) -> Contrast:
+        return Contrast({place: factor * weight for place, weight in self.items()})
+
+    def __truediv__(self, divisor: float) -> Contrast:
+        return self * (1 / divisor)
+
+
+@dataclass
+class Evidence:
+    """The cells of a study, and what can be said of them.
+
+    Attributes:
+        cells: read off one layer each; of several layers each is a study of its own.
+        store: has their counts.
+        resamples: of the bootstrap.
+    """
+
+    cells: Sequence[Cell]
+    store: Store
+    resamples: int = 10_000
+    _counts: dict[Place, dict[int, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    # -- what there is ----------------------------------------------------------------------
+
+    def rows(self, task: str | None = None, metric: str | None = None) -> list[Row]:
+        """The lines of the tables, in the order of the cells; ``metric`` None for all."""
+        found = dict.fromkeys(_row(c) for c in self.cells)
+        return [r for r in found if task in (None, r.task) and metric in (None, r.metric)]
+
+    def languages(self, row: Row) -> tuple[str, ...]:
+        """Where there are scores, English first."""
+        found = dict.fromkeys(c.lang for c in self.cells if _row(c) == row)
+        return tuple(sorted(found, key=lambda lang: lang != "en"))
+
+    def row(self, expr: str, *, backbone: str | None = None, method: str | None = None) -> Row:
+        """The line of an expression by its target's first metric.
+
+        Raises:
+            UserError: there is none, or there are several: of other backbones or methods.
+        """
+        named = [r for r in self.rows() if r.expr == expr]
+        found = [r for r in named if backbone in (None, r.backbone) and method in (None, r.method)]
+        lines = {(r.backbone, r.method): r for r in reversed(found)}
+        if len(lines) == 1:
+            return found[0]
+        raise UserError(
+            f"{len(lines)} lines of '{expr}'{nearest(expr, list({r.expr for r in self.rows()}))}",
+            expected="one" + (f": of {', '.join(f'{b} with {m}' for b, m in lines)}" if lines else ""),
+            do="name backbone and method, or look for what failed" if lines else "look for what failed",
+        )
+
+    # -- weighted sums ----------------------------------------------------------------------
+
+    def mean(self, row: Row, languages: Sequence[str] | None = None) -> Contrast:
+        """The mean over languages; None for all but English.
+
+        Raises:
+            UserError: no score in one of them, or none to take the mean of.
+        """
+        there = self.languages(row)
+        chosen = [lang for lang in there if lang != "en"] if languages is None else list(languages)
+        if not chosen or (lacking := [lang for lang in chosen if lang not in there]):
+            missing = ", ".join(lacking) if chosen else "other languages than English"
+            raise UserError(
+                f"'{row.expr}' has no score of {row.task} in {missing}",
+                expected=f"some of {', '.join(there)}",
+            )
+        return Contrast({Place(row, lang): 1 / len(chosen) for lang in chosen})
+
+    def gap(self, row: Row) -> Contrast:
+        """English minus the mean of the others (Hu et al. 2020, arXiv 2003.11080, section 5)."""
+        return self.mean(row, ["en"]) - self.mean(row)
+
+    def estimate(self, contrasts: Sequence[Contrast], *, compared: bool = False) -> list[Estimate]:
+        """Values with intervals, by the seeds that all of their scores have.
+
+        Args:
+            compared: they are comparisons of one family: p is adjusted by Holm's method.
+
+        Raises:
+            UserError: scores that share no seed.
+        """
+        if not contrasts:
+            return []
+        made = estimates(*self._scored(contrasts), resamples=self.resamples)
+        return holm(made) if compared else made
+
+    def ratio(self, above: Contrast, below: Contrast) -> Ratio:
+        """One contrast divided by another, such as points for data over points for parameters."""
+        scored, (top, bottom) = self._scored([above, below])
+        return ratio(scored, top, bottom, resamples=self.resamples)
+
+    def not_worse(self, difference: Contrast, tolerance: float) -> NotWorse:
+        """Whether a difference is above ``-tolerance`` points: one-sided."""
+        scored, (weights,) = self._scored([difference])
+        return not_worse(scored, weights, tolerance, resamples=self.resamples)
+
+    def _scored(self, contrasts: Sequence[Contrast]) -> tuple[list[Scored], np.ndarray]:
+        """The scores that they weigh, and (contrasts, scores) the weights."""
+        places = list(dict.fromkeys(place for contrast in contrasts for place in contrast))
+        counts = [self._counts_of(place) for place in places]
+        seeds = sorted(set.intersection(*(set(of) for of in counts)))
+        if not seeds:
+            raise UserError(
+                "these scores share no seed",
+                expected="the same seeds on both sides of a comparison",
+                do="run the missing ones",
+            )
+        scored = [Scored(*np.stack([of[seed] for seed in seeds]).transpose(2, 0, 1)) for of in counts]
+        return scored, np.array([[contrast.get(place, 0.0) for place in places] for contrast in contrasts])
+
+    def _counts_of(self, place: Place) -> dict[int, np.ndarray]:
+        """Seed -> (items, 2)."""
+        if place not in self._counts:
+            cells = [c for c in self.cells if (_row(c), c.lang) == place]
+            self._counts[place] = {c.seed: self._read(c) for c in cells}
+        return self._counts[place]
+
+    def _read(self, cell: Cell) -> np.ndarray:
+        kept = self.store.read_scores(cell.key)
+        if kept is None:
+            raise UserError(
+                f"the score of '{cell.expr}' on {cell.task} in {cell.lang} is no longer in the store",
+                do="run the study again",
+                path=self.store.root,
+            )
+        return from_text(kept["counts"][cell.metric])
+
+    # -- the usual findings -----------------------------------------------------------------
+
+    def findings(self) -> list[Finding]:
+        """For each line its mean over languages and its gap, and its gain over the first line of the same
+        task, backbone and method. Gains of one task and metric are one family of comparisons."""
+        made: list[Finding] = []
+        for task, metric in dict.fromkeys((r.task, r.metric) for r in self.rows()):
+            plain: list[tuple[Row, str, str, Contrast]] = []
+            gains: list[tuple[Row, str, str, Contrast]] = []
+            firsts: dict[tuple[str, str], Row] = {}
+            for row in self.rows(task, metric):
+                first = firsts.setdefault((row.backbone, row.method), row)
+                others = [lang for lang in self.languages(row) if lang != "en"]
+                if not others:
+                    continue
+                plain.append((row, OTHERS, "", self.mean(row)))
+                if "en" in self.languages(row):
+                    plain.append((row, "gap", "", self.gap(row)))
+                if first != row and self.languages(first) == self.languages(row):
+                    gains.append((row, "gain", first.expr, self.mean(row) - self.mean(first)))
+            for group, compared in ((plain, False), (gains, True)):
+                found = self.estimate([contrast for *_, contrast in group], compared=compared)
+                made += [
+                    Finding(row.backbone, row.method, row.task, row.metric, row.expr, what, against, one)
+                    for (row, what, against, _), one in zip(group, found, strict=True)
+                ]
+        return made
+
+
+def of_one_layer(cells: Iterable[Cell]) -> bool:
+    """Whether no two cells differ in their layer alone."""
+    layers: dict[tuple[object, ...], set[int | None]] = {}
+    for cell in cells:
+        layers.setdefault((*_row(cell), cell.seed, cell.lang), set()).add(cell.layer)
+    return all(len(found) == 1 for found in layers.values())
+
+
+def _row(cell: Cell) -> Row:
+    return Row(cell.backbone, cell.method, cell.expr, cell.task, cell.metric)
