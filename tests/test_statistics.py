@@ -182,17 +182,14 @@ def mean(found: list[Estimate], name: str) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("f1", [False, True], ids=["accuracy", "F1"])
-@pytest.mark.parametrize("of_seed", [0.0, 0.05, 0.1, 0.2, 0.5])
-@pytest.mark.parametrize("seeds", [3, 4, 5, 8])
+@pytest.mark.parametrize("f1", [False, True], ids=["accuracy, parallel", "F1, each language its own items"])
+@pytest.mark.parametrize("of_seed", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("seeds", [3, 4, 8])
 def test_rates_over_many_settings(seeds: int, of_seed: float, f1: bool) -> None:
-    for parallel, items, languages in ((True, 150, 4), (False, 300, 2), (True, 500, 1)):
-        world = World(seeds, of_seed, of_item=0.4, f1=f1, parallel=parallel, items=items, languages=languages)
-        rate = percent(world.run(2000, resamples=2000))
-        assert 3 <= rate <= 7, f"{world}: {rate}"
-        if not f1:
-            rate = percent(world.run(2000, 0.3, resamples=2000), world.truth(0.3))
-            assert 3 <= rate <= 7, f"{world}, with a difference: {rate}"
+    world = World(seeds, of_seed, of_item=0.4, f1=f1, parallel=not f1, items=150, languages=3)
+    assert 3 <= percent(world.run(2000)) <= 7
+    if not f1:
+        assert 3 <= percent(world.run(2000, 0.3), world.truth(0.3)) <= 7
 
 
 @pytest.mark.slow
