@@ -26,7 +26,7 @@ def whole(word: str, option: str) -> int:
 
 
 # What a store begins with: see xadapt.store.store.
-_OF_A_STORE = {"modules", "cells", "studies", "names", "locks", "work", "cache"}
+_OF_A_STORE = {"modules", "cells", "studies", "names", "reports", "locks", "work", "cache"}
 
 
 def check_store(path: Path, *, reading: bool = False) -> None:

@@ -118,10 +118,15 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Put a text in the place of a file, which keeps its permissions if it was there. Raises OSError."""
+    replace_bytes(path, text.encode(**ENCODING))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """The same with bytes."""
     part = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, **ENCODING)
+        part.write_bytes(content)
         with suppress(FileNotFoundError):
             shutil.copymode(path, part)
         sync(part)

@@ -6,6 +6,7 @@
     ROOT/locks/<address>.lock   held by the process that trains the module
     ROOT/cells/                 scores: see xadapt.store.score_cache
     ROOT/studies/, ROOT/names/  why modules are kept: see xadapt.store.records
+    ROOT/reports/               what studies have concluded: see xadapt.store.reports
     ROOT/cache/                 encoded data: see xadapt.store.cache; may be removed at any time, and is
                                 where a module needs the room
 
@@ -44,6 +45,7 @@ from xadapt.store.integrity import (
 )
 from xadapt.store.locks import Locks
 from xadapt.store.records import ADDRESS, Records
+from xadapt.store.reports import Reports
 from xadapt.store.score_cache import ScoreCache
 from xadapt.store.summary import ModuleInfo, describe, summary
 
@@ -94,6 +96,7 @@ class Store:
         self.locks = Locks(self.root / "locks")
         self.cache = Cache(self.root / "cache", self.locks.held)
         self.records = Records(self.root)
+        self.reports = Reports(self.root)
 
     # -- modules ----------------------------------------------------------------------------
 
