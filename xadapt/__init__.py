@@ -14,41 +14,73 @@ if TYPE_CHECKING:
     from xadapt.common.measure import side_by_side
     from xadapt.interop.module import Module
     from xadapt.mount import Mounted
+    from xadapt.report.page import check_report, write_report
     from xadapt.report.progress import Bars
     from xadapt.report.script import script, show, write_json
     from xadapt.stacks.methods import Bottleneck, Full, LoRA
     from xadapt.stacks.stack import Stack
     from xadapt.store.store import Store
     from xadapt.study.available import available
+    from xadapt.study.estimate import Estimate
     from xadapt.study.evidence import Contrast, Evidence
+    from xadapt.study.figure import (
+        Amount,
+        Curve,
+        Difference,
+        Forest,
+        Front,
+        Heatmap,
+        Point,
+        Series,
+        Table,
+        front_of,
+    )
     from xadapt.study.grid import Grid
+    from xadapt.study.record import StudyRecord, recorded
+    from xadapt.study.recording import record_of
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
 
 __all__ = [
+    "Amount",
     "Backbone",
     "Bars",
     "Bottleneck",
     "Contrast",
+    "Curve",
+    "Difference",
+    "Estimate",
     "Evidence",
+    "Forest",
+    "Front",
     "Full",
     "Grid",
+    "Heatmap",
     "LoRA",
     "Module",
     "Mounted",
     "Packed",
+    "Point",
     "Results",
+    "Series",
     "Stack",
     "Store",
     "Study",
+    "StudyRecord",
+    "Table",
     "UserError",
     "available",
+    "check_report",
+    "front_of",
     "pack",
+    "record_of",
+    "recorded",
     "run",
     "script",
     "show",
     "side_by_side",
     "write_json",
+    "write_report",
 ]
 
 _HOMES = {
@@ -57,14 +89,30 @@ _HOMES = {
     "common.measure": ("side_by_side",),
     "interop.module": ("Module",),
     "mount": ("Mounted",),
+    "report.page": ("check_report", "write_report"),
     "report.progress": ("Bars",),
     "report.script": ("script", "show", "write_json"),
     "stacks.methods": ("Bottleneck", "Full", "LoRA"),
     "stacks.stack": ("Stack",),
     "store.store": ("Store",),
     "study.available": ("available",),
+    "study.estimate": ("Estimate",),
     "study.evidence": ("Contrast", "Evidence"),
+    "study.figure": (
+        "Amount",
+        "Curve",
+        "Difference",
+        "Forest",
+        "Front",
+        "Heatmap",
+        "Point",
+        "Series",
+        "Table",
+        "front_of",
+    ),
     "study.grid": ("Grid",),
+    "study.record": ("StudyRecord", "recorded"),
+    "study.recording": ("record_of",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
 }

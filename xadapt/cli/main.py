@@ -15,6 +15,7 @@ from xadapt.cli.layers import Layers, sweep
 from xadapt.cli.modules import Modules, modules
 from xadapt.cli.options import Planned
 from xadapt.cli.predict import Predict, predict
+from xadapt.cli.report import Report, report
 from xadapt.cli.run import Run, execute
 from xadapt.cli.score import Score, score
 from xadapt.cli.tasks import Tasks, show_tasks
@@ -30,6 +31,7 @@ Command = (
     | Annotated[Layers, tyro.conf.subcommand("layers")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Modules, tyro.conf.subcommand("modules")]
 )
 
@@ -94,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
                 score(command, console, errors)
             case Layers():
                 sweep(command, console, errors)
+            case Report():
+                report(command, console)
             case Modules():
                 modules(command, console)
 

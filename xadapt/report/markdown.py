@@ -1,0 +1,91 @@
+"""The report as Markdown; pictures lie beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from xadapt.report.numbers import made_from
+from xadapt.study.figure import Amount, Entry, Figure, Table
+from xadapt.study.record import StudyRecord
+
+POCKET = "pocket world: generated text; evidence for nothing about real languages"
+_MARKS = re.compile(r"([\\`*_\[\]|<>#])")
+
+
+def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
+    """The whole text.
+
+    Args:
+        pictures: number of a figure of ``record.figures`` -> where its picture lies.
+    """
+    parts = [f"# {plain(record.question)}", f"**Answer.** {plain(record.answer)}"]
+    label = f"*{POCKET}*" if record.pocket else ""
+    parts.append(label)
+    parts += [f"- {plain(note)}" for note in record.notes]
+    if record.literature:
+        parts += ["## What the literature found", *(plain(text) for text in record.literature)]
+    parts.append("## Results")
+    for number, figure in enumerate(record.figures):
+        parts += [f"### {plain(figure.title)}", label]
+        place = pictures.get(number)
+        parts.append(f"![{plain(figure.title)}]({place})" if place else table_text(figure))
+        parts += _below(figure, record)
+    if record.methods:
+        parts += ["## Methods", plain(record.methods)]
+    parts.append("## Where it comes from")
+    if record.command:
+        parts.append(_fenced(record.command, "sh"))
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    parts.append(plain(f"Recorded {record.created}. {versions}"))
+    for table in record.sources:
+        parts += [f"### {plain(table.title)}", label, table_text(table), plain(table.note)]
+    parts.append(
+        "All scores: [cells.csv](cells.csv). Means, gaps and gains with intervals: "
+        "[findings.csv](findings.csv)."
+    )
+    if record.bibtex:
+        parts += ["## References", _fenced(record.bibtex.strip(), "bibtex")]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _below(figure: Figure, record: StudyRecord) -> Iterable[str]:
+    return (plain(figure.note), f"<sub>From {made_from(figure, record)}.</sub>")
+
+
+def table_text(figure: Figure) -> str:
+    """A table as Markdown has it; numbers to the right."""
+    assert isinstance(figure, Table)
+    numeric = [column_is_numeric(figure, i) for i in range(len(figure.columns))]
+    lines = [
+        figure.columns,
+        ["---:" if right else "---" for right in numeric],
+        *([plain(entry_text(e)) for e in row] for row in figure.rows),
+    ]
+    head = [plain(name) or " " for name in figure.columns]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, *lines[1:]))
+
+
+def column_is_numeric(table: Table, column: int) -> bool:
+    """Whether a column has numbers and nothing else."""
+    entries = [row[column] for row in table.rows if row[column] is not None]
+    return bool(entries) and not any(isinstance(entry, str) for entry in entries)
+
+
+def entry_text(entry: Entry) -> str:
+    """An entry of a table as it is shown."""
+    if isinstance(entry, Amount):
+        return entry.text
+    if isinstance(entry, int):
+        return f"{entry:,}"
+    return "-" if entry is None else f"{entry:g}" if isinstance(entry, float) else entry
+
+
+def plain(text: str) -> str:
+    """A text in which nothing is a mark of Markdown's or HTML's; one paragraph."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", text))])
+    return f"{fence}{language}\n{text}\n{fence}"
