@@ -16,6 +16,7 @@ from xadapt.cli.modules import Modules, modules
 from xadapt.cli.options import Planned
 from xadapt.cli.predict import Predict, predict
 from xadapt.cli.report import Report, report
+from xadapt.cli.results import ShowResults, show_results
 from xadapt.cli.run import Run, execute
 from xadapt.cli.score import Score, score
 from xadapt.cli.tasks import Tasks, show_tasks
@@ -32,6 +33,7 @@ Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[ShowResults, tyro.conf.subcommand("results")]
     | Annotated[Modules, tyro.conf.subcommand("modules")]
 )
 
@@ -98,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
                 sweep(command, console, errors)
             case Report():
                 report(command, console)
+            case ShowResults():
+                show_results(command, console, errors)
             case Modules():
                 modules(command, console)
 

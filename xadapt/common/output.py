@@ -51,9 +51,13 @@ def write_output(path: Path, value: Mapping[str, Any]) -> None:
     Raises:
         UserError: the place refuses.
     """
+    write_text(path, json_text(value, indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as ``write_output`` writes JSON; raises as it does."""
     if not leads():
         return
-    text = json_text(value, indent=1)
     if is_output(path):
         sys.stdout.write(text)
         return

@@ -12,14 +12,14 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
+from xadapt.report.formats import POCKET_NOTE, said
 from xadapt.stacks.stack import Stack
 from xadapt.study.evidence import OTHERS
 from xadapt.study.plan import held_out
-from xadapt.study.results import Cell, Finding, Results
+from xadapt.study.results import Cell, Results
 from xadapt.study.study import Study
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
-POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
 NO_MODEL = "no model: "
 
 # Parts up to which a plan shows a stack whole.
@@ -228,12 +228,3 @@ def as_json(results: Results) -> dict[str, object]:
         "failures": [asdict(f) for f in results.failures],
         "seconds": round(results.seconds, 2),
     }
-
-
-def said(finding: Finding) -> dict[str, object]:
-    """A finding as JSON has it: ``low`` and ``high`` of its interval, whether a difference is ``shown``."""
-    of = {key: value for key, value in asdict(finding).items() if key != "estimate"}
-    one = finding.estimate
-    numbers = {"value": one.value, "low": one.low, "high": one.high, "seeds": one.seeds, "items": one.items}
-    compared = {"p": one.p, "adjusted": one.adjusted, "shown": one.shown} if finding.against else {}
-    return of | numbers | compared | {"text": one.text(difference=bool(finding.against))}

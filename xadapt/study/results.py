@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
 from typing import Any
 
+from xadapt.common.errors import UserError
+from xadapt.common.output import write_text
+from xadapt.common.text_tables import TextTable, csv_table, html_table, latex_table, markdown_table
+from xadapt.study.choosing import Wanted, chosen, listed
 from xadapt.study.estimate import Estimate
 from xadapt.tasks.examples import Example
 
@@ -132,3 +138,113 @@ class Results:
     seconds: float
     findings: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+    def __repr__(self) -> str:
+        seeds = len({c.seed for c in self.cells})
+        return (
+            f"Results({len(self.cells)} scores of {len({c.expr for c in self.cells})} expressions, {seeds} "
+            f"seed{'s' * (seeds != 1)}, {listed(c.task for c in self.cells)}, {self.backbone} on {self.data}"
+            f"{', generated' * self.generated}{f', {len(self.failures)} failed' if self.failures else ''})"
+        )
+
+    def select(
+        self, *, task: Wanted = None, lang: Wanted = None, expr: Wanted = None, seed: Wanted = None
+    ) -> Results:
+        """The same with fewer scores: one value or several of each; None for all.
+
+        Findings are of all languages and seeds: where some of these are chosen, there are none.
+        Modules and failures stay.
+
+        Raises:
+            UserError: no score is of that, or of all that at once.
+        """
+        cells = chosen(self.cells, lambda c: c, task=task, lang=lang, expr=expr, seed=seed)
+        tasks, langs, exprs = ({getattr(c, name) for c in cells} for name in ("task", "lang", "expr"))
+        whole = lang is None and seed is None
+        return replace(
+            self,
+            cells=tuple(cells),
+            baselines=tuple(b for b in self.baselines if b.task in tasks and b.lang in langs),
+            findings=tuple(f for f in self.findings if whole and f.task in tasks and f.expr in exprs),
+        )
+
+    def table(self) -> TextTable:
+        """A line an expression, task and metric; a column a language, with the mean over seeds, then mean
+        of the others, gap and gain with their intervals."""
+        return _summary(self)
+
+    def to_markdown(self) -> str:
+        """``table`` as Markdown."""
+        return markdown_table(self.table())
+
+    def to_latex(self) -> str:
+        """``table`` for LaTeX; needs the package booktabs."""
+        return latex_table(self.table())
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write one line a score, whole or not at all.
+
+        Raises:
+            UserError: the place refuses.
+        """
+        write_text(Path(path), csv_table(cell_table(self.cells)))
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame``: one row a score.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as missing:
+            raise UserError("pandas is not installed", do="pip install pandas") from missing
+        table = cell_table(self.cells)
+        return pandas.DataFrame(list(table.rows), columns=list(table.columns))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_table(self.table())
+
+
+# -- lines ------------------------------------------------------------------------------------
+
+
+CELL_COLUMNS = (
+    "backbone", "method", "data", "expr", "seed", "task", "lang", "split", "metric", "score", "n", "layer",
+    "module", "key",
+)  # fmt: skip
+
+
+def cell_table(cells: Iterable[Cell]) -> TextTable:
+    """One line a score, with all that is known of it."""
+    rows = (tuple(getattr(cell, name) for name in CELL_COLUMNS) for cell in cells)
+    return TextTable(CELL_COLUMNS, tuple(rows))
+
+
+def _summary(results: Results) -> TextTable:
+    naming = ("backbone", "method", "data", "task", "metric", "split", "layer", "expr")
+    languages = sorted(dict.fromkeys(c.lang for c in results.cells), key=lambda lang: lang != "en")
+    said = {
+        (f.backbone, f.method, f.task, f.metric, f.expr, f.what): f.estimate.text(difference=f.what == "gain")
+        for f in results.findings
+    }
+    whats = [what for what in ("others", "gap", "gain") if any(f.what == what for f in results.findings)]
+    lines: dict[tuple[Any, ...], dict[str, list[float]]] = {}
+    seeds: dict[tuple[Any, ...], set[int]] = {}
+    for cell in results.cells:
+        name = tuple(getattr(cell, field) for field in naming)
+        lines.setdefault(name, {}).setdefault(cell.lang, []).append(cell.score)
+        seeds.setdefault(name, set()).add(cell.seed)
+    rows = [
+        (
+            *name,
+            len(seeds[name]),
+            *(mean(scores[lang]) if lang in scores else None for lang in languages),
+            *(said.get((*name[:2], *name[3:5], name[-1], what)) for what in whats),
+        )
+        for name, scores in lines.items()
+    ]
+    ends = ["mean of others" if what == "others" else what for what in whats]
+    table = TextTable((*naming, "seeds", *languages, *ends), tuple(rows))
+    return table.without(table.constant(("backbone", "method", "data", "split", "layer")))
