@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from store_common import put
 
 from xadapt.common.arrays import as_text
 from xadapt.common.errors import UserError
@@ -121,6 +123,23 @@ def test_only_seeds_that_both_sides_have_are_compared(evidence: Evidence) -> Non
 def test_a_language_without_scores_is_named(evidence: Evidence) -> None:
     with pytest.raises(UserError, match="no score of xnli in fr"):
         evidence.mean(BASE, ["fr"])
+
+
+def test_lines_that_failed_are_lacking(evidence: Evidence) -> None:
+    assert evidence.lacking(["xnli", "qqp > xnli"]) == ["qqp > xnli"]
+    wide = [replace(c, backbone="wide") for c in evidence.cells if c.expr == "xnli"]
+    assert Evidence([*evidence.cells, *wide], evidence.store).lacking(["xnli", "mnli > xnli"]) == [
+        "mnli > xnli"
+    ]
+    assert Evidence([], evidence.store).lacking(["xnli"]) == ["xnli"]
+
+
+def test_stacks_can_be_chosen_by_what_chose_their_checkpoints(evidence: Evidence) -> None:
+    saved = put(evidence.store, 1)  # 81.25 on English dev
+    trained = [replace(c, module=saved.address) for c in evidence.cells if c.expr == "xnli"]
+    assert Evidence(trained, evidence.store).english_dev(BASE) == 81.25
+    with pytest.raises(UserError, match="nothing is trained on xnli"):
+        evidence.english_dev(BASE)
 
 
 def test_cells_of_several_layers_are_no_one_study(tmp_path: Path) -> None:

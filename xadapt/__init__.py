@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xadapt.stacks.methods import Bottleneck, Full, LoRA
     from xadapt.stacks.stack import Stack
     from xadapt.store.store import Store
-    from xadapt.study.available import available
+    from xadapt.study.available import available, training_languages
     from xadapt.study.estimate import Estimate
     from xadapt.study.evidence import Contrast, Evidence
     from xadapt.study.figure import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from xadapt.study.recording import record_of
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
+    from xadapt.tasks.languages import basis_of, grouped
 
 __all__ = [
     "Amount",
@@ -70,8 +71,10 @@ __all__ = [
     "Table",
     "UserError",
     "available",
+    "basis_of",
     "check_report",
     "front_of",
+    "grouped",
     "pack",
     "record_of",
     "recorded",
@@ -79,6 +82,7 @@ __all__ = [
     "script",
     "show",
     "side_by_side",
+    "training_languages",
     "write_json",
     "write_report",
 ]
@@ -95,7 +99,7 @@ _HOMES = {
     "stacks.methods": ("Bottleneck", "Full", "LoRA"),
     "stacks.stack": ("Stack",),
     "store.store": ("Store",),
-    "study.available": ("available",),
+    "study.available": ("available", "training_languages"),
     "study.estimate": ("Estimate",),
     "study.evidence": ("Contrast", "Evidence"),
     "study.figure": (
@@ -115,6 +119,7 @@ _HOMES = {
     "study.recording": ("record_of",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
+    "tasks.languages": ("basis_of", "grouped"),
 }
 
 

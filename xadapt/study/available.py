@@ -28,6 +28,24 @@ def available(
     return tuple(name for name in tasks if name not in lacking), lacking
 
 
+def training_languages(
+    task: str,
+    data: Source | str,
+    *,
+    intermediate: Path | None = None,
+    catalogue: Catalogue = CATALOGUE,
+) -> tuple[str, ...]:
+    """The languages that ``data`` has training examples of ``task`` in: other than English they are
+    translated, or running text; ``()`` where it trains on nothing.
+
+    Raises:
+        UserError: an unknown task, or no such source.
+    """
+    source = open_source(data, intermediate, catalogue) if isinstance(data, str) else data
+    row = task_named(task, catalogue)
+    return source.languages(row.train, "train") if row.train else ()
+
+
 def _lack(name: str, source: Source, catalogue: Catalogue) -> str:
     """What is missing for a task; empty where nothing is."""
     task = task_named(name, catalogue)

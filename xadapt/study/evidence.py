@@ -101,6 +101,29 @@ class Evidence:
             do="name backbone and method, or look for what failed" if lines else "look for what failed",
         )
 
+    def lacking(self, expressions: Iterable[str]) -> list[str]:
+        """Those that have no line with some backbone and method that other cells have: what failed, or was
+        left out."""
+        lines = {(r.backbone, r.method) for r in self.rows()}
+        there = {(r.expr, r.backbone, r.method) for r in self.rows()}
+        return [e for e in expressions if not lines or any((e, *line) not in there for line in lines)]
+
+    def english_dev(self, row: Row) -> float:
+        """The best English dev score of the module that answers, by its own metric, averaged over seeds: what
+        chooses a checkpoint, and may choose between stacks where the reported scores must not.
+
+        Raises:
+            UserError: the target trains nothing, or its module is no longer in the store.
+        """
+        modules = {c.seed: c.module for c in self.cells if _row(c) == row}
+        addresses = [address for address in modules.values() if address is not None]
+        if not addresses:
+            raise UserError(
+                f"'{row.expr}' has no English dev score: nothing is trained on {row.task}",
+                do="choose by the dev score of targets that are trained",
+            )
+        return float(np.mean([self.store.load(address).manifest["dev"]["score"] for address in addresses]))
+
     # -- weighted sums ----------------------------------------------------------------------
 
     def mean(self, row: Row, languages: Sequence[str] | None = None) -> Contrast:

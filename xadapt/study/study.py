@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +48,7 @@ from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
 from xadapt.study.results import Predicted, Results
 from xadapt.study.sizes import Facts, facts_of
 from xadapt.study.state import Run
+from xadapt.study.text_embedding import text_embedding
 from xadapt.study.versions import outdated
 from xadapt.tasks.examples import Source
 from xadapt.train.evaluate import BATCH_TOKENS
@@ -285,6 +287,16 @@ class Study(Overrides):
         runs = budgeted([len(item) for item in items], BATCH_TOKENS)
         rows = ([sequence for i in run for sequence in items[i].sequences] for run in runs)
         return [pack(sequences).to(backbone.device) for sequences in rows]
+
+    def text_embedding(self, task: str, examples: int = 256) -> np.ndarray:
+        """What the frozen encoder makes of a task's English training texts on average:
+        (width,), ``text_embedding.py``. The task need not be in the study's expressions.
+
+        Raises:
+            UserError: an unknown task, or one that trains on nothing.
+        """
+        run = Run(self.plan, self._store)
+        return text_embedding(run, task, catalogue_with(self.tasks), examples)
 
     def _evaluation_of(self, stack: Stack | str, seed: int) -> Evaluation:
         asked = str(Stack(str(stack)))
