@@ -25,6 +25,7 @@ from xadapt.store.store import Store, address_of
 from xadapt.study.estimate import Estimate
 from xadapt.study.evidence import Evidence
 from xadapt.study.kept import differences, kept_scores
+from xadapt.study.record import StudyRecord
 from xadapt.study.results import Baseline, Finding, Results
 from xadapt.study.study import Study
 
@@ -268,7 +269,8 @@ def test_other_forms_have_every_score(filled: Store, capsys: pytest.CaptureFixtu
         (["--seed", "one"], "'one' is not a seed"),
         (["--lang", ","], "names nothing"),
         (["--against", "xnly"], "did you mean 'xnli'"),
-        (["--studies"], "no run is recorded"),
+        (["--studies", "--task", "xnli"], "--studies with --task"),
+        (["--studies"], "no run or study is recorded"),
     ],
 )
 def test_what_cannot_be_listed_is_refused(
@@ -355,6 +357,18 @@ def test_results_for_pandas(results: Results, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UserError, match="pip install pandas"):
         results.to_pandas()
+
+
+def test_recorded_studies_are_listed(
+    results: Results, filled: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    StudyRecord("mnli-first", "Does MNLI help?", "It does.", results).keep(filled)
+    main(listed(filled, "--studies"))
+    assert "Does MNLI help?" in capsys.readouterr().out
+    main(listed(filled, "--studies", "--json", "-"))
+    said = json.loads(capsys.readouterr().out)
+    assert said["runs"] == []
+    assert [study["study"] for study in said["studies"]] == ["mnli-first"]
 
 
 ODD = TextTable(("a_b", "n"), (("50% & \\x {y} <b>|$#~^", 1.25), ("-", None)))

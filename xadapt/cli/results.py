@@ -135,20 +135,30 @@ def _wanted(store: Store, options: ShowResults, seeds: list[int] | None) -> Kept
 
 
 def _studies(store: Store, options: ShowResults, console: Console) -> None:
-    from xadapt.report.formats import drawn, study_table
+    from xadapt.report.formats import drawn, recorded_table, study_table
 
-    runs = study_table(store)
-    if not runs.rows:
-        raise UserError("no run is recorded", do="'xadapt run' makes one", path=options.store)
-    content = {"runs": [dict(zip(runs.columns, row, strict=True)) for row in runs.rows]}
+    named = ("task", "lang", "expr", "seed", "backbone", "method", "split", "metric", "against")
+    if given := [f"--{name}" for name in named if getattr(options, name)]:
+        raise UserError(f"--studies with {', '.join(given)}", expected="all runs and studies are listed")
+    tables = {"runs": study_table(store), "studies": recorded_table(store)}
+    if not any(table.rows for table in tables.values()):
+        raise UserError("no run or study is recorded", do="'xadapt run' records one", path=options.store)
+    content = {
+        name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        for name, table in tables.items()
+    }
     if options.json is not None:
         write_output(options.json, content)
     if options.format == "json":
         write_output(Path("-"), content)
-    elif options.format == "table":
-        console.print(drawn(f"runs with {options.store}", runs))
-    else:
-        _write(runs, options.format)
+        return
+    titles = {"runs": f"runs with {options.store}", "studies": "recorded: 'xadapt report STUDY' writes them"}
+    for i, (name, table) in enumerate((n, t) for n, t in tables.items() if t.rows):
+        if options.format == "table":
+            console.print(drawn(titles[name], table))
+            continue
+        sys.stdout.write("\n" if i else "")
+        _write(table, options.format)
 
 
 def _write(table: TextTable, form: Literal["markdown", "csv", "latex"]) -> None:

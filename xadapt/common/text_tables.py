@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,9 +67,11 @@ def csv_table(table: TextTable) -> str:
     return out.getvalue()
 
 
-def markdown_table(table: TextTable) -> str:
-    """A table of GitHub's Markdown; numbers to the right."""
-    sides = ["---:" if table.numeric(i) else "---" for i in range(len(table.columns))]
+def markdown_table(table: TextTable, right: Collection[int] | None = None) -> str:
+    """A table of GitHub's Markdown; the columns ``right`` to the right, None for those of numbers."""
+    columns = range(len(table.columns))
+    right = [i for i in columns if table.numeric(i)] if right is None else right
+    sides = ["---:" if i in right else "---" for i in columns]
     lines = [[markdown_text(name) or " " for name in table.columns], sides]
     lines += _shown(table, markdown_text)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

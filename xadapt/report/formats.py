@@ -12,6 +12,7 @@ from rich.table import Table
 from xadapt.common.text_tables import TextTable, shown_value
 from xadapt.store.store import Store
 from xadapt.study.kept import Compared, Difference, Kept
+from xadapt.study.record import recorded
 from xadapt.study.results import Finding, cell_table
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
@@ -148,6 +149,17 @@ def study_table(store: Store) -> TextTable:
             facts = [", ".join(map(str, f)) if isinstance(f, list) else str(f) for f in said_of]
             rows.append((one.key, one.created[:16], "; ".join(one.expressions), *facts, len(one.modules)))
     return TextTable(columns, tuple(rows))
+
+
+def recorded_table(store: Store) -> TextTable:
+    """One line a study whose conclusion is recorded, by name.
+
+    Raises:
+        UserError: a record is damaged, or of another version.
+    """
+    found = [recorded(store, name) for name in store.reports.names()]
+    rows = tuple((one.name, one.created[:16], one.question, one.answer) for one in found)
+    return TextTable(("study", "made", "question", "answer"), rows)
 
 
 def drawn(title: str, table: TextTable) -> Table:

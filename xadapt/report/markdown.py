@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from xadapt.common.text_tables import TextTable, markdown_table, markdown_text
 from xadapt.report.numbers import made_from
 from xadapt.study.figure import Amount, Entry, Figure, Table
 from xadapt.study.record import StudyRecord
 
 POCKET = "pocket world: generated text; evidence for nothing about real languages"
-_MARKS = re.compile(r"([\\`*_\[\]|<>#])")
 
 
 def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
@@ -19,27 +19,27 @@ def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
     Args:
         pictures: number of a figure of ``record.figures`` -> where its picture lies.
     """
-    parts = [f"# {plain(record.question)}", f"**Answer.** {plain(record.answer)}"]
+    parts = [f"# {markdown_text(record.question)}", f"**Answer.** {markdown_text(record.answer)}"]
     label = f"*{POCKET}*" if record.pocket else ""
     parts.append(label)
-    parts += [f"- {plain(note)}" for note in record.notes]
+    parts += [f"- {markdown_text(note)}" for note in record.notes]
     if record.literature:
-        parts += ["## What the literature found", *(plain(text) for text in record.literature)]
+        parts += ["## What the literature found", *(markdown_text(text) for text in record.literature)]
     parts.append("## Results")
     for number, figure in enumerate(record.figures):
-        parts += [f"### {plain(figure.title)}", label]
+        parts += [f"### {markdown_text(figure.title)}", label]
         place = pictures.get(number)
-        parts.append(f"![{plain(figure.title)}]({place})" if place else table_text(figure))
+        parts.append(f"![{markdown_text(figure.title)}]({place})" if place else table_text(figure))
         parts += _below(figure, record)
     if record.methods:
-        parts += ["## Methods", plain(record.methods)]
+        parts += ["## Methods", markdown_text(record.methods)]
     parts.append("## Where it comes from")
     if record.command:
         parts.append(_fenced(record.command, "sh"))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    parts.append(plain(f"Recorded {record.created}. {versions}"))
+    parts.append(markdown_text(f"Recorded {record.created}. {versions}"))
     for table in record.sources:
-        parts += [f"### {plain(table.title)}", label, table_text(table), plain(table.note)]
+        parts += [f"### {markdown_text(table.title)}", label, table_text(table), markdown_text(table.note)]
     parts.append(
         "All scores: [cells.csv](cells.csv). Means, gaps and gains with intervals: "
         "[findings.csv](findings.csv)."
@@ -50,20 +50,15 @@ def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
 
 
 def _below(figure: Figure, record: StudyRecord) -> Iterable[str]:
-    return (plain(figure.note), f"<sub>From {made_from(figure, record)}.</sub>")
+    return (markdown_text(figure.note), f"<sub>From {made_from(figure, record)}.</sub>")
 
 
 def table_text(figure: Figure) -> str:
     """A table as Markdown has it; numbers to the right."""
     assert isinstance(figure, Table)
-    numeric = [column_is_numeric(figure, i) for i in range(len(figure.columns))]
-    lines = [
-        figure.columns,
-        ["---:" if right else "---" for right in numeric],
-        *([plain(entry_text(e)) for e in row] for row in figure.rows),
-    ]
-    head = [plain(name) or " " for name in figure.columns]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, *lines[1:]))
+    rows = tuple(tuple(map(entry_text, row)) for row in figure.rows)
+    right = [i for i in range(len(figure.columns)) if column_is_numeric(figure, i)]
+    return markdown_table(TextTable(tuple(figure.columns), rows), right).rstrip("\n")
 
 
 def column_is_numeric(table: Table, column: int) -> bool:
@@ -79,11 +74,6 @@ def entry_text(entry: Entry) -> str:
     if isinstance(entry, int):
         return f"{entry:,}"
     return "-" if entry is None else f"{entry:g}" if isinstance(entry, float) else entry
-
-
-def plain(text: str) -> str:
-    """A text in which nothing is a mark of Markdown's or HTML's; one paragraph."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def _fenced(text: str, language: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
+from xadapt.common.text_tables import TextTable, csv_table
 from xadapt.study.estimate import Estimate
 from xadapt.study.evidence import OTHERS
 from xadapt.study.figure import Amount, Curve, Entry, Figure, Forest, Front, Heatmap, Point, Table
@@ -100,11 +99,7 @@ def findings_csv(results: Results) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_table(TextTable(tuple(columns), tuple(map(tuple, rows))))
 
 
 def made_from(figure: Figure, record: StudyRecord) -> str:
