@@ -23,6 +23,7 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
 from xadapt.store.store import Store
+from xadapt.study.grid import Grid
 from xadapt.train.parallel import divided, team_on
 
 LIMIT = 240  # seconds: a hang is a failure
@@ -129,7 +130,7 @@ def test_processes_that_nobody_counted_are_refused(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("xadapt.train.parallel.Accelerator", lambda cpu: Launched)
     with pytest.raises(UserError, match="2 processes"):
-        _ = team_on(torch.device("cpu")).accelerator
+        team_on(torch.device("cpu"))
 
 
 def test_each_process_has_a_gpu_of_its_own_or_is_refused(
@@ -163,6 +164,15 @@ def test_whoever_does_not_lead_prints_nothing_and_writes_nothing(
     said = capsys.readouterr()
     assert said.out + said.err == ""
     assert sorted(path.name for path in workdir.iterdir()) == ["backbone", "xtreme"]
+
+
+def test_a_grid_shares_its_units_among_workers_and_needs_no_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="without the launcher"):
+        Grid(["xnli"], store=tmp_path / "store").run()
+    assert not list(tmp_path.iterdir())
 
 
 # -- through the launcher -----------------------------------------------------------------------

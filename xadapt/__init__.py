@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xadapt.report.page import check_report, write_report
     from xadapt.report.progress import Bars
     from xadapt.report.script import script, show, write_json
+    from xadapt.report.tracking import Tracked
     from xadapt.stacks.methods import Bottleneck, Full, LoRA
     from xadapt.stacks.stack import Stack
     from xadapt.store.store import Store
@@ -69,6 +70,7 @@ __all__ = [
     "Study",
     "StudyRecord",
     "Table",
+    "Tracked",
     "UserError",
     "available",
     "basis_of",
@@ -96,6 +98,7 @@ _HOMES = {
     "report.page": ("check_report", "write_report"),
     "report.progress": ("Bars",),
     "report.script": ("script", "show", "write_json"),
+    "report.tracking": ("Tracked",),
     "stacks.methods": ("Bottleneck", "Full", "LoRA"),
     "stacks.stack": ("Stack",),
     "store.store": ("Store",),

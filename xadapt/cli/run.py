@@ -36,6 +36,8 @@ class Evaluated(Planned):
     """evaluate on so many items a language, taken evenly from all over them; all by default"""
     dry_run: bool = False
     """show the plan and stop"""
+    track: Literal["tensorboard", "wandb", "mlflow"] | None = None
+    """also keep a record of each training there; TensorBoard's is in the store, in tracking/"""
     json: Path | None = None
     """write the results to this file as well; with - they go to standard output, and
     the tables to standard error"""
@@ -90,6 +92,14 @@ def run(
     console.print(plan_table(study))
     if options.dry_run:
         return None
-    results = study.run(watch=Bars(errors), baselines=baselines)
+    bars = Bars(errors)
+    if options.track is None:
+        results = study.run(watch=bars, baselines=baselines)
+    else:
+        from xadapt.report.tracking import Tracked
+
+        tracked = Tracked(options.track, options.store / "tracking", bars)
+        results = study.run(watch=tracked, baselines=baselines)
+        tracked.results(results)
     console.print()
     return results

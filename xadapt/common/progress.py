@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 Advance = Callable[..., None]
 
@@ -19,6 +20,35 @@ class Watch(Protocol):
     def note(self, text: str) -> None:
         """One line that stays."""
         ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a record of a training begins with; ``determinants`` is what its module's address is made of."""
+
+    expression: str
+    seed: int
+    address: str
+    determinants: Mapping[str, Any]
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """A watch that keeps records of trainings."""
+
+    def training(self, what: str, total: int | None, about: Training) -> AbstractContextManager[Advance]:
+        """In place of ``stage``, for the training of a module. Facts of a step come with it, those of a look
+        at dev with ``advance(0, ...)`` after it."""
+        ...
+
+
+def training_stage(
+    watch: Watch, what: str, total: int | None, about: Training
+) -> AbstractContextManager[Advance]:
+    """The stage of a training, with a record where ``watch`` keeps any."""
+    if isinstance(watch, Recorder):
+        return watch.training(what, total, about)
+    return watch.stage(what, total)
 
 
 class Unwatched:

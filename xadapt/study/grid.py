@@ -22,6 +22,7 @@ import torch
 
 from xadapt.backbone import backbone as _backbone
 from xadapt.common.errors import UserError
+from xadapt.common.launch import processes
 from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
@@ -188,6 +189,12 @@ class Grid(Overrides):
         Raises:
             UserError: what is wrong with the grid, all at once; no room left on the disk.
         """
+        if (count := processes()) > 1:
+            raise UserError(
+                f"a grid in {count} processes of a launcher",
+                expected="one process: it shares the units of a grid among workers of its own",
+                do="start it without the launcher, which is for one large training at a time",
+            )
         began = time.monotonic()
         plans = [study.plan for study in self.studies]
         here = Worker(self, watch)

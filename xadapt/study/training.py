@@ -11,6 +11,7 @@ import torch
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import NoRoomError
+from xadapt.common.progress import Training, training_stage
 from xadapt.kinds import kind_of
 from xadapt.mount import Mounted
 from xadapt.mount.weights import weights_file_of
@@ -77,7 +78,9 @@ def _train(run: Run, module: ModulePlan, prepare: Callable[[], _Ready]) -> tuple
     ready = run.team.together(prepare)
     work = run.team.led(run.store.work)(module.address)
     checkpoint = work / "checkpoint.safetensors"
-    with run.progress.stage(f"train {module.shown} (seed {module.seed})", len(ready.order.tasks)) as advance:
+    about = Training(module.shown, module.seed, module.address, module.determinants)
+    what = f"train {module.shown} (seed {module.seed})"
+    with training_stage(run.progress, what, len(ready.order.tasks), about) as advance:
         seen = 0
 
         def tick(at: int, of: int, facts: dict[str, float]) -> None:

@@ -118,7 +118,7 @@ class Trained:
     resumed_at: int
 
 
-Tick = Callable[[int, int, dict[str, float]], None]  # step, total, loss or dev score
+Tick = Callable[[int, int, dict[str, float]], None]  # step, total, loss and learning rate or dev score
 Saving = Callable[[Callable[[], None]], None]  # is given what writes a checkpoint
 
 
@@ -308,8 +308,9 @@ def train(
         which, turn = int(order.tasks[progress.step]), int(order.turns[progress.step])
         chosen = [tasks[which].items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
         loss = run.step(progress.step, total, chosen, task=which, batch_tokens=batch_tokens)
+        rate = settings.lr * _rate(progress.step, total, settings.warmup)
         progress.step += 1
-        tick(progress.step, total, {"loss": loss})
+        tick(progress.step, total, {"loss": loss, "lr": rate})
 
         if progress.step % look_every == 0 or progress.step == total:
             scores = look()

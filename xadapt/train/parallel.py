@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -42,6 +41,10 @@ class Alone:
     Attributes:
         rank, count: which process this is, from 0, and of how many.
         draws: what its draws have in their names beside what those of a single process have.
+        accelerator: accelerate's view of them.
+
+    Raises:
+        UserError: the processes are not what ``common.launch`` says, or share a model.
     """
 
     rank, count = 0, 1
@@ -49,11 +52,7 @@ class Alone:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-
-    @cached_property
-    def accelerator(self) -> Accelerator:
-        """Raises ``UserError`` where the processes are not what ``common.launch`` says, or share a model."""
-        made = Accelerator(cpu=self.device.type == "cpu")
+        self.accelerator = made = Accelerator(cpu=device.type == "cpu")
         sharded = made.num_processes > 1 and not made.distributed_type.value.startswith("MULTI_")
         if made.num_processes != self.count or sharded:
             raise UserError(
@@ -61,7 +60,6 @@ class Alone:
                 expected="processes that each hold the whole model",
                 do="start them with: accelerate launch --multi_gpu --num_processes N -m xadapt ...",
             )
-        return made
 
     def lead(self, work: Callable[[], T], follow: Callable[[Any], object]) -> T:
         """What ``work`` gives. The first process runs it; the others run ``follow(order)`` for each ``call``
@@ -96,8 +94,8 @@ class Team(Alone):
     """
 
     def __init__(self, device: torch.device) -> None:
-        super().__init__(device)
         self.rank, self.count = launch.rank(), launch.processes()
+        super().__init__(device)
         self.draws = (self.rank,) if self.rank else ()
         own = self.accelerator.device
         if device.type == "cuda" and device != own:
