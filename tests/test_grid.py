@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.report.filling import Filling, scores_so_far
+from xadapt.report.progress import Bars
 from xadapt.store.store import Store
 from xadapt.study import work
+from xadapt.study.forecast import seconds_of
 from xadapt.study.grid import Grid
 from xadapt.study.study import Study
 from xadapt.study.work import units_of
@@ -96,11 +102,13 @@ def test_each_module_is_a_unit_once_and_scores_come_as_soon_as_they_can(
     known = {unit.key: unit for unit in units}
     below = known[units[4].key].needs
     assert [known[key].expr for key in below] == ["mnli"]
+    repeated = {unit.shown: known[unit.repeats].shown for unit in units if unit.repeats}
+    assert repeated == {"evaluate tatoeba (seed 0)": "evaluate tatoeba (seed 1)"}
 
 
 def test_a_grid_gives_what_its_studies_give(world: Path, backbone: Backbone, tmp_path: Path) -> None:
     made = grid(
-        world, backbone, tmp_path / "grid", "{target}", "mnli > {target}",
+        world, backbone, tmp_path / "grid", "{target}", "mnli > tatoeba",
         targets=["xnli", "tatoeba"], seeds=[0, 1], methods=["lora", "bottleneck"],
     )  # fmt: skip
     results = made.run(baselines=True)
@@ -157,3 +165,104 @@ def test_a_study_of_the_grid_can_be_looked_into(world: Path, backbone: Backbone,
     (study,) = made.studies
     assert isinstance(study, Study)
     assert Store(tmp_path).has(study.addresses("xnli")[-1])
+
+
+# -- what is seen while it runs ---------------------------------------------------------------------
+
+
+def test_where_nobody_watches_each_unit_is_a_line(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    out = io.StringIO()
+    made = grid(world, backbone, tmp_path, "tatoeba", "mnli[99] > xnli")
+    made.run(watch=Filling(Console(file=out, width=200)))
+    first, *_, last = [line for line in out.getvalue().splitlines() if line.startswith("[")]
+    assert re.fullmatch(r"\[1/4\] evaluate tatoeba \(seed 0\): mean [\d.]+ in 1 languages, .* left", first)
+    assert last.startswith("[4/4] evaluate mnli[99] > xnli (seed 0) FAILED: needs mnli[99] (seed 0)")
+    out.truncate(0)
+    made.run(watch=Filling(Console(file=out, width=200)))
+    assert "in the store: 0 modules, 1 evaluations" in out.getvalue()
+
+
+def test_on_a_terminal_a_table_fills_and_goes(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=120, height=40, force_terminal=True)
+    grid(world, backbone, tmp_path, "tatoeba", "xnli").run(watch=Filling(console))
+    seen = out.getvalue()
+    assert "expression" in seen
+    assert "xnli: accuracy" in seen
+    assert "3 of 3 units" in seen
+
+
+def test_of_many_lines_the_newest_are_seen(world: Path, backbone: Backbone, tmp_path: Path) -> None:
+    cells = grid(world, backbone, tmp_path, "tatoeba", "xnli", "xquad").run().cells
+    table = scores_so_far(cells, 2)
+    assert table.title == "so far: the newest 2 of 3 lines"
+    assert list(table.columns[0].cells) == ["xnli", "xquad"]
+
+
+# -- what it would take -----------------------------------------------------------------------------
+
+
+def _forecast_grid(world: Path, backbone: Backbone, store: Path, **options: object) -> Grid:
+    return grid(
+        world, backbone, store, "{target}", "mnli > {target}", targets=["xnli", "tatoeba"], seeds=[0, 1],
+        **options,
+    )  # fmt: skip
+
+
+def test_a_forecast_counts_what_there_is_and_estimates_what_is_left(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    made = _forecast_grid(world, backbone, tmp_path).forecast()
+    assert len(made.units) == len(made.left) == 2 * 7
+    assert (made.held, made.cut, made.from_store) == (frozenset(), frozenset(), 0)
+    assert all((0 < made.costs[u.key].seconds < 60) != bool(u.repeats) for u in made.units)
+    assert list((tmp_path / "cache" / "speeds").iterdir()), "speeds are kept"
+    _forecast_grid(world, backbone, tmp_path, methods=["lora(r=4)"]).run()
+    after = _forecast_grid(world, backbone, tmp_path).forecast()
+    held = {unit.expr for unit in after.units if unit.key in after.held}
+    assert held == {"tatoeba"}, "the bare encoder's scores need no module"
+    assert after.from_store == 0, "another method"
+    for row in _forecast_grid(world, backbone, tmp_path).run().modules:
+        assert made.costs[row.address].bytes == pytest.approx(row.bytes, rel=0.2)
+    assert _forecast_grid(world, backbone, tmp_path).forecast().left == ()
+    more = replace(_forecast_grid(world, backbone, tmp_path), seeds=[2]).forecast()
+    assert more.from_store == 3
+
+
+def test_a_budget_cuts_evaluations_from_the_end_and_what_only_they_need(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    made = _forecast_grid(world, backbone, tmp_path)
+    whole = made.forecast()
+    first_seed = sum(whole.costs[unit.key].seconds for unit in whole.units if unit.seed == 0)
+    cut = made.forecast(budget=first_seed + 1e-6)
+    assert {unit.seed for unit in cut.left} == {0}
+    assert len(cut.left) == 7
+    out = io.StringIO()
+    results = made.run(budget=first_seed + 1e-6, watch=Bars(Console(file=out, width=200)))
+    assert {cell.expr for cell in results.cells if cell.seed == 0} == set(made.studies[0].expressions)
+    assert {cell.seed for cell in results.cells} == {0}
+    assert results.failures == ()
+    assert "4 evaluations do not fit the budget and are left out" in out.getvalue()
+
+
+@pytest.mark.parametrize("budget", ["0.00001s", 1e-5])
+def test_a_budget_that_fits_nothing_is_refused(
+    world: Path, backbone: Backbone, tmp_path: Path, budget: str | float
+) -> None:
+    with pytest.raises(UserError, match="fits nothing"):
+        _forecast_grid(world, backbone, tmp_path).run(budget=budget)
+    assert Store(tmp_path).modules() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2h", 7200), ("1h30m", 5400), ("90", 90), ("1.5 h", 5400), (30.0, 30)]
+)
+def test_a_budget_is_a_time(text: str | float, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "two hours", "2h and more", "0", "-1", -5.0, "1e400", float("nan")])
+def test_what_is_no_time_is_refused(text: str | float) -> None:
+    with pytest.raises(UserError, match="is no budget"):
+        seconds_of(text)

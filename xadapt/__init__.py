@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xadapt.common.measure import side_by_side
     from xadapt.interop.module import Module
     from xadapt.mount import Mounted
+    from xadapt.report.filling import Filling
     from xadapt.report.page import check_report, write_report
     from xadapt.report.progress import Bars
     from xadapt.report.script import script, show, write_json
@@ -53,6 +54,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Evidence",
+    "Filling",
     "Forest",
     "Front",
     "Full",
@@ -96,6 +98,7 @@ _HOMES = {
     "interop.module": ("Module",),
     "mount": ("Mounted",),
     "report.page": ("check_report", "write_report"),
+    "report.filling": ("Filling",),
     "report.progress": ("Bars",),
     "report.script": ("script", "show", "write_json"),
     "report.tracking": ("Tracked",),

@@ -19,6 +19,7 @@ from xadapt.cli.report import Report, report
 from xadapt.cli.results import ShowResults, show_results
 from xadapt.cli.run import Run, execute
 from xadapt.cli.score import Score, score
+from xadapt.cli.study import Study, study
 from xadapt.cli.tasks import Tasks, show_tasks
 from xadapt.common.console import one_message, wide
 from xadapt.common.errors import UserError, shortened
@@ -28,6 +29,7 @@ from xadapt.common.output import is_output
 Command = (
     Annotated[Tasks, tyro.conf.subcommand("tasks")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Layers, tyro.conf.subcommand("layers")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
@@ -81,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         command = parsed(arguments)
     if not leads() and not isinstance(command, Run | Layers | Predict):
         return  # nothing is trained: nothing to help with
-    with one_message(goes_on=isinstance(command, Planned)):
+    with one_message(goes_on=isinstance(command, Planned | Study)):
         json = getattr(command, "json", None)
         errors = wide(stderr=True)
         console = errors if json is not None and is_output(json) else wide()
@@ -90,6 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
                 show_tasks(command, console)
             case Run():
                 execute(command, console, errors)
+            case Study():
+                study(command, console, errors)
             case Explain():
                 explain(command, console, errors)
             case Predict():

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
+
+from xadapt.common.identity import digest
 
 
 @dataclass(frozen=True)
@@ -100,3 +105,10 @@ def peak_bytes(device: str) -> int:
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
+
+
+@cache
+def machine() -> str:
+    """What speed depends on of this machine, as a digest: its name is nobody's business."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return digest([platform.node(), platform.machine(), os.cpu_count(), gpu, torch.__version__])[:12]

@@ -14,7 +14,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xadapt.common.errors import UserError
 from xadapt.common.identity import digest
@@ -81,6 +81,10 @@ class Folder:
                 do="leave it out, or pass the right one",
             )
         self._check_layout()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes may have it too; a view of a catalogue cannot be sent."""
+        return {**self.__dict__, "catalogue": dict(self.catalogue)}
 
     def languages(self, task: str, split: str) -> tuple[str, ...]:
         """The languages in which ``split`` has a file (or a held-out part): the task's in its own order,

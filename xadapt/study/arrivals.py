@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from xadapt.common.progress import Watch
+from xadapt.study.cost import Cost
+from xadapt.study.forecast import spoken
 from xadapt.study.work import Outcome, Unit
 
 
@@ -41,24 +44,50 @@ class Filling(Protocol):
 
 @contextmanager
 def telling(
-    watch: Watch | None, found: Sequence[Outcome], units: Sequence[Unit]
+    watch: Watch | None, found: Sequence[Outcome], units: Sequence[Unit], costs: Mapping[str, Cost]
 ) -> Iterator[Callable[[Outcome], None]]:
-    """Within the block, what takes each outcome of ``units`` and tells ``watch`` of it."""
+    """Within the block, what takes each outcome of ``units`` and tells ``watch`` of it.
+
+    Args:
+        found: what the store held.
+        costs: of units, by key; where there are none, a unit is taken to last as long as others did.
+    """
     with watch.filling(found) if isinstance(watch, Filling) else _lines(watch) as tell:
-        began, done, noted = time.monotonic(), 0, set[str]()
+        began, noted = time.monotonic(), set[str]()
+        left = {unit.key: unit for unit in units}
+        done: list[Outcome] = []
 
         def take(outcome: Outcome) -> None:
-            nonlocal done
-            done += 1
-            spent = time.monotonic() - began
-            left = spent * (len(units) - done) / done
+            done.append(outcome)
+            del left[outcome.unit.key]
             for note in outcome.notes:
                 if watch is not None and note not in noted:
                     noted.add(note)
                     watch.note(note)
-            tell(Arrival(outcome, done, len(units), left))
+            spent = time.monotonic() - began
+            share = _share(done, list(left.values()), costs)
+            tell(Arrival(outcome, len(done), len(units), share and spent * (1 - share) / share))
 
         yield take
+
+
+def _share(done: Sequence[Outcome], left: Sequence[Unit], costs: Mapping[str, Cost]) -> float | None:
+    """How much of the work is done, as far as one can tell."""
+    if all(unit.key in costs for unit in (*left, *(outcome.unit for outcome in done))):
+        part = sum(costs[outcome.unit.key].seconds for outcome in done)
+        whole = part + sum(costs[unit.key].seconds for unit in left)
+    else:
+        part = sum(outcome.seconds for outcome in done)
+        means = {
+            training: statistics.mean(took)
+            for training in (True, False)
+            if (took := [o.seconds for o in done if (o.unit.module is not None) == training])
+        }
+        if not means:
+            return None
+        other = statistics.mean(means.values())
+        whole = part + sum(means.get(unit.module is not None, other) for unit in left)
+    return part / whole if part else None
 
 
 @contextmanager
@@ -81,10 +110,3 @@ def line_of(arrival: Arrival) -> str:
         how = f"{mean}, {spoken(outcome.seconds)}"
     left = f"; {spoken(arrival.left)} left" if arrival.left is not None and arrival.done < arrival.of else ""
     return f"[{arrival.done}/{arrival.of}] {outcome.unit.shown}{how}{left}"
-
-
-def spoken(seconds: float) -> str:
-    """A time for people: ``4.2 s``, ``3 min``, ``2.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

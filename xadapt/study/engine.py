@@ -61,10 +61,10 @@ def carry_out(units: Sequence[Unit], engine: Engine) -> Iterator[Outcome]:
     again: set[str] = set()
     while waiting or running:
         for unit in list(waiting.values()):
-            if lost := next((failed[key] for key in unit.needs if key in failed), None):
+            if lost := next((failed[key] for key in unit.after if key in failed), None):
                 failed[unit.key] = waiting.pop(unit.key)
                 yield unit.failed(f"needs {lost.expr} (seed {lost.seed}), which failed")
-            elif len(running) < engine.places and unmade.isdisjoint(unit.needs):
+            elif len(running) < engine.places and unmade.isdisjoint(unit.after):
                 running[engine.submit(waiting.pop(unit.key))] = unit
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             unit = running.pop(future)
@@ -123,9 +123,9 @@ class Processes:
         sent = grid.sent()
         # Measured: two processes that take all cores each are ten times slower than two that share them.
         threads = grid.threads or max(1, torch.get_num_threads() // workers)
-        gpus = torch.cuda.device_count() if grid.device in ("auto", "cuda") else 0
-        devices = [f"cuda:{number % gpus}" if gpus else grid.device for number in range(workers)]
-        self._workers = [_Process(replace(sent, threads=threads, device=device)) for device in devices]
+        gpus = _gpus() if sent.device in ("auto", "cuda") else []
+        sent = replace(sent, threads=threads)
+        self._workers = [_Process(sent, gpus[n % len(gpus)] if gpus else None) for n in range(workers)]
 
     def __enter__(self) -> Self:
         for worker in self._workers:
@@ -163,11 +163,18 @@ class Processes:
         return next(worker for worker in self._workers if worker.free).submit(unit)
 
 
+def _gpus() -> list[str]:
+    """The names by which processes are shown one GPU each; none where there is none to be seen."""
+    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    count = torch.cuda.device_count()
+    return seen[:count] or [str(number) for number in range(count)]
+
+
 class _Process:
     """One process, and the unit that it has in hand: a pool of one, so that nobody dies with it."""
 
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+    def __init__(self, grid: Grid, gpu: str | None) -> None:
+        self._grid, self._gpu = grid, gpu
         self._current: Future[Outcome] | None = None
 
     @property
@@ -176,7 +183,7 @@ class _Process:
 
     def start(self) -> None:
         spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(self._grid,))
+        self._pool = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(self._grid, self._gpu))
         self.begun = self._pool.submit(os.getpid)
 
     def submit(self, unit: Unit) -> Future[Outcome]:
@@ -221,8 +228,10 @@ class _Noted(Unwatched):
 _hands: list[tuple[Worker, _Noted]] = []  # what this process was spawned for; empty elsewhere
 
 
-def _begin(grid: Grid) -> None:
+def _begin(grid: Grid, gpu: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends us
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before CUDA looks: the others' memory is not ours
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if grid.threads is not None:
         torch.set_num_threads(grid.threads)

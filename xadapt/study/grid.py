@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ import torch
 from xadapt.backbone import backbone as _backbone
 from xadapt.common.errors import UserError
 from xadapt.common.launch import processes
-from xadapt.common.progress import Watch
+from xadapt.common.progress import Unwatched, Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
 from xadapt.stacks.methods import Method, parse_method
@@ -31,15 +31,17 @@ from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
 from xadapt.study.arrivals import telling
 from xadapt.study.baselines import baseline_scores
+from xadapt.study.cost import Cost, Costs
 from xadapt.study.engine import Engine, Here, Processes, carry_out
 from xadapt.study.evidence import Evidence, of_one_layer
+from xadapt.study.forecast import Forecast, forecast, seconds_of
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Layer, collecting
-from xadapt.study.results import Cell, Results
+from xadapt.study.results import Cell, Finding, Results
 from xadapt.study.run import announce
 from xadapt.study.study import Backbone, Study
 from xadapt.study.templates import Size, expanded
-from xadapt.study.work import Outcome, Worker, units_of
+from xadapt.study.work import Outcome, Unit, Worker, units_of
 from xadapt.tasks import Catalogue, task_named
 from xadapt.tasks.examples import Source
 
@@ -164,6 +166,37 @@ class Grid(Overrides):
     def _store(self) -> Store:
         return self.store if isinstance(self.store, Store) else Store(self.store)
 
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """All that is to be done, each module and each evaluation once, in the order in which it is begun.
+
+        Raises:
+            UserError: as ``studies``.
+        """
+        return tuple(units_of([study.plan for study in self.studies], self.seeds))
+
+    def forecast(self, *, workers: int | None = None, budget: str | float | None = None) -> Forecast:
+        """What there is to do, what of it the store has, and what the rest would take. Nothing is trained;
+        where this machine's speed is not known it is measured, which takes seconds.
+
+        Args:
+            workers, budget: as ``run`` takes them.
+
+        Raises:
+            UserError: what is wrong with the grid; a budget that fits nothing.
+        """
+        seconds = None if budget is None else seconds_of(budget)
+        held = frozenset(unit.key for unit in self.units if self._here.holds(unit))
+        return forecast(self.units, held, self._costs, workers=self._workers(workers), budget=seconds)
+
+    @cached_property
+    def _here(self) -> Worker:
+        return Worker(self)
+
+    @cached_property
+    def _costs(self) -> Costs:
+        return Costs(self._here)
+
     # -- running ------------------------------------------------------------------------------
 
     def run(
@@ -171,6 +204,7 @@ class Grid(Overrides):
         *,
         workers: int | None = None,
         watch: Watch | None = None,
+        budget: str | float | None = None,
         baselines: bool = False,
         engine: Engine | None = None,
     ) -> Results:
@@ -180,6 +214,8 @@ class Grid(Overrides):
             workers: processes that share the work; 1 is this one. None: one for each GPU, or 1.
             watch: is told how far it is, such as ``xadapt.Bars()``, or ``xadapt.Filling()``, a table that
                 fills.
+            budget: ``2h``, ``1h30m``, or seconds: what is estimated not to fit is left out, from the end of
+                the order, and noted (``forecast``).
             baselines: also scores that need no model.
             engine: who does the units, in place of ``workers`` (``engine.Engine``).
 
@@ -187,7 +223,8 @@ class Grid(Overrides):
             cells and modules of all studies, in their order; ``failures`` says what is missing.
 
         Raises:
-            UserError: what is wrong with the grid, all at once; no room left on the disk.
+            UserError: what is wrong with the grid, all at once; no room left on the disk; a budget that fits
+                nothing.
         """
         if (count := processes()) > 1:
             raise UserError(
@@ -196,21 +233,23 @@ class Grid(Overrides):
                 do="start it without the launcher, which is for one large training at a time",
             )
         began = time.monotonic()
+        workers = self._workers(workers)
+        here = self._here
+        here.watch = watch or Unwatched()
         plans = [study.plan for study in self.studies]
-        here = Worker(self, watch)
         for number in range(len(plans)):
             announce(here.run(number))
-        units = units_of(plans, self.seeds)
-        done = {unit.key: here.do(unit) for unit in units if here.holds(unit)}
-        left = [unit for unit in units if unit.key not in done]
+        held = [unit for unit in self.units if here.holds(unit)]
+        done = {unit.key: here.do(unit) for unit in held}
+        left, costs = self._to_do(set(done), workers, budget, here.watch)
         if left:
-            hands = engine or self._engine(workers, here)
-            with telling(watch, list(done.values()), left) as tell, hands:
+            hands = engine or (Processes(self, workers) if workers > 1 else Here(here))
+            with telling(watch, list(done.values()), left, costs) as tell, hands:
                 for outcome in carry_out(left, hands):
                     done[outcome.unit.key] = outcome
                     tell(outcome)
         beside = baseline_scores(here.run(0)) if baselines else []
-        outcomes = [done[unit.key] for unit in units]
+        outcomes = [done[unit.key] for unit in self.units if unit.key in done]
         cells = _in_order(outcomes)
         return Results(
             backbone=", ".join(dict.fromkeys(plan.backbone.name for plan in plans)),
@@ -220,7 +259,7 @@ class Grid(Overrides):
             modules=tuple(o.row for o in outcomes if o.row),
             baselines=tuple(beside),
             seconds=time.monotonic() - began,
-            findings=tuple(Evidence(cells, self._store).findings()) if of_one_layer(cells) else (),
+            findings=self._findings(cells, here.watch),
             failures=tuple(o.failure for o in outcomes if o.failure),
         )
 
@@ -228,12 +267,34 @@ class Grid(Overrides):
         """What can be said of the cells of this grid, with intervals."""
         return Evidence(results.cells, self._store)
 
-    def _engine(self, workers: int | None, here: Worker) -> Engine:
-        if workers is not None and workers < 1:
-            raise UserError(f"{workers} workers", expected="a whole number above 0, or none for what fits")
-        if workers is None:
-            workers = torch.cuda.device_count() if self.device in ("auto", "cuda") else 1
-        return Processes(self, workers) if workers > 1 else Here(here)
+    def _findings(self, cells: Sequence[Cell], watch: Watch) -> tuple[Finding, ...]:
+        if not of_one_layer(cells):
+            return ()
+        try:
+            return tuple(Evidence(cells, self._store).findings())
+        except UserError as error:  # where much has failed, what is left may not be comparable
+            watch.note(f"no intervals: {error.got}")
+            return ()
+
+    def _to_do(
+        self, done: set[str], workers: int, budget: str | float | None, watch: Watch
+    ) -> tuple[list[Unit], Mapping[str, Cost]]:
+        """The units that are left, and what they would take, where that was asked for."""
+        if budget is None:
+            return [unit for unit in self.units if unit.key not in done], self._costs.known
+        made = self.forecast(workers=workers, budget=budget)
+        lost = [unit for unit in made.units if unit.key in made.cut and unit.module is None]
+        if lost:
+            shown = "; ".join(unit.shown for unit in lost[:5]) + ("; ..." if len(lost) > 5 else "")
+            watch.note(f"{len(lost)} evaluations do not fit the budget and are left out: {shown}")
+        return list(made.left), made.costs
+
+    def _workers(self, asked: int | None) -> int:
+        if asked is not None and asked < 1:
+            raise UserError(f"{asked} workers", expected="a whole number above 0, or none for what fits")
+        if asked is None:
+            return max(1, torch.cuda.device_count()) if self.device in ("auto", "cuda") else 1
+        return asked
 
     def sent(self) -> Grid:
         """The same as another process can have it: with names of backbones in place of opened ones, and

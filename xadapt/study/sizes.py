@@ -11,6 +11,7 @@ from xadapt.common.tensors import read_tensors
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
 from xadapt.mount.weights import weights_file_of
+from xadapt.stacks.methods import Full
 from xadapt.stacks.places import Node, nodes
 from xadapt.stacks.stack import Stack, is_fuse, undropped
 from xadapt.store.store import Store
@@ -69,7 +70,7 @@ def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Fa
             size = sum(file["bytes"] for file in manifest["files"].values())
             facts[node.place] = Facts("reused", manifest["parameters"], size, note=address)
         else:
-            count = _count(plan, planned[address])
+            count = parameters_of(plan, planned[address])
             facts[node.place] = Facts("trains", count, 4 * count, note=address)
     return facts
 
@@ -81,10 +82,12 @@ def _flat(found: Iterable[Node]) -> Iterator[Node]:
             yield from _flat(branch.nodes)
 
 
-def _count(plan: Plan, module: ModulePlan) -> int:
+def parameters_of(plan: Plan, module: ModulePlan) -> int:
     """Parameters that a module will have with its heads; its fusion's not counted."""
-    fresh = mount(plan.backbone, [Part(module.shown, module.method, None)], seed=("count",))
+    if isinstance(module.method, Full):  # nothing of such a size is made to be counted
+        count = sum(p.numel() for p in plan.backbone.model.parameters())
+    else:
+        fresh = mount(plan.backbone, [Part(module.shown, module.method, None)], seed=("count",))
+        count = sum(p.numel() for p in fresh.trainable.values())
     heads = (kind_of(t.task).head(plan.backbone.config) for t in module.tasks)
-    return sum(p.numel() for p in fresh.trainable.values()) + sum(
-        p.numel() for head in heads for p in head.parameters()
-    )
+    return count + sum(p.numel() for head in heads for p in head.parameters())

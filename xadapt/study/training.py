@@ -11,6 +11,7 @@ import torch
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import NoRoomError
+from xadapt.common.measure import machine
 from xadapt.common.progress import Training, training_stage
 from xadapt.kinds import kind_of
 from xadapt.mount import Mounted
@@ -182,6 +183,7 @@ def _manifest(
             "steps_by_task": dict(zip((t.name for t in inputs), order.counts(len(inputs)), strict=True)),
             "threads": torch.get_num_threads(),
             "device": str(run.backbone.device),
+            "machine": machine(),
         },
         "parameters": sum(t.numel() for t in tensors),
     }

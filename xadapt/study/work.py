@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from xadapt.common.errors import UserError
 from xadapt.common.files import NoRoomError, explained, replace_text
 from xadapt.common.identity import digest
-from xadapt.common.progress import Watch
+from xadapt.common.progress import Unwatched, Watch
 from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
@@ -41,6 +41,8 @@ class Unit:
         expr, seed: what is trained or evaluated.
         module: the address of what is trained; None for an evaluation.
         needs: the modules that it stands on, by address, lowest first; imported ones are among them.
+        repeats: the key of an evaluation with the very same scores, as of the bare encoder by every seed: it
+            is found in the store when that one is done.
     """
 
     key: str
@@ -50,6 +52,12 @@ class Unit:
     seed: int
     module: str | None
     needs: tuple[str, ...]
+    repeats: str | None = None
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The keys of what must be done before it, where that is among the grid's units."""
+        return (*self.needs, self.repeats) if self.repeats else self.needs
 
     @property
     def shown(self) -> str:
@@ -89,11 +97,13 @@ def units_of(plans: Sequence[Plan], seeds: Sequence[int]) -> list[Unit]:
         plans: of the studies, in their order.
     """
     found: dict[str, Unit] = {}
+    scored: dict[str, str] = {}
     groups = [grouped(plan) for plan in plans]
     modules = [{module.address: module for module in plan.modules} for plan in plans]
     for seed in dict.fromkeys(seeds):
         for number, plan in enumerate(plans):
-            for first, *_ in groups[number]:
+            for group in groups[number]:
+                first = group[0]
                 if first.seed != seed:
                     continue
                 needed = _needed(plan, first.stack, seed)
@@ -104,7 +114,18 @@ def units_of(plans: Sequence[Plan], seeds: Sequence[int]) -> list[Unit]:
                             address, number, plan.backbone.name, module.shown, seed, address, below
                         )
                 key = f"{number}/{seed}/{first.expr}"
-                found[key] = Unit(key, number, plan.backbone.name, first.expr, seed, None, needed)
+                same = digest([cell_key(plan, e, lang) for e in group for lang in e.languages])
+                before = scored.setdefault(same, key)
+                found[key] = Unit(
+                    key,
+                    number,
+                    plan.backbone.name,
+                    first.expr,
+                    seed,
+                    None,
+                    needed,
+                    None if before == key else before,
+                )
     return list(found.values())
 
 
@@ -122,7 +143,7 @@ class Worker:
     """
 
     def __init__(self, grid: Grid, watch: Watch | None = None) -> None:
-        self.grid, self._watch = grid, watch
+        self.grid, self.watch = grid, watch or Unwatched()
         self.store = grid.store if isinstance(grid.store, Store) else Store(grid.store)
         self._runs: dict[int, Run] = {}
 
@@ -130,7 +151,8 @@ class Worker:
         """What it works with for a study. Raises ``UserError`` as ``Study.plan``."""
         if study not in self._runs:
             chosen = self.grid.study(study)
-            self._runs[study] = Run(chosen.plan, self.store, self._watch)
+            self._runs[study] = Run(chosen.plan, self.store)
+        self._runs[study].progress = self.watch
         return self._runs[study]
 
     def holds(self, unit: Unit) -> bool:
@@ -138,7 +160,7 @@ class Worker:
         run = self.run(unit.study)
         if unit.module is not None:
             return run.store.has(unit.module)
-        keys = (cell_key(run.plan, e, lang) for e in _evaluations(run.plan, unit) for lang in e.languages)
+        keys = (cell_key(run.plan, e, lang) for e in evaluations_of(run.plan, unit) for lang in e.languages)
         return all(run.store.read_scores(key) is not None for key in keys)
 
     def do(self, unit: Unit) -> Outcome:
@@ -151,11 +173,11 @@ class Worker:
         try:
             run = self.run(unit.study)
             if unit.module is not None:
-                module = _module(run.plan, unit.module)
+                module = module_of(run.plan, unit.module)
                 row = row_of(run.store, module, train_if_missing(run, module))
                 outcome = Outcome(unit, row=row, seconds=time.monotonic() - began)
             else:
-                cells = scores_of(run, _evaluations(run.plan, unit))
+                cells = scores_of(run, evaluations_of(run.plan, unit))
                 outcome = Outcome(unit, cells=tuple(cells), seconds=time.monotonic() - began)
             run.modules.clear()  # weights of a whole grid would fill the memory
             return outcome
@@ -172,12 +194,12 @@ class Worker:
             backbone.verify()
 
 
-def _evaluations(plan: Plan, unit: Unit) -> list[Evaluation]:
+def evaluations_of(plan: Plan, unit: Unit) -> list[Evaluation]:
     found = [e for e in plan.evaluations if (e.expr, e.seed) == (unit.expr, unit.seed)]
     return found or _changed(plan, unit.shown)
 
 
-def _module(plan: Plan, address: str) -> ModulePlan:
+def module_of(plan: Plan, address: str) -> ModulePlan:
     found = [module for module in plan.modules if module.address == address]
     return found[0] if found else _changed(plan, address)
 

@@ -1,0 +1,101 @@
+"""``xadapt study FILE``: plan a grid, say what it would take, run it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from xadapt.cli.checks import check_store, whole, words
+from xadapt.common.output import check_place, write_output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xadapt.study.results import Results
+
+SOME_FAILED = 1  # the exit status where results lack something
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instead:
+    """What stands in place of what the file says."""
+
+    store: Path | None = None
+    """where modules and scores are kept, in place of the file's; .xadapt where neither says"""
+    data: str | None = None
+    """pocket, hub, or a folder in XTREME's download layout, in place of the file's"""
+    backbones: str | None = None
+    """names with commas between, in place of the file's"""
+    seeds: str | None = None
+    """such as 0,1,2, in place of the file's"""
+    max_steps: int | None = None
+    """optimiser steps a module at most, in place of the file's"""
+    device: str | None = None
+    """auto, cpu, cuda, cuda:1, in place of the file's"""
+    threads: int | None = None
+    """CPU threads of each process; by default all cores, shared by the workers"""
+
+
+@dataclass(frozen=True)
+class Study(Instead):
+    """Run a grid of studies that a TOML or YAML file states: expressions, targets, sizes, backbones, methods,
+    seeds. What is finished is kept as it is made: the same command goes on where it was stopped. Where a part
+    fails the rest is done, the results say what is missing, and the exit status is 1."""
+
+    file: tyro.conf.Positional[Path]
+    """the study, such as recipes/studies/nli_sizes.toml"""
+    dry_run: bool = False
+    """show what there is to do and what it would take, and stop"""
+    workers: int | None = None
+    """processes that share the work; by default one for each GPU, or one"""
+    budget: str | None = None
+    """a time, such as 2h or 1h30m: what is estimated not to fit is left out, and said"""
+    baselines: bool = False
+    """put scores that need no model beside the results"""
+    json: Path | None = None
+    """write the results to this file as well; with - they go to standard output, and
+    the tables to standard error"""
+
+
+def study(options: Study, console: Console, errors: Console) -> Results | None:
+    """Plan, show, run, and show again. Returns None on a dry run; exits with 1 where a part failed."""
+    from xadapt.cli.study_file import read_study
+
+    said = read_study(options.file) | _instead(options)
+    check_store(Path(said.get("store", ".xadapt")))
+    if options.json is not None:
+        check_place(options.json)  # now, not after hours of training
+
+    from xadapt.report.filling import Filling
+    from xadapt.report.grid_table import grid_table, print_grid_results
+    from xadapt.report.tables import as_json
+    from xadapt.study.grid import Grid
+
+    grid = Grid(**said)
+    console.print(grid_table(grid.forecast(workers=options.workers, budget=options.budget)))
+    if options.dry_run:
+        return None
+    results = grid.run(
+        workers=options.workers, budget=options.budget, watch=Filling(errors), baselines=options.baselines
+    )
+    console.print()
+    print_grid_results(results, console)
+    if options.json is not None:
+        write_output(options.json, as_json(results))
+    if results.failures:
+        sys.stdout.flush()
+        sys.exit(SOME_FAILED)
+    return results
+
+
+def _instead(options: Study) -> dict[str, Any]:
+    found = {f.name: value for f in fields(Instead) if (value := getattr(options, f.name)) is not None}
+    if options.backbones is not None:
+        found["backbones"] = words(options.backbones, "--backbones")
+    if options.seeds is not None:
+        found["seeds"] = [whole(word, "--seeds") for word in words(options.seeds, "--seeds")]
+    return found
