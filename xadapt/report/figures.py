@@ -57,17 +57,17 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The same on white, 64 colours."""
+    """The same on white, in few colours: small enough to be kept."""
     with mpl.rc_context(_SETTINGS):
         drawn = _drawn(figure, LIGHT)
         canvas = FigureCanvasAgg(drawn)
-        drawn.set_dpi(120)
+        drawn.set_dpi(110)
         canvas.draw()
         image = Image.frombytes("RGBA", canvas.get_width_height(physical=True), bytes(canvas.buffer_rgba()))
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
     out = io.BytesIO()
-    white.convert("RGB").quantize(64).save(out, "PNG", optimize=True)
+    white.convert("RGB").quantize(32, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
@@ -94,8 +94,9 @@ def short(name: str, most: int = ALONE) -> str:
 
 
 def _heatmap(figure: Heatmap, colours: Mapping[str, str]) -> Canvas:
-    left, top = 0.35 + 0.075 * max((len(short(r)) for r in figure.rows), default=0), 0.55
-    wide, high = 1.12, 0.46
+    columns = [_two_lines(short(c, 30)) for c in figure.columns]
+    left = 0.35 + 0.075 * max((len(short(r)) for r in figure.rows), default=0)
+    top, wide, high = 0.5 if any("\n" in c for c in columns) else 0.33, 1.25, 0.46
     width, height = left + wide * len(figure.columns) + 0.1, top + high * len(figure.rows) + 0.1
     canvas = Canvas(figsize=(width, height))
     axes = canvas.add_axes((left / width, 0.1 / height, 1 - (left + 0.1) / width, 1 - (top + 0.1) / height))
@@ -104,31 +105,26 @@ def _heatmap(figure: Heatmap, colours: Mapping[str, str]) -> Canvas:
     full = max(there, default=1.0) - low or 1.0
     for y, row in enumerate(figure.values):
         for x, one in enumerate(row):
-            marked = one is not None and (one.shown or not figure.difference)
-            shade = 0.1 + 0.45 * (abs(one.value) - low) / full if one is not None and marked else 0.0
-            fill = colours["c0" if one is None or one.value >= 0 else "c1"]
-            axes.add_patch(Rectangle((x + 0.03, y + 0.04), 0.94, 0.92, fc=fill, alpha=shade, ec="none", lw=0))
-            dashes: Any = {} if marked or one is None else {"ls": (0, (2, 2))}
-            axes.add_patch(
-                Rectangle((x + 0.03, y + 0.04), 0.94, 0.92, fc="none", ec=colours["line"], lw=0.8, **dashes)
-            )
             if one is None:
                 axes.text(x + 0.5, y + 0.5, "-", ha="center", va="center", color=colours["muted"])
                 continue
-            interval = f"({one.low:+.1f} to {one.high:+.1f})" if figure.difference else ""
-            value = f"{one.value:+.1f}" if figure.difference else f"{one.value:.1f}"
-            strong = {"fontweight": "bold", "color": colours["ink"]}
-            faint = {"fontsize": 7.5, "color": colours["muted"]}
-            axes.text(
-                x + 0.5, y + 0.34, value if marked else _none(one), ha="center", va="center",
-                **(strong if marked else faint),
-            )  # fmt: skip
-            axes.text(
-                x + 0.5, y + 0.7, interval, ha="center", va="center", fontsize=6.5, color=colours["ink"]
-            )
+            marked = one.shown or not figure.difference
+            shade = 0.1 + 0.45 * (abs(one.value) - low) / full
+            fill: Any = {
+                "fc": colours["c0" if one.value >= 0 else "c1"],
+                "alpha": shade,
+                "ec": "none",
+                "lw": 0,
+            }
+            frame: Any = {"fc": "none", "ec": colours["muted"], "lw": 0.6, "ls": (0, (2, 2))}
+            axes.add_patch(Rectangle((x + 0.03, y + 0.04), 0.94, 0.92, **(fill if marked else frame)))
+            value, interval = _cell(one, figure.difference)
+            look: Any = {"weight": "bold"} if marked else {"fontsize": 7, "color": colours["muted"]}
+            at: Any = {"ha": "center", "va": "center"}
+            axes.text(x + 0.5, y + 0.34, value, **({"color": colours["ink"]} | at | look))
+            axes.text(x + 0.5, y + 0.7, interval, fontsize=6.5, color=colours["ink"], **at)
     axes.set(xlim=(0, len(figure.columns)), ylim=(len(figure.rows), 0))
     axes.xaxis.tick_top()
-    columns = [_two_lines(short(c, 30)) for c in figure.columns]
     axes.set_xticks([x + 0.5 for x in range(len(columns))], columns)
     axes.set_yticks([y + 0.5 for y in range(len(figure.rows))], [short(r) for r in figure.rows])
     axes.tick_params(length=0, colors=colours["ink"])
@@ -136,10 +132,17 @@ def _heatmap(figure: Heatmap, colours: Mapping[str, str]) -> Canvas:
     return canvas
 
 
-def _none(one: Estimate) -> str:
-    """What stands in the place of a difference that is not shown; p where it is Holm's that is too large."""
+def _cell(one: Estimate, difference: bool) -> tuple[str, str]:
+    """A number and its interval; in words where no difference is shown, with Holm's p where that is why."""
+    if not difference:
+        return f"{one.value:.1f}", f"({one.low:.1f} to {one.high:.1f})"
+    value, low, high = (f"{round(number, 1) + 0.0:+.1f}" for number in (one.value, one.low, one.high))
+    interval = f"{low} to {high}"
+    if one.shown:
+        return value, f"({interval})"
     apart = one.low > 0 or one.high < 0
-    return f"none shown (p {one.adjusted:.2g})" if apart and one.adjusted is not None else "none shown"
+    why = f", p {one.adjusted:.2g}" if apart and one.adjusted is not None else ""
+    return "no difference shown", f"({interval}{why})"
 
 
 def _two_lines(text: str) -> str:
@@ -156,7 +159,9 @@ def _forest(figure: Forest, colours: Mapping[str, str]) -> Canvas:
     for group, members in groupby(figure.differences, key=lambda d: d.group):
         lines += [(group, None)] if group else []
         lines += [(d.name, d.estimate) for d in members]
-    left, right = 0.3 + 0.072 * max((len(short(n)) for n, _ in lines), default=0), 3.0
+    said = [d.estimate.text() for d in figure.differences]
+    left = 0.3 + 0.072 * max((len(short(n)) for n, _ in lines), default=0)
+    right = 0.35 + 0.066 * max(map(len, said), default=0)
     width, height = left + 3.4 + right, 0.6 + 0.26 * len(lines)
     canvas = Canvas(figsize=(width, height))
     axes = canvas.add_axes((left / width, 0.45 / height, 3.4 / width, 1 - 0.55 / height))
@@ -209,21 +214,27 @@ def _curve(figure: Curve, colours: Mapping[str, str]) -> Canvas:
     for axes, (panel, series) in zip(grid.flat, panels.items(), strict=False):
         axes.set_title(short(panel, 34), fontsize=9, color=colours["ink"], loc="left")
         edge = _edge(figure) if figure.log else 0.0
+        said: set[str] = set()
         for s in series:
             at = names.index(s.name)
-            _series(axes, figure, s, colours[f"c{at % 8}"], MARKERS[at % len(MARKERS)], edge, colours)
+            _series(axes, figure, s, colours[f"c{at % 8}"], MARKERS[at % len(MARKERS)], edge)
+            for p in s.points:
+                if p.name and p.name not in said:
+                    _name(axes, p.name, edge if p.x is None else p.x, p.value, 6.5)
+            said |= {p.name for p in s.points}
         if figure.log:
-            _log(axes)
+            _log(axes, edge * 1.5 if any(p.x is None for s in series for p in s.points) else 0.0)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if any(p.x is None for s in series for p in s.points):
             axes.axvspan(edge / 1.5, edge * 1.5, color=colours["line"], alpha=0.4, lw=0)
             axes.text(
-                edge, 1.0, figure.nowhere, transform=axes.get_xaxis_transform(), ha="center", va="bottom",
-                fontsize=7, color=colours["muted"],
+                edge, 0.98, figure.nowhere, transform=axes.get_xaxis_transform(), ha="center", va="top",
+                fontsize=7, color=colours["muted"], rotation=90,
             )  # fmt: skip
         _plain(axes, colours)
+        _cut(axes, series)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[-1, :] if figure.log else grid.flat:
@@ -234,6 +245,15 @@ def _curve(figure: Curve, colours: Mapping[str, str]) -> Canvas:
     for axes in grid.flat:
         _name_points(axes, colours)
     return canvas
+
+
+def _cut(axes: Axes, series: Sequence[Series]) -> None:
+    """No interval makes a panel more than three times as high as its values do."""
+    values = [p.value for s in series for p in s.points]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = max(high - low, 5.0)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low - room), min(top, high + room))
 
 
 def _panels(series: Sequence[Series]) -> dict[str, list[Series]]:
@@ -248,15 +268,7 @@ def _edge(figure: Curve) -> float:
     return min((p.x for s in figure.series for p in s.points if p.x), default=1.0) / 4
 
 
-def _series(
-    axes: Axes,
-    figure: Curve,
-    series: Series,
-    colour: str,
-    marker: str,
-    edge: float,
-    colours: Mapping[str, str],
-) -> None:
+def _series(axes: Axes, figure: Curve, series: Series, colour: str, marker: str, edge: float) -> None:
     points = sorted(series.points, key=lambda p: -math.inf if p.x is None else p.x)
     xs = [edge if p.x is None else p.x for p in points]
     ys = [p.value for p in points]
@@ -265,20 +277,17 @@ def _series(
         xs, ys, color=colour, marker="" if many else marker, ms=4, lw=1.3,
         ls="-" if figure.joined else "none", gid=None,
     )  # fmt: skip
+    across, ends = list[float](), list[float]()  # of all intervals, as one line with gaps: small
     for x, p in zip(xs, points, strict=True):
         if p.low is not None and p.high is not None:
-            axes.plot([x, x], [p.low, p.high], color=colour, lw=1, alpha=0.55)
-        if p.name:
-            axes.annotate(
-                p.name, (x, p.value), (4, 0), textcoords="offset points", fontsize=6.5, va="center",
-                color=colours["muted"],
-            )  # fmt: skip
+            across, ends = [*across, x, x, x], [*ends, p.low, p.high, math.nan]
+    axes.plot(across, ends, color=colour, lw=1, alpha=0.55)
     placed = [(math.log2(p.x), p.value) for p in points if p.x]
     if series.slope is not None and placed:
         middle = sum(x for x, _ in placed) / len(placed), sum(y for _, y in placed) / len(placed)
-        ends = [placed[0][0], placed[-1][0]]
+        outer = [placed[0][0], placed[-1][0]]
         axes.plot(
-            [2**x for x in ends], [middle[1] + series.slope.value * (x - middle[0]) for x in ends],
+            [2**x for x in outer], [middle[1] + series.slope.value * (x - middle[0]) for x in outer],
             color=colour, lw=1.2, ls=(0, (4, 2)),
         )  # fmt: skip
 
@@ -336,7 +345,7 @@ def _one_of_front(axes: Axes, x: float, p: Point, *, chosen: bool, colours: Mapp
         [x], [p.value], marker="*" if chosen else "o", ms=12 if chosen else 6, mec=colour,
         mfc=colour if p.front else colours["paper"], ls="none",
     )  # fmt: skip
-    axes.annotate(short(p.name), (x, p.value), (6, 0), textcoords="offset points", fontsize=7.5, va="center")
+    _name(axes, short(p.name), x, p.value, 7.5)
 
 
 # -- common -----------------------------------------------------------------------------------
@@ -349,15 +358,21 @@ def _plain(axes: Axes, colours: Mapping[str, str]) -> None:
     axes.spines[["left", "bottom"]].set_color(colours["line"])
     axes.grid(visible=True, color=colours["line"], lw=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=colours["line"], labelcolor=colours["ink"], labelsize=8)
+    axes.tick_params(length=0, labelcolor=colours["ink"], labelsize=8)
 
 
-def _log(axes: Axes) -> None:
-    """A logarithmic axis with few whole numbers on it."""
+def _name(axes: Axes, text: str, x: float, y: float, size: float) -> None:
+    axes.annotate(text, (x, y), (5, 0), textcoords="offset points", fontsize=size, va="center")
+
+
+def _log(axes: Axes, above: float = 0.0) -> None:
+    """A logarithmic axis with few whole numbers on it, all of them ``above`` some value."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+    low, high = axes.get_xlim()
+    wide = high > 300 * low
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=8))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}" if value > above else "")
 
 
 def _name_points(axes: Axes, colours: Mapping[str, str]) -> None:

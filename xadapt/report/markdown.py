@@ -6,18 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 
 from xadapt.common.text_tables import TextTable, markdown_table, markdown_text
-from xadapt.report.numbers import made_from
-from xadapt.study.figure import Amount, Entry, Figure, Table
+from xadapt.report.numbers import entry_text, made_from
+from xadapt.study.figure import Figure, Table
 from xadapt.study.record import StudyRecord
 
 POCKET = "pocket world: generated text; evidence for nothing about real languages"
 
 
-def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
+def markdown(record: StudyRecord, pictures: Mapping[int, str], beside: Mapping[int, str]) -> str:
     """The whole text.
 
     Args:
         pictures: number of a figure of ``record.figures`` -> where its picture lies.
+        beside: number of a table of ``record.sources`` -> the file that has it in the place of the text.
     """
     parts = [f"# {markdown_text(record.question)}", f"**Answer.** {markdown_text(record.answer)}"]
     label = f"*{POCKET}*" if record.pocket else ""
@@ -25,7 +26,7 @@ def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
     parts += [f"- {markdown_text(note)}" for note in record.notes]
     if record.literature:
         parts += ["## What the literature found", *(markdown_text(text) for text in record.literature)]
-    parts.append("## Results")
+    parts += ["## Results", markdown_text(record.reading)]
     for number, figure in enumerate(record.figures):
         parts += [f"### {markdown_text(figure.title)}", label]
         place = pictures.get(number)
@@ -38,8 +39,11 @@ def markdown(record: StudyRecord, pictures: Mapping[int, str]) -> str:
         parts.append(_fenced(record.command, "sh"))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     parts.append(markdown_text(f"Recorded {record.created}. {versions}"))
-    for table in record.sources:
-        parts += [f"### {markdown_text(table.title)}", label, table_text(table), markdown_text(table.note)]
+    for number, table in enumerate(record.sources):
+        place = beside.get(number)
+        parts += [f"### {markdown_text(table.title)}", label]
+        parts.append(f"{len(table.rows):,} lines: [{place}]({place})" if place else table_text(table))
+        parts.append(markdown_text(table.note))
     parts.append(
         "All scores: [cells.csv](cells.csv). Means, gaps and gains with intervals: "
         "[findings.csv](findings.csv)."
@@ -65,15 +69,6 @@ def column_is_numeric(table: Table, column: int) -> bool:
     """Whether a column has numbers and nothing else."""
     entries = [row[column] for row in table.rows if row[column] is not None]
     return bool(entries) and not any(isinstance(entry, str) for entry in entries)
-
-
-def entry_text(entry: Entry) -> str:
-    """An entry of a table as it is shown."""
-    if isinstance(entry, Amount):
-        return entry.text
-    if isinstance(entry, int):
-        return f"{entry:,}"
-    return "-" if entry is None else f"{entry:g}" if isinstance(entry, float) else entry
 
 
 def _fenced(text: str, language: str) -> str:

@@ -98,12 +98,28 @@ def findings_csv(results: Results) -> str:
     return _csv(columns, rows)
 
 
+def table_csv(table: Table) -> str:
+    """A table as it is shown."""
+    return _csv(table.columns, ([entry_text(entry) for entry in row] for row in table.rows))
+
+
+def entry_text(entry: Entry) -> str:
+    """An entry of a table as it is shown."""
+    if isinstance(entry, Amount):
+        return entry.text
+    if isinstance(entry, int):
+        return f"{entry:,}"
+    return "-" if entry is None else f"{entry:g}" if isinstance(entry, float) else entry
+
+
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return csv_table(TextTable(tuple(columns), tuple(map(tuple, rows))))
 
 
 def made_from(figure: Figure, record: StudyRecord) -> str:
-    """The lines of ``cells.csv`` that a figure is made of: ``cells 1-54, 70 (55 of 120)``."""
+    """What a figure is made of: ``cells 1-54, 70 of cells.csv (55 of 120)``, or how many modules."""
+    if figure.modules:
+        return f"{len(figure.modules)} modules: see Modules"
     total = len(record.results.cells)
     if not figure.cells:
         return f"all {total} cells of cells.csv" if total else "no cells"

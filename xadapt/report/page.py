@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from markupsafe import Markup
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained, replace_bytes, replace_text
-from xadapt.report.markdown import POCKET, column_is_numeric, entry_text, markdown
-from xadapt.report.numbers import cells_csv, findings_csv, made_from, numbers_of
+from xadapt.report.markdown import POCKET, column_is_numeric, markdown
+from xadapt.report.numbers import cells_csv, entry_text, findings_csv, made_from, numbers_of, table_csv
 from xadapt.report.svg import DARK, LIGHT
 from xadapt.study.figure import Amount, Entry, Figure, Table
 from xadapt.study.record import StudyRecord
 
 TEMPLATE = "report.html.j2"
+MOST_LINES = 30  # of a table of sources; a longer one is a file beside the page
 
 
 def check_report(out: Path | str) -> None:
@@ -57,17 +58,27 @@ def write_report(record: StudyRecord, out: Path | str) -> Path:
                 replace_bytes(folder / pictures[number], drawing.png(figure))
         replace_text(folder / "cells.csv", cells_csv(record.results))
         replace_text(folder / "findings.csv", findings_csv(record.results))
-        replace_text(folder / "report.md", markdown(record, pictures))
+        beside = {
+            n: f"{_slug(t.title)}.csv" for n, t in enumerate(record.sources) if len(t.rows) > MOST_LINES
+        }
+        for number, name in beside.items():
+            replace_text(folder / name, table_csv(record.sources[number]))
+        replace_text(folder / "report.md", markdown(record, pictures, beside))
         colours = {"light": LIGHT, "dark": DARK}
         drawn = [
             Markup(drawing.svg(figure, f"f{n}")) if n in pictures else None
             for n, figure in enumerate(record.figures)
         ]
-        replace_text(folder / "report.html", _page(record, drawn, colours))
+        replace_text(folder / "report.html", _page(record, drawn, beside, colours))
     return folder / "report.html"
 
 
-def _page(record: StudyRecord, drawn: Sequence[Markup | None], colours: dict[str, dict[str, str]]) -> str:
+def _page(
+    record: StudyRecord,
+    drawn: Sequence[Markup | None],
+    beside: Mapping[int, str],
+    colours: Mapping[str, Mapping[str, str]],
+) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -79,7 +90,10 @@ def _page(record: StudyRecord, drawn: Sequence[Markup | None], colours: dict[str
             {**_block(figure, record), "svg": picture, "id": f"figure-{n + 1}"}
             for n, (figure, picture) in enumerate(zip(record.figures, drawn, strict=True))
         ],
-        sources=[_block(table, record) for table in record.sources],
+        sources=[
+            {**_block(table, record), "lines": len(table.rows), "place": beside.get(number)}
+            for number, table in enumerate(record.sources)
+        ],
         counts=_counts(record),
         colours=colours,
     )
@@ -103,12 +117,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
     text = entry_text(entry)
     value = entry.value if isinstance(entry, Amount) else entry
     link = text if isinstance(entry, str) and re.match(r"https?://\S+$", text) else None
-    return {
-        "text": text,
-        "sort": "" if value is None else value,
-        "link": link,
-        "none": "no difference" in text,
-    }
+    sort = None if text == str(value) else "" if value is None else value
+    return {"text": text, "sort": sort, "link": link, "none": "no difference" in text}
 
 
 def _counts(record: StudyRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 # What is drawn in, on a light and on a dark page.
 COLOURS = {
@@ -28,7 +29,8 @@ def for_page(text: str, title: str, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], name), text)
+    kept = set(re.findall(r'(?:url\(|href=")#([\w.-]+)', text))
+    text = _without_bare_groups(re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], name, kept), text))
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     assert size is not None
     width = round(float(size[1]) * 4 / 3)
@@ -36,16 +38,33 @@ def for_page(text: str, title: str, name: str) -> str:
     return re.sub(r"^<svg[^>]*", head, text).strip()
 
 
-def _tag(tag: str, name: str) -> str:
+def _tag(tag: str, name: str, kept: Collection[str]) -> str:
+    """A tag with the page's colours and font, and with an id of its own where one is referred to."""
     for word, stand_in in STAND_INS.items():
         tag = tag.replace(stand_in, f"var(--{word})")
-    tag = re.sub(r"font-family: [^;\"]*|font: ([\d.]+px) [^;\"]*", _font, tag)
-    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", tag)
+    tag = re.sub(r"\s+", " ", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?|font: ([\d.]+px) [^;\"]*", _size, tag)
+    tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in kept else "", tag)
+    tag = re.sub(r'(url\(#|href="#)', rf"\1{name}-", tag)
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
     return re.sub(r"(\d\.\d\d)\d+", r"\1", tag)  # a hundredth of a point is enough
 
 
-def _font(match: re.Match[str]) -> str:
-    return f"font-size: {match[1]}" if match[1] else "font-family: inherit"
+def _size(font: re.Match[str]) -> str:
+    return f"font-size: {font[1]}" if font[1] else ""
+
+
+def _without_bare_groups(text: str) -> str:
+    """Without groups that say nothing, and without the space between tags."""
+    parts: list[str] = []
+    kept: list[bool] = []
+    for part in re.split(r"(<[^>]*>)", text):
+        if part.startswith("<g") and not part.endswith("/>"):
+            kept.append(part != "<g>")
+        if part in ("<g>", "<g/>") or (part == "</g>" and not kept.pop()) or not part.strip():
+            continue
+        parts.append(part)
+    return "".join(parts).replace("<defs></defs>", "")
 
 
 def _escaped(text: str) -> str:

@@ -1,7 +1,6 @@
 """What tables and figures show, as data only: computed here, kept in a ``StudyRecord``, drawn by ``report``.
 
-Scores and differences are in points (0 to 100). ``cells`` of a figure are the keys of the cells that it is
-made of (``Cell.key``); empty for all of the study. ``note`` is said below it.
+Scores and differences are in points (0 to 100).
 """
 
 from __future__ import annotations
@@ -24,16 +23,29 @@ class Amount:
 Entry = str | int | float | Amount | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sourced:
+    """What every figure has beside what it shows.
+
+    Attributes:
+        note: is said below it.
+        cells: keys of the cells that it is made of (``Cell.key``); empty for all of the study.
+        modules: addresses of the modules that it is made of, where it is made of modules and not of cells.
+    """
+
+    note: str = ""
+    cells: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
-class Table:
+class Table(Sourced):
     """Rows of entries, as many as columns. Numbers are shown as they are given: round them, or say an
     ``Amount``."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
-    note: str = ""
-    cells: tuple[str, ...] = ()
     kind: Literal["table"] = "table"
 
 
@@ -71,7 +83,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Sourced):
     """Values over an axis: scores by size, by language, by step.
 
     Attributes:
@@ -88,13 +100,11 @@ class Curve:
     log: bool = True
     joined: bool = True
     nowhere: str = "none"
-    note: str = ""
-    cells: tuple[str, ...] = ()
     kind: Literal["curve"] = "curve"
 
 
 @dataclass(frozen=True)
-class Front:
+class Front(Sourced):
     """Named points, accuracy over cost, and which of them no other is better than in both.
 
     Attributes:
@@ -111,13 +121,11 @@ class Front:
     log: bool = True
     tolerance: float | None = None
     chosen: str = ""
-    note: str = ""
-    cells: tuple[str, ...] = ()
     kind: Literal["front"] = "front"
 
 
 @dataclass(frozen=True)
-class Heatmap:
+class Heatmap(Sourced):
     """Differences (or scores) by row and column; None where there is none.
 
     Attributes:
@@ -129,8 +137,6 @@ class Heatmap:
     columns: tuple[str, ...]
     values: tuple[tuple[Estimate | None, ...], ...]
     difference: bool = True
-    note: str = ""
-    cells: tuple[str, ...] = ()
     kind: Literal["heatmap"] = "heatmap"
 
 
@@ -144,14 +150,12 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Forest:
+class Forest(Sourced):
     """Differences with their intervals, one below the other."""
 
     title: str
     differences: tuple[Difference, ...]
     x: str = "points"
-    note: str = ""
-    cells: tuple[str, ...] = ()
     kind: Literal["forest"] = "forest"
 
 

@@ -17,12 +17,17 @@ from xadapt.tasks import CATALOGUE
 from xadapt.tasks.bibliography import bibtex, cited
 
 _METHODS = {
-    "lora": ("low-rank updates (LoRA)", "Hu et al. 2022"),
+    "lora": ("low-rank updates", "Hu et al. 2022"),
     "bottleneck": ("bottleneck adapters", "Houlsby et al. 2019"),
-    "full": ("a fine-tuned copy of all weights", ""),
+    "full": ("fine-tuned copies of all weights", ""),
 }
 _COMBINED = {"fuse(": "Pfeiffer et al. 2021", "ties(": "Yadav et al. 2023", "dare_": "Yu et al. 2024"}
 _STATISTICS = ("Owen 2007", "Efron 1979", "Satterthwaite 1946", "Holm 1979")
+READING = (
+    "In parentheses and as lines: 95% intervals over seeds and items (of one seed: over items only), "
+    "languages and tasks as they are. A difference counts as shown where its interval excludes 0 and, of "
+    "several, Holm's method allows it."
+)
 STATISTICS_TEXT = (
     "Intervals are of 95%. Items are drawn anew 10,000 times, each draw shared by all seeds and by all "
     "test sets of as many items (the pigeonhole bootstrap; Owen 2007), and the percentiles shape the "
@@ -59,8 +64,8 @@ def _modules(results: Results, found: Mapping[str, Mapping[str, Any]]) -> str:
     said = []
     for method in methods:
         words, source = _METHODS.get(method.split("(")[0], (method, ""))
-        options = f" [{method}]" if "(" in method else ""
-        said.append(f"{words}{options}" + (f" ({source})" if source else ""))
+        within = "; ".join(part for part in (method if method != "full" else "", source) if part)
+        said.append(f"{words} ({within})" if within else words)
     settings = [
         m["determinants"]["settings"] for m in found.values() if "settings" in m.get("determinants", {})
     ]
@@ -159,7 +164,7 @@ def sources(results: Results, store: Store) -> tuple[Table, ...]:
         rows.append(
             (module.expr, module.seed, module.address, manifest["backbone"]["name"], manifest["method"],
              manifest.get("training", {}).get("steps"), None if dev is None else Amount(dev, f"{dev:.2f}"),
-             read, manifest.get("created", "")[:19])
+             read, manifest.get("created", "")[:16].replace("T", " "))
         )  # fmt: skip
     columns = (
         "module",

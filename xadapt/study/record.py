@@ -27,6 +27,7 @@ class StudyRecord:
         created: when, ISO 8601.
         definition: what was asked for, in plain values (expressions, targets, seeds, settings).
         figures: the ones that answer first.
+        reading: what all intervals and differences are, for whoever reads them.
         methods: a paragraph that a paper could take over.
         bibtex: of the data sets and methods used.
         sources: where it comes from: data sets, modules, revisions of data.
@@ -46,6 +47,7 @@ class StudyRecord:
     created: str = ""
     definition: Mapping[str, Any] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
+    reading: str = ""
     methods: str = ""
     bibtex: str = ""
     sources: tuple[Table, ...] = ()

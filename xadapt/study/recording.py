@@ -11,7 +11,7 @@ from typing import Any
 
 from xadapt.store.store import Store
 from xadapt.study.figure import Figure
-from xadapt.study.methods_text import bibliography, methods_text, sources, versions_now
+from xadapt.study.methods_text import READING, bibliography, methods_text, sources, versions_now
 from xadapt.study.record import StudyRecord
 from xadapt.study.results import Results
 from xadapt.study.standard import standard_figures
@@ -54,6 +54,7 @@ def record_of(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         definition=dict(definition or {}),
         figures=(*figures, *(standard_figures(results, there) if standard else ())),
+        reading=READING if results.findings else "",
         methods=methods_text(results, there),
         bibtex=bibliography(results, there),
         sources=sources(results, there),

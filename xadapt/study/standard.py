@@ -31,10 +31,6 @@ from xadapt.study.figure import (
 from xadapt.study.results import Cell, Finding, ModuleRow, Results
 from xadapt.tasks.languages import LANGUAGES, basis_of, grouped
 
-INTERVALS = (
-    "95% intervals over seeds and items (one seed: over items only), tasks and languages as they are; "
-    "a difference counts as shown where its interval excludes 0 and Holm's method allows it"
-)
 _SEVERAL = 3  # lines of one panel that are drawn each; of more, the first and the mean of the others
 Arm = tuple[str, str]  # backbone and method
 
@@ -138,7 +134,7 @@ def _heatmaps(gains: Sequence[_Gain], results: Results, evidence: Evidence, of: 
         tuple(belows),
         tuple(tasks),
         tuple(tuple(by_task.get((below, task)) for task in tasks) for below in belows),
-        note=f"Points over the target alone, mean of the languages but English. {INTERVALS}.",
+        note="Points over the first expression of the target, mean of the languages but English.",
         cells=cells,
     )
     contrasts = _by_group(gains, evidence)
@@ -152,7 +148,7 @@ def _heatmaps(gains: Sequence[_Gain], results: Results, evidence: Evidence, of: 
         tuple(groups),
         tuple(tuple(found.get((below, group)) for group in groups) for below in belows),
         note=f"Mean over the targets of the gain in the languages of each group, by {basis_of('resource')}; "
-        f"English left out. Holm's method over this table. {INTERVALS}.",
+        "English left out. Holm's method over this table.",
         cells=cells,
     )
 
@@ -181,7 +177,7 @@ def _forest(results: Results, metrics: Mapping[str, str], several: bool) -> Iter
             )
             for f in sorted(gains, key=lambda f: (list(metrics).index(f.task), f.against))
         )
-        note = f"Mean of the languages but English. {INTERVALS}."
+        note = "Mean of the languages but English; filled circles: a difference is shown."
         yield Forest(
             "Gains with their intervals", differences, x="points over the first expression", note=note
         )
@@ -199,7 +195,7 @@ def _score_table(results: Results, task: str, metric: str, several: bool) -> Tab
         for f in results.findings
         if (f.task, f.metric) == (task, metric)
     }
-    summary = [(what, name) for what, name in ((OTHERS, "mean of others"), ("gap", "gap"), ("gain", "gain"))
+    summary = [(what, name) for what, name in (("gain", "gain"), (OTHERS, "mean of others"), ("gap", "gap"))
                if any(key[2] == what for key in found)]  # fmt: skip
     rows: list[tuple[Entry, ...]] = []
     scores: dict[tuple[Arm, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -210,22 +206,22 @@ def _score_table(results: Results, task: str, metric: str, several: bool) -> Tab
         for what, _ in summary:
             finding = found.get((arm, expr, what))
             ends.append(None if finding is None else _said(finding.estimate, what != OTHERS))
-        rows.append((expr + _of(arm, several), *(_mean(by_language[lang]) for lang in languages), *ends))
+        rows.append((expr + _of(arm, several), *ends, *(_mean(by_language[lang]) for lang in languages)))
     beside = [b for b in results.baselines if (b.task, b.metric) == (task, metric)]
     for name in dict.fromkeys(b.name for b in beside):
         of = {b.lang: [b.score] for b in beside if b.name == name}
         rows.append(
-            (f"no model: {name}", *(_mean(of.get(lang, [])) for lang in languages), *[None] * len(summary))
+            (f"no model: {name}", *[None] * len(summary), *(_mean(of.get(lang, [])) for lang in languages))
         )
     seeds, splits = len({c.seed for c in cells}), ", ".join(dict.fromkeys(c.split for c in cells))
     items = sorted({c.n for c in cells})
     sizes = f"{items[0]:,}" if len(items) == 1 else f"{items[0]:,} to {items[-1]:,}"
     return Table(
         f"{task}: {metric} on {splits}",
-        ("expression", *languages, *(name for _, name in summary)),
+        ("expression", *(name for _, name in summary), *languages),
         tuple(rows),
         note=f"Means of {seeds} seed{'s' * (seeds > 1)}, {sizes} items a language. gap: English minus the "
-        f"mean of the others; gain: that mean over the first expression's. In parentheses {INTERVALS}.",
+        "mean of the others; gain: that mean over the first expression's.",
         cells=_keys(cells),
     )
 
@@ -269,7 +265,7 @@ def _gaps(evidence: Evidence, several: bool) -> Iterator[Curve]:
         joined=False,
         nowhere="unseen",
         note="gap: English minus the language; where there is no English, the score. Sizes: Conneau et al. "
-        "2020, table 6: XLM-R's, whatever the backbone. Lines: 95% intervals over seeds and items.",
+        "2020, table 6: XLM-R's, whatever the backbone. Lines are intervals; long ones are cut by the frame.",
         cells=_keys(evidence.cells),
     )
 
@@ -326,6 +322,7 @@ def _learning(modules: Sequence[ModuleRow], store: Store) -> Iterator[Curve]:
             "Learning curves", "step", "English dev", tuple(series), log=False,
             note="Mean over seeds, as long as all of them were training; of many modules of one task, the "
             "one with nothing below and the mean of the others.",
+            modules=tuple(found),
         )  # fmt: skip
 
 
@@ -367,6 +364,7 @@ def _costs(modules: Sequence[ModuleRow], store: Store) -> Iterator[Table]:
             tuple(rows),
             note=f"{_bytes(whole)} on disk in all. Seconds of training alone, on the machine that trained "
             "each module; what the store held already is counted as it was. Energy was not measured.",
+            modules=tuple(found),
         )  # fmt: skip
 
 
