@@ -111,6 +111,13 @@ def test_ratio_and_tolerance(evidence: Evidence) -> None:
     assert not evidence.not_worse(evidence.mean(BASE) - evidence.mean(ABOVE), 1.0).shown
 
 
+def test_a_slope_is_that_of_the_scores(evidence: Evidence) -> None:
+    means = [evidence.mean(BASE), evidence.mean(ABOVE), evidence.mean(ABOVE, ["en"])]
+    values = [one.value for one in evidence.estimate(means)]
+    (slope,) = evidence.estimate([evidence.slope(means, [10, 11, 13])])
+    assert slope.value == pytest.approx(np.polyfit([10, 11, 13], values, 1)[0])
+
+
 def test_only_seeds_that_both_sides_have_are_compared(evidence: Evidence) -> None:
     fewer = Evidence([c for c in evidence.cells if (c.expr, c.seed) != ("xnli", 2)], evidence.store, 500)
     (gain,) = fewer.estimate([fewer.mean(ABOVE) - fewer.mean(BASE)])

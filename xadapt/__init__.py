@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xadapt.report.filling import Filling
     from xadapt.report.page import check_report, write_report
     from xadapt.report.progress import Bars
+    from xadapt.report.recipe import RecipeOptions, shown
     from xadapt.report.script import script, show, write_json
     from xadapt.report.tracking import Tracked
     from xadapt.stacks.methods import Bottleneck, Full, LoRA
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
     from xadapt.study.recording import record_of
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
+    from xadapt.tasks.catalogue import BENCHMARKS
     from xadapt.tasks.languages import basis_of, grouped
 
 __all__ = [
+    "BENCHMARKS",
     "Amount",
     "Backbone",
     "Bars",
@@ -65,6 +68,7 @@ __all__ = [
     "Mounted",
     "Packed",
     "Point",
+    "RecipeOptions",
     "Results",
     "Series",
     "Stack",
@@ -85,6 +89,7 @@ __all__ = [
     "run",
     "script",
     "show",
+    "shown",
     "side_by_side",
     "training_languages",
     "write_json",
@@ -100,6 +105,7 @@ _HOMES = {
     "report.page": ("check_report", "write_report"),
     "report.filling": ("Filling",),
     "report.progress": ("Bars",),
+    "report.recipe": ("RecipeOptions", "shown"),
     "report.script": ("script", "show", "write_json"),
     "report.tracking": ("Tracked",),
     "stacks.methods": ("Bottleneck", "Full", "LoRA"),
@@ -123,6 +129,7 @@ _HOMES = {
     "study.grid": ("Grid",),
     "study.record": ("StudyRecord", "recorded"),
     "study.recording": ("record_of",),
+    "tasks.catalogue": ("BENCHMARKS",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
     "tasks.languages": ("basis_of", "grouped"),

@@ -19,7 +19,7 @@ from xadapt.store.store import Store
 from xadapt.study.estimate import Estimate, NotWorse, Ratio
 from xadapt.study.resampling import Scored
 from xadapt.study.results import Cell, Finding
-from xadapt.study.statistics import estimates, holm, not_worse, ratio
+from xadapt.study.statistics import estimates, holm, not_worse, ratio, slope_weights
 
 OTHERS = "others"  # the languages but English
 
@@ -145,6 +145,15 @@ class Evidence:
     def gap(self, row: Row) -> Contrast:
         """English minus the mean of the others (Hu et al. 2020, arXiv 2003.11080, section 5)."""
         return self.mean(row, ["en"]) - self.mean(row)
+
+    def slope(self, contrasts: Sequence[Contrast], x: Sequence[float]) -> Contrast:
+        """The least-squares slope of scores over ``x``: points per doubling, where ``x`` are log2 of sizes.
+
+        Raises:
+            UserError: fewer than two different sizes.
+        """
+        weighed = (c * w for c, w in zip(contrasts, slope_weights(x), strict=True))
+        return sum(weighed, Contrast())
 
     def estimate(self, contrasts: Sequence[Contrast], *, compared: bool = False) -> list[Estimate]:
         """Values with intervals, by the seeds that all of their scores have.

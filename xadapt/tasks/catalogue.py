@@ -33,6 +33,10 @@ XTREME_R: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+BENCHMARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"xtreme": tuple(XTREME), "xtreme_r": tuple(XTREME_R)}
+)
+
 
 def task_named(name: str, catalogue: Catalogue = CATALOGUE) -> Task:
     """The row called ``name``. Raises ``UserError`` where there is none."""
