@@ -391,12 +391,12 @@ def _name_points(axes: Axes, colours: Mapping[str, str]) -> None:
         wide, high = 0.6 * size * len(text.get_text()), 1.15 * size
         text.set_color(colours["muted"])
         for right, up in _AROUND:
-            left = x + right * 5 * scale - wide * (1 - right) / 2
+            left = x + right * 6.5 * scale - wide * (1 - right) / 2
             bottom = y + up * high - high / 2
             box = (left, bottom, left + wide, bottom + high)
             fits = inside.x0 <= box[0] and box[2] <= inside.x1 + 4 * scale
             if fits and not any(_overlap(box, other) for other in taken):
-                text.xyann = (5 * right, up * high / scale)
+                text.xyann = (6.5 * right, up * high / scale)
                 text.set_horizontalalignment({1: "left", 0: "center", -1: "right"}[right])
                 taken.append(box)
                 break
