@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from xadapt.cli.checks import check_store, whole, words
+from xadapt.common.errors import UserError
 from xadapt.common.output import check_place, write_output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xadapt.study.engine import Engine
+    from xadapt.study.grid import Grid
     from xadapt.study.results import Results
 
 SOME_FAILED = 1  # the exit status where results lack something
@@ -52,6 +55,12 @@ class Study(Instead):
     """show what there is to do and what it would take, and stop"""
     workers: int | None = None
     """processes that share the work; by default one for each GPU, or one"""
+    engine: Literal["local", "ray"] = "local"
+    """who does the work: processes of this machine, or the machines of a Ray cluster"""
+    address: str | None = None
+    """of the Ray cluster: host:port of its head, or auto; without one, a cluster of this machine alone"""
+    carry: bool = False
+    """let modules and scores travel through Ray, for a store that not all machines see"""
     budget: str | None = None
     """a time, such as 2h or 1h30m: what is estimated not to fit is left out, and said"""
     baselines: bool = False
@@ -80,7 +89,11 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
     if options.dry_run:
         return None
     results = grid.run(
-        workers=options.workers, budget=options.budget, watch=Filling(errors), baselines=options.baselines
+        workers=options.workers,
+        budget=options.budget,
+        watch=Filling(errors),
+        baselines=options.baselines,
+        engine=_engine(options, grid),
     )
     console.print()
     print_grid_results(results, console)
@@ -90,6 +103,17 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
         sys.stdout.flush()
         sys.exit(SOME_FAILED)
     return results
+
+
+def _engine(options: Study, grid: Grid) -> Engine | None:
+    """The engine that the options name; None for this machine's."""
+    if options.engine == "local":
+        if options.address is not None or options.carry:
+            raise UserError("--address or --carry without --engine ray", do="add it, or leave them out")
+        return None
+    from xadapt.study.ray_engine import OnRay
+
+    return OnRay(grid, address=options.address, cpus=options.threads or 1, carried=options.carry)
 
 
 def _instead(options: Study) -> dict[str, Any]:
