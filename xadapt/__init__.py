@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xadapt.backbone.packing import Packed, pack
     from xadapt.common.errors import UserError
-    from xadapt.common.measure import side_by_side
+    from xadapt.common.measure import Spread, side_by_side
     from xadapt.interop.module import Module
     from xadapt.mount import Mounted
     from xadapt.report.filling import Filling
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from xadapt.store.store import Store
     from xadapt.study.available import available, training_languages
     from xadapt.study.estimate import Estimate
-    from xadapt.study.evidence import Contrast, Evidence
+    from xadapt.study.evidence import Contrast, Evidence, Row
     from xadapt.study.figure import (
         Amount,
         Curve,
         Difference,
+        Entry,
+        Figure,
         Forest,
         Front,
         Heatmap,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from xadapt.study.record import StudyRecord, recorded
     from xadapt.study.recording import record_of
     from xadapt.study.results import Results
+    from xadapt.study.scaling import average, encoder_sizes, per_doubling, scaling
     from xadapt.study.study import Backbone, Study, run
     from xadapt.tasks.catalogue import BENCHMARKS
     from xadapt.tasks.languages import basis_of, grouped
@@ -55,8 +58,10 @@ __all__ = [
     "Contrast",
     "Curve",
     "Difference",
+    "Entry",
     "Estimate",
     "Evidence",
+    "Figure",
     "Filling",
     "Forest",
     "Front",
@@ -70,7 +75,9 @@ __all__ = [
     "Point",
     "RecipeOptions",
     "Results",
+    "Row",
     "Series",
+    "Spread",
     "Stack",
     "Store",
     "Study",
@@ -79,14 +86,18 @@ __all__ = [
     "Tracked",
     "UserError",
     "available",
+    "average",
     "basis_of",
     "check_report",
+    "encoder_sizes",
     "front_of",
     "grouped",
     "pack",
+    "per_doubling",
     "record_of",
     "recorded",
     "run",
+    "scaling",
     "script",
     "show",
     "shown",
@@ -99,11 +110,11 @@ __all__ = [
 _HOMES = {
     "backbone.packing": ("Packed", "pack"),
     "common.errors": ("UserError",),
-    "common.measure": ("side_by_side",),
+    "common.measure": ("Spread", "side_by_side"),
     "interop.module": ("Module",),
     "mount": ("Mounted",),
-    "report.page": ("check_report", "write_report"),
     "report.filling": ("Filling",),
+    "report.page": ("check_report", "write_report"),
     "report.progress": ("Bars",),
     "report.recipe": ("RecipeOptions", "shown"),
     "report.script": ("script", "show", "write_json"),
@@ -113,11 +124,13 @@ _HOMES = {
     "store.store": ("Store",),
     "study.available": ("available", "training_languages"),
     "study.estimate": ("Estimate",),
-    "study.evidence": ("Contrast", "Evidence"),
+    "study.evidence": ("Contrast", "Evidence", "Row"),
     "study.figure": (
         "Amount",
         "Curve",
         "Difference",
+        "Entry",
+        "Figure",
         "Forest",
         "Front",
         "Heatmap",
@@ -131,6 +144,7 @@ _HOMES = {
     "study.recording": ("record_of",),
     "tasks.catalogue": ("BENCHMARKS",),
     "study.results": ("Results",),
+    "study.scaling": ("average", "encoder_sizes", "per_doubling", "scaling"),
     "study.study": ("Backbone", "Study", "run"),
     "tasks.languages": ("basis_of", "grouped"),
 }

@@ -88,6 +88,16 @@ class Backbone:
         return self.config.num_hidden_layers
 
     @property
+    def parameters(self) -> int:
+        """How many weights the encoder has, embeddings included."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def layer_parameters(self) -> int:
+        """Those of its layers alone: what a token is computed with, however large the vocabulary is."""
+        return sum(p.numel() for p in self.model.encoder.parameters())
+
+    @property
     def max_length(self) -> int:
         """The longest sequence in tokens; XLM-R's first two positions are not used."""
         return self.config.max_position_embeddings - self.config.pad_token_id - 1
