@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,25 @@ def test_stacks_are_held_run_together_and_swapped(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for way in ("one after another", "together", "swapped in from memory", "mounted anew"):
         assert way in done.stdout
+
+
+# Recipes that answer a question about sizes: two encoders of different size each.
+ON_SIZE = ("nli_data_or_parameters", "parameters_and_gap", "base_to_large", "size_and_throughput")
+
+
+@pytest.mark.parametrize("recipe", ON_SIZE)
+def test_a_question_about_size_ends_in_an_answer_and_a_report(
+    recipe: str, tmp_path: Path, checkpoint: Path
+) -> None:
+    options = ["--quick", "--backbone", str(checkpoint), "pocket", "--out", "out", "--threads", "1"]
+    command = [sys.executable, str(RECIPES / f"{recipe}.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("answer: ")
+    for name in ("report.html", "report.md", "cells.csv"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+    assert re.search(r"(^|\] )train \w", done.stdout + done.stderr, re.M)
+    again = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert not re.search(r"(^|\] )train \w", again.stdout + again.stderr, re.M)
+    if recipe != "size_and_throughput":  # whose speeds are measured anew
+        assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
