@@ -36,7 +36,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 import xadapt
-from xadapt.backbone.backbone import POCKET
+from xadapt.backbone.backbone import POCKETS
 from xadapt.common.console import wide
 from xadapt.data.folder import Folder
 from xadapt.data.hub_rows import examples_of
@@ -312,7 +312,7 @@ def tokenizer_of(options: Options) -> PreTrainedTokenizerFast:
     path = options.tokenizer
     if path is None:
         found = sorted((SHARED / "xlmr-tokenizer").glob("*.model"))
-        path = found[0] if found else POCKET
+        path = found[0] if found else POCKETS["pocket"]
     if (
         path.is_dir()
         and (models_here := sorted(path.glob("*.model")))

@@ -15,13 +15,14 @@ import pretrain
 import pytest
 import torch
 from corpus import Corpus
+from recipe import SIZES
 from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from tiny import tiny_backbone
 from transformers import AutoTokenizer, XLMRobertaModel
 from vocabulary import train_tokenizer
 
-from xadapt.backbone.backbone import POCKET
+from xadapt.backbone.backbone import POCKETS
 from xadapt.common.errors import UserError
 from xadapt.data.pocket.derive import SHAPES
 from xadapt.data.pocket.frames import NP, Frame, Sampler, split_of
@@ -38,7 +39,7 @@ from xadapt.study.plan import make_plan
 from xadapt.study.run import run
 from xadapt.tasks.examples import Classified, Example, Extracted, Paired, Tagged
 
-MODEL = POCKET
+MODEL = POCKETS["pocket"]
 UD = {
     "NOUN", "VERB", "ADJ", "ADV", "PROPN", "DET", "ADP", "PRON", "AUX", "CCONJ", "PART", "PUNCT",
 }  # fmt: skip
@@ -356,15 +357,30 @@ def test_offsets_leave_the_space_out() -> None:
 
 
 @needs_model
-def test_checkpoint_is_small_and_opens() -> None:
-    assert sum(f.stat().st_size for f in MODEL.iterdir()) < 8_000_000
-    model, report = XLMRobertaModel.from_pretrained(MODEL, add_pooling_layer=False, output_loading_info=True)
+@pytest.mark.parametrize("name", POCKETS)
+def test_checkpoint_is_small_and_opens(name: str) -> None:
+    place = POCKETS[name]
+    model, report = XLMRobertaModel.from_pretrained(place, add_pooling_layer=False, output_loading_info=True)
     assert not report["missing_keys"]
-    config = json.loads((MODEL / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((place / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["XLMRobertaForMaskedLM"]
     assert config["hidden_dropout_prob"] == config["attention_probs_dropout_prob"] == 0.0
-    assert (MODEL / "README.md").exists()
+    assert (place / "README.md").exists()
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    recipe = pretrain.Recipe(**json.loads((place / "recipe.json").read_text(encoding="utf-8")))
+    assert recipe == SIZES[name]
+
+
+@needs_model
+def test_the_sizes_share_a_tokenizer_and_are_small_together() -> None:
+    assert len({(place / "tokenizer.json").read_bytes() for place in POCKETS.values()}) == 1
+    assert sum(f.stat().st_size for place in POCKETS.values() for f in place.iterdir()) < 12_000_000
+    sizes = [
+        sum(p.numel() for p in XLMRobertaModel.from_pretrained(place, add_pooling_layer=False).parameters())
+        for place in POCKETS.values()
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < 1_000_000
 
 
 # --- the script that makes it ---------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Pretrain the pocket backbone: a tiny XLM-R on generated text, bit for bit reproducible.
+"""Pretrain a pocket backbone: a tiny XLM-R on generated text, bit for bit reproducible.
 
-    python docs/pocket/pretrain.py --out pocket-model
+    python docs/pocket/pretrain.py --out pocket-model [--size pocket-medium]
 
 What it learns from, on one thread and in a fixed number of steps:
 
@@ -25,7 +25,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from corpus import Corpus
 from masking import LONGEST, Batches, Masked
-from recipe import Recipe
+from recipe import SIZES, Recipe
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
@@ -296,10 +296,11 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="the folder to write; a snapshot there is resumed"
     )
+    parser.add_argument("--size", choices=SIZES, default="pocket", help="which of the backbones that ship")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     args = parser.parse_args()
     torch.set_num_threads(1)  # a fixed number: sums in one order, hence the same bits on every run
-    pretrain(args.out, Recipe(steps=args.steps))
+    pretrain(args.out, replace(SIZES[args.size], steps=args.steps))
 
 
 if __name__ == "__main__":

@@ -36,3 +36,11 @@ class Recipe:
     tokenizer_texts: int = 20000
     alike: float = 1.0  # how strongly queries and keys agree at first
     seed: int = 0
+
+
+# The sizes that ship, by the name of the backbone: nothing but the shape differs.
+SIZES = {
+    "pocket": Recipe(),
+    "pocket-medium": Recipe(width=128, heads=4, inner=384),
+    "pocket-small": Recipe(width=96, heads=3, inner=288),
+}

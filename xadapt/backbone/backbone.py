@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast, XLMRobertaModel
 
-from xadapt.backbone.checkpoint import POCKET, Checkpoint
+from xadapt.backbone.checkpoint import POCKETS, Checkpoint
 from xadapt.backbone.packing import pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.launch import on_this_machine
 
-__all__ = ["BF16_WIDTH", "POCKET", "Backbone"]
+__all__ = ["BF16_WIDTH", "POCKETS", "Backbone"]
 
 # Below this width a step is bound by calls, not by products, and bf16 gains nothing.
 BF16_WIDTH = 512

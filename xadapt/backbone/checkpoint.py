@@ -29,7 +29,12 @@ from xadapt.common.errors import UserError
 from xadapt.common.hub import hub_answers
 from xadapt.common.rules import Rule, whole_number
 
-POCKET = Path(__file__).parents[1] / "data" / "pocket" / "model"
+_POCKET = Path(__file__).parents[1] / "data" / "pocket"
+# Three sizes of one recipe, so that questions about size can be asked of the pocket world.
+POCKETS: Final[Mapping[str, Path]] = {
+    "pocket": _POCKET / "model",
+    "pocket-medium": _POCKET / "model-medium",
+}
 HUB_EXAMPLES = "FacebookAI/xlm-roberta-base"
 
 # The XL and XXL checkpoints have an HF class of their own (layer norm before the
@@ -236,22 +241,23 @@ class Checkpoint:
 
 def _place(name: str) -> tuple[str, bool]:
     """Where HF should look, and whether that is a folder."""
-    if name == "pocket":
-        return str(POCKET), True
+    if name in POCKETS:
+        return str(POCKETS[name]), True
     path = Path(name).expanduser()
     if path.is_dir():
         return str(path), True
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
         raise UserError(
             f"backbone {name!r}: there is no such folder",
-            expected=f"'pocket', a hub id such as {HUB_EXAMPLES!r}, or a folder with config.json, "
-            "model.safetensors and tokenizer.json",
+            expected=f"{', '.join(POCKETS)}, a hub id such as {HUB_EXAMPLES!r}, "
+            "or a folder with config.json, model.safetensors and tokenizer.json",
             do="check the path",
         )
     if "/" not in name:
         raise UserError(
             f"unknown backbone {name!r}",
-            expected=f"'pocket', a hub id such as {HUB_EXAMPLES!r}, or a local folder in HF format",
+            expected=f"{', '.join(POCKETS)}, a hub id such as {HUB_EXAMPLES!r}, "
+            "or a local folder in HF format",
             do="write ./NAME for a folder here",
         )
     return name, False

@@ -92,7 +92,7 @@ def print_results(results: Results, console: Console, by: GroupBy | None = None)
     reused = len(results.modules) - trained
     says = f"{trained} modules trained, {reused} reused, {results.seconds:.1f} s in all"
     console.print(says + ("" if trained or not results.modules else ": nothing was trained"))
-    if results.generated or results.backbone == "pocket":
+    if results.pocket:
         console.print(f"[dim]{POCKET_NOTE}[/]")
 
 

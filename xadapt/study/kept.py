@@ -31,7 +31,7 @@ class KeptScore(NamedTuple):
     @property
     def pocket(self) -> bool:
         """Whether it is evidence for nothing about real languages."""
-        return self.generated or self.cell.backbone == "pocket"
+        return self.generated or self.cell.backbone.partition("-")[0] == "pocket"
 
 
 @dataclass(frozen=True)

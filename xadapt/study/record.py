@@ -60,7 +60,7 @@ class StudyRecord:
     @property
     def pocket(self) -> bool:
         """Whether data or backbone are the pocket world's: evidence for nothing about real languages."""
-        return self.results.generated or "pocket" in self.results.backbone.split(", ")
+        return self.results.pocket
 
     def keep(self, store: Store) -> None:
         """Put it into the store under its name, in the place of an earlier one.

@@ -139,6 +139,13 @@ class Results:
     findings: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = ()
 
+    @property
+    def pocket(self) -> bool:
+        """Whether data or a backbone are the pocket world's: evidence for nothing about real languages."""
+        return self.generated or any(
+            n == "pocket" or n.startswith("pocket-") for n in self.backbone.split(", ")
+        )
+
     def __repr__(self) -> str:
         seeds = len({c.seed for c in self.cells})
         return (
