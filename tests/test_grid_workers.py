@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -136,6 +139,63 @@ def test_a_grid_that_is_killed_ten_times_ends_as_one_that_is_not(
     trained = log.read_text().splitlines()
     assert sorted(trained) == sorted({m.address for m in results.modules}), "each once"
     assert sum(not m.trained for m in results.modules) == before
+
+
+STUDY = """\
+expressions = ["{target}", "mnli > {target}", "mnli[9] > {target}", "squad_v1 > {target}"]
+targets = ["xnli", "udpos", "xquad"]
+seeds = [0, 1]
+backbones = ["./backbone"]
+data = "./xtreme"
+max_steps = 2
+batch_size = 8
+threads = 1
+"""
+
+
+@pytest.mark.slow
+def test_a_command_with_two_workers_is_killed_ten_times_and_goes_on(world: Path, tmp_path: Path) -> None:
+    """The whole group of processes at once, as by a machine that goes down."""
+    for name in ("backbone", "xtreme"):
+        (tmp_path / name).symlink_to(world / name)
+    (tmp_path / "study.toml").write_text(STUDY)
+
+    def start(store: str, workers: int) -> subprocess.Popen[bytes]:
+        words = [
+            "study",
+            "study.toml",
+            "--store",
+            store,
+            "--workers",
+            str(workers),
+            "--json",
+            f"{store}.json",
+        ]
+        command = [sys.executable, "-m", "xadapt", *words]
+        return subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+
+    draw, made = random.Random(0), dict[str, str]()
+    for _ in range(10):
+        process = start("killed", 2)
+        before = _made(tmp_path / "killed")
+        while _made(tmp_path / "killed") == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.5))
+        assert process.poll() is None, "killed when it was over: this proves nothing"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        made |= {m.address: m.created for m in Store(tmp_path / "killed").modules()}
+    assert start("killed", 2).wait() == start("whole", 1).wait() == 0
+    killed, whole = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("killed", "whole"))
+    assert killed["cells"] == whole["cells"]
+    assert len(whole["cells"]) >= 60
+    after = {m.address: m.created for m in Store(tmp_path / "killed").modules()}
+    assert after.items() >= made.items(), "what was there has stayed"
+    assert sum(not m["trained"] for m in killed["modules"]) == len(made)
+
+
+def _made(store: Path) -> int:
+    return len(list(store.glob("modules/*/manifest.json"))) + len(list(store.glob("cells/**/*.json")))
 
 
 def _trained_by(made: Grid, out: Any) -> None:

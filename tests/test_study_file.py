@@ -47,6 +47,10 @@ def test_a_study_is_forecast_run_and_found_again(file: Path, capsys: pytest.Capt
     first, again = (json.loads((file.parent / f"{name}.json").read_text()) for name in ("first", "again"))
     assert first["cells"] == again["cells"]
     assert {cell["expr"] for cell in first["cells"]} == {"xnli", "mnli[4] > xnli", "mnli > xnli"}
+    main(["report", "study", "--out", "page"])
+    page = (file.parent / "page" / "report.md").read_text()
+    assert "What study.toml states" in page
+    assert "of 2 gains over the first expression of a target" in page
 
 
 def test_yaml_says_the_same(file: Path) -> None:
@@ -59,11 +63,13 @@ def test_yaml_says_the_same(file: Path) -> None:
 
 def test_a_file_can_say_all_that_a_grid_has() -> None:
     own = {name for name in Grid.__dataclass_fields__ if not name.startswith("_")}
-    assert set(_FORMS) == own
+    assert set(_FORMS) == {"question", *own}
 
 
 def test_the_example_is_a_grid() -> None:
-    assert Grid(**read_study(EXAMPLE)).seeds == [0, 1, 2]
+    said = read_study(EXAMPLE)
+    assert said.pop("question").endswith("?")
+    assert Grid(**said).seeds == [0, 1, 2]
 
 
 def test_options_stand_in_place_of_what_the_file_says(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

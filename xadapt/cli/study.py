@@ -16,6 +16,7 @@ from xadapt.common.output import check_place, write_output
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xadapt.common.progress import Watch
     from xadapt.study.engine import Engine
     from xadapt.study.grid import Grid
     from xadapt.study.results import Results
@@ -65,17 +66,24 @@ class Study(Instead):
     """a time, such as 2h or 1h30m: what is estimated not to fit is left out, and said"""
     baselines: bool = False
     """put scores that need no model beside the results"""
+    track: Literal["tensorboard", "wandb", "mlflow"] | None = None
+    """also keep a record of each training there (one worker); TensorBoard's is in the store, in tracking/"""
     json: Path | None = None
     """write the results to this file as well; with - they go to standard output, and
     the tables to standard error"""
 
 
 def study(options: Study, console: Console, errors: Console) -> Results | None:
-    """Plan, show, run, and show again. Returns None on a dry run; exits with 1 where a part failed."""
+    """Plan, show, run, show again, and record for ``xadapt report``. Returns None on a dry run; exits with 1
+    where a part failed."""
     from xadapt.cli.study_file import read_study
+    from xadapt.store.reports import check_report_name
 
     said = read_study(options.file) | _instead(options)
-    check_store(Path(said.get("store", ".xadapt")))
+    question = said.pop("question", f"What {options.file.name} states")
+    store = Path(said.get("store", ".xadapt"))
+    check_report_name(options.file.stem)  # the record's
+    check_store(store)
     if options.json is not None:
         check_place(options.json)  # now, not after hours of training
 
@@ -85,20 +93,37 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
     from xadapt.study.grid import Grid
 
     grid = Grid(**said)
-    console.print(grid_table(grid.forecast(workers=options.workers, budget=options.budget)))
+    watch: Watch = Filling(errors)
+    tracked = None
+    if options.track is not None:
+        from xadapt.report.tracking import Tracked
+
+        watch = tracked = Tracked(options.track, store / "tracking", watch)
+    forecast = grid.forecast(workers=options.workers, budget=options.budget)
+    if tracked and (forecast.workers > 1 or options.engine != "local"):
+        raise UserError(
+            "--track with several workers",
+            expected="one: what other processes train is not followed",
+            do="take --workers 1, or leave --track out",
+        )
+    console.print(grid_table(forecast))
     if options.dry_run:
         return None
     results = grid.run(
         workers=options.workers,
         budget=options.budget,
-        watch=Filling(errors),
+        watch=watch,
         baselines=options.baselines,
         engine=_engine(options, grid),
     )
+    if tracked:
+        tracked.results(results)
     console.print()
     print_grid_results(results, console)
     if options.json is not None:
         write_output(options.json, as_json(results))
+    if results.cells:
+        _record(options, results, store, question, said, console)
     if results.failures:
         sys.stdout.flush()
         sys.exit(SOME_FAILED)
@@ -114,6 +139,20 @@ def _engine(options: Study, grid: Grid) -> Engine | None:
     from xadapt.study.ray_engine import OnRay
 
     return OnRay(grid, address=options.address, cpus=options.threads or 1, carried=options.carry)
+
+
+def _record(
+    options: Study, results: Results, store: Path, question: str, said: dict[str, Any], console: Console
+) -> None:
+    from xadapt.study.recording import record_of
+
+    gains = [finding for finding in results.findings if finding.what == "gain"]
+    shown = [finding for finding in gains if finding.estimate.shown]
+    answer = f"Shown: {len(shown)} of {len(gains)} gains over the first expression of a target."
+    definition = {key: str(value) if isinstance(value, Path) else value for key, value in said.items()}
+    name = options.file.stem
+    record_of(results, store, name=name, question=question, answer=answer, definition=definition)
+    console.print(f"recorded: 'xadapt report {name} --store {store}' writes a page", highlight=False)
 
 
 def _instead(options: Study) -> dict[str, Any]:

@@ -9,6 +9,7 @@
     seeds = [0, 1, 2]
     languages = ["en", "de"]                                # all by default
     max_steps = 100                                         # and the other settings of `xadapt run`
+    question = "Does more NLI data help?"                   # at the top of the report
 
 Only ``expressions`` is needed. Places in the file are as on the command line: below the folder that the
 command is run in. YAML says the same with colons.
@@ -56,6 +57,7 @@ _TEXTS = _Form('a list of texts, such as ["a", "b"]', _some(_text))
 _WHOLE = _Form("a whole number", _whole)
 _NUMBER = _Form("a number", _number)
 _FORMS = {
+    "question": _TEXT,
     "expressions": _TEXTS,
     "targets": _TEXTS,
     "sizes": _Form('a list of whole numbers and "all"', _some(lambda v: _whole(v) or _text(v))),
@@ -84,7 +86,7 @@ _PLACES = {field.name for field in fields(Overrides)} & {"tasks", "intermediate"
 
 
 def read_study(path: Path) -> dict[str, Any]:
-    """The keywords for ``xadapt.Grid`` that a file states.
+    """The keywords for ``xadapt.Grid`` that a file states, and its ``question``.
 
     Raises:
         UserError: no such file, neither TOML nor YAML, and all keys and values that a grid cannot have, at

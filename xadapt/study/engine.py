@@ -148,7 +148,7 @@ class Processes:
     def __exit__(self, *error: object) -> None:
         try:
             if error[0] is None:
-                proofs = [worker.prove() for worker in self._workers]
+                proofs = [worker.prove() for worker in self._workers if worker.lives]
                 for proof in proofs:
                     proof.result()
             else:
@@ -181,25 +181,25 @@ class _Process:
     def free(self) -> bool:
         return self._current is None or self._current.done()
 
+    @property
+    def lives(self) -> bool:
+        """False where it died with what it had in hand."""
+        return self._current is None or not isinstance(self._current.exception(), BrokenExecutor)
+
     def start(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(self._grid, self._gpu))
         self.begun = self._pool.submit(os.getpid)
 
     def submit(self, unit: Unit) -> Future[Outcome]:
-        self._renew()
+        if not self.lives:
+            self._pool.shutdown()
+            self.start()
         self._current = self._pool.submit(_do, unit)
         return self._current
 
-    def _renew(self) -> None:
-        if self._current is not None and isinstance(self._current.exception(), BrokenExecutor):
-            self._pool.shutdown()
-            self.start()
-            self._current = None
-
     def prove(self) -> Future[None]:
         """Begin to prove the backbones that it worked with unchanged."""
-        self._renew()
         return self._pool.submit(_verify)
 
     def kill(self) -> None:
