@@ -41,6 +41,5 @@ class Recipe:
 # The sizes that ship, by the name of the backbone: nothing but the shape differs.
 SIZES = {
     "pocket": Recipe(),
-    "pocket-medium": Recipe(width=128, heads=4, inner=384),
-    "pocket-small": Recipe(width=96, heads=3, inner=288),
+    "pocket-medium": Recipe(width=96, heads=3, inner=288),
 }
