@@ -31,7 +31,7 @@ NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosm
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
+    backbone: tuple[str, ...] = ("pocket-medium", "pocket")
     """two sizes or more, such as FacebookAI/xlm-roberta-base and -large; or folders in HF format"""
     below: tuple[str, ...] = NINE
     """intermediate tasks; those that the data lack are left out"""
@@ -42,8 +42,8 @@ class Options(xadapt.RecipeOptions):
 
 
 def main(options: Options) -> None:
-    few = {"backbone": ("pocket-small", "pocket"), "below": ("mnli", "hellaswag"), "items": 60}
-    options = options.quickly(**few, langs=("en", "de", "sw"), seeds=(0, 1), max_steps=6)
+    few, langs = ("mnli", "hellaswag"), ("en", "de", "sw")
+    options = options.quickly(below=few, langs=langs, seeds=(0, 1), max_steps=6, items=60)
     below, notes = options.available(options.below)
     targets, more = options.available(options.targets)
     notes += more

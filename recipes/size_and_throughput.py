@@ -46,7 +46,7 @@ TYPES: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
+    backbone: tuple[str, ...] = ("pocket-medium", "pocket")
     """pocket ones, hub ids such as FacebookAI/xlm-roberta-base, or folders in HF format"""
     target: str = "xnli"
     """the task that is served"""
@@ -72,8 +72,8 @@ class Way(NamedTuple):
 
 
 def main(options: Options) -> None:
-    few = {"backbone": ("pocket-small", "pocket"), "langs": ("en", "de", "sw")}
-    options = options.quickly(**few, seeds=(0, 1), max_steps=6, items=60, rounds=5, examples=64)
+    few = options.quickly(langs=("en", "de", "sw"), seeds=(0, 1), max_steps=6, items=60)
+    options = few.quickly(rounds=5, examples=64)
     trained, other = TYPES[::-1] if options.dtype == "bfloat16" else TYPES
 
     # 1. The modules, scored in the type that they are trained in, and the same ones in the other.
