@@ -53,6 +53,13 @@ def test_a_study_is_forecast_run_and_found_again(file: Path, capsys: pytest.Capt
     assert "of 2 gains over the first expression of a target" in page
 
 
+def test_power_says_what_would_show_a_gain(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["study", "study.toml", "--seeds", "0,1,2", "--power", "5"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "to show a gain of 5 points with a power of 80%" in said
+    assert "or items" in said
+
+
 def test_yaml_says_the_same(file: Path) -> None:
     (file.parent / "study.yaml").write_text(
         'expressions: ["{target}", "mnli[{size}] > {target}"]\ntargets: [xnli]\nsizes: [4, all]\n'
@@ -133,6 +140,7 @@ def test_what_is_no_study_is_refused(
         (("--budget", "1s0"), "is no budget"),
         (("--budget", "0.00001s"), "fits nothing"),
         (("--workers", "0"), "0 workers"),
+        (("--power", "0"), "--power 0"),
         (("--store", "xtreme"), "not a store"),
     ],
 )

@@ -64,6 +64,8 @@ class Study(Instead):
     """let modules and scores travel through Ray, for a store that not all machines see"""
     budget: str | None = None
     """a time, such as 2h or 1h30m: what is estimated not to fit is left out, and said"""
+    power: float | None = None
+    """say how many seeds, or items, would show a gain of so many points, from the variance seen"""
     baselines: bool = False
     """put scores that need no model beside the results"""
     track: Literal["tensorboard", "wandb", "mlflow"] | None = None
@@ -86,9 +88,11 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
     check_store(store)
     if options.json is not None:
         check_place(options.json)  # now, not after hours of training
+    if options.power is not None and not 0 < options.power <= 100:
+        raise UserError(f"--power {options.power:g}", expected="a gain in points, above 0 and at most 100")
 
     from xadapt.report.filling import Filling
-    from xadapt.report.grid_table import grid_table, print_grid_results
+    from xadapt.report.grid_table import grid_table, power_table, print_grid_results
     from xadapt.report.tables import as_json
     from xadapt.study.grid import Grid
 
@@ -120,6 +124,8 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
         tracked.results(results)
     console.print()
     print_grid_results(results, console)
+    if options.power is not None:
+        console.print(power_table(results, options.power))
     if options.json is not None:
         write_output(options.json, as_json(results))
     if results.cells:
