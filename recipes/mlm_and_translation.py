@@ -47,8 +47,9 @@ class Options(xadapt.RecipeOptions):
 
 def main(options: Options) -> None:
     options = options.quickly(
-        seeds=(0, 1), max_steps=12, items=60, targets=("xnli", "udpos"), langs=("en", "de", "sw", "hi")
-    )
+        targets=("xnli", "udpos"), langs=("en", "de", "sw", "hi"), running=("en", "de", "sw"),
+        translated=("de",), seeds=(0, 1), max_steps=12, items=60,
+    )  # fmt: skip
     below, notes = options.available(options.below)
     targets, more = options.available(options.targets or xadapt.BENCHMARKS["xtreme"])
     notes += more
