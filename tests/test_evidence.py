@@ -12,6 +12,7 @@ from store_common import put
 from xadapt.common.arrays import as_text
 from xadapt.common.errors import UserError
 from xadapt.store.store import Store, address_of
+from xadapt.study.estimate import Estimate
 from xadapt.study.evidence import Evidence, Row, of_one_layer
 from xadapt.study.results import Cell
 
@@ -154,3 +155,8 @@ def test_cells_of_several_layers_are_no_one_study(tmp_path: Path) -> None:
     cells = [cell(Store(tmp_path), BASE, "de", 0, hits, layer) for layer in (1, 2)]
     assert not of_one_layer(cells)
     assert of_one_layer(cells[:1])
+
+
+def test_the_interval_of_a_score_does_not_leave_the_scale() -> None:
+    wide = Estimate(97.0, 80.0, 114.0, 0.1, 2, 60, 1.0, 9.0, 1.0)
+    assert wide.text(difference=False) == "97.0 (80.0 to 100.0)"

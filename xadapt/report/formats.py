@@ -81,8 +81,8 @@ def said(finding: Finding) -> dict[str, object]:
     of = {key: value for key, value in asdict(finding).items() if key != "estimate"}
     one = finding.estimate
     numbers = {"value": one.value, "low": one.low, "high": one.high, "seeds": one.seeds, "items": one.items}
-    compared = {"p": one.p, "adjusted": one.adjusted, "shown": one.shown} if finding.against else {}
-    return of | numbers | compared | {"text": one.text(difference=bool(finding.against))}
+    compared = {"p": one.p, "adjusted": one.adjusted, "shown": one.shown} if finding.compares else {}
+    return of | numbers | compared | {"text": one.text(difference=finding.compares)}
 
 
 def _plain(one: Difference) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from xadapt.common.text_tables import TextTable, csv_table
 from xadapt.study.estimate import Estimate
-from xadapt.study.evidence import OTHERS
 from xadapt.study.figure import Amount, Curve, Entry, Figure, Forest, Front, Heatmap, Point, Table
 from xadapt.study.record import StudyRecord
 from xadapt.study.results import Results
@@ -87,7 +86,7 @@ def findings_csv(results: Results) -> str:
                "adjusted", "shown", "seeds", "items", "text")  # fmt: skip
     rows = []
     for f in results.findings:
-        one, compared = f.estimate, f.what != OTHERS
+        one, compared = f.estimate, f.compares
         numbers = [f"{value:.4f}" for value in (one.value, one.low, one.high)]
         adjusted = None if one.adjusted is None else f"{one.adjusted:.3g}"
         ends = (f"{one.p:.3g}", adjusted, one.shown) if compared else (None, None, None)

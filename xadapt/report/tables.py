@@ -14,9 +14,8 @@ from rich.table import Table
 
 from xadapt.report.formats import POCKET_NOTE, said
 from xadapt.stacks.stack import Stack
-from xadapt.study.evidence import OTHERS
 from xadapt.study.plan import held_out
-from xadapt.study.results import Cell, Results
+from xadapt.study.results import OTHERS, Cell, Results
 from xadapt.study.study import Study
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
@@ -135,7 +134,7 @@ def _grid(results: Results, task: str, metric: str, by: GroupBy | None) -> tuple
     groups = {} if by is None else grouped(others, by)
     lines: list[list[str]] = []
     found = {
-        (f.expr, f.what): f.estimate.text(difference=f.what == "gain")
+        (f.expr, f.what): f.estimate.text(difference=f.compares)
         for f in results.findings
         if (f.task, f.metric) == (task, metric)
     }
@@ -223,8 +222,8 @@ def as_json(results: Results) -> dict[str, object]:
         "cells": [asdict(c) for c in results.cells],
         "modules": [asdict(m) for m in results.modules],
         "baselines": [asdict(b) for b in results.baselines],
-        "differences": [said(f) for f in results.findings if f.against],
-        "means": [said(f) for f in results.findings if not f.against],
+        "differences": [said(f) for f in results.findings if f.compares],
+        "means": [said(f) for f in results.findings if not f.compares],
         "failures": [asdict(f) for f in results.failures],
         "seconds": round(results.seconds, 2),
     }

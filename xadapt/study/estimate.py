@@ -48,7 +48,8 @@ class Estimate:
 
         Where the interval excludes 0 but the adjusted p does not, that p is told."""
         if not difference:
-            return f"{_points(self.value)} ({_points(self.low)} to {_points(self.high)})"
+            low, high = max(0.0, self.low), min(100.0, self.high)  # few seeds' intervals are wide
+            return f"{_points(self.value)} ({_points(low)} to {_points(high)})"
         interval = f"{_signed(self.low)} to {_signed(self.high)}"
         if self.shown:
             return f"{_signed(self.value)} ({interval})"

@@ -19,10 +19,8 @@ from xadapt.common.errors import UserError, nearest
 from xadapt.store.store import Store
 from xadapt.study.estimate import Estimate, NotWorse, Ratio
 from xadapt.study.resampling import Scored
-from xadapt.study.results import Cell, Finding
+from xadapt.study.results import OTHERS, Cell, Finding
 from xadapt.study.statistics import estimates, holm, not_worse, ratio, slope_weights
-
-OTHERS = "others"  # the languages but English
 
 
 class Row(NamedTuple):

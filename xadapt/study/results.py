@@ -15,6 +15,8 @@ from xadapt.study.choosing import Wanted, chosen, listed
 from xadapt.study.estimate import Estimate
 from xadapt.tasks.examples import Example
 
+OTHERS = "others"  # the languages but English
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -88,6 +90,11 @@ class Finding:
     what: str
     against: str
     estimate: Estimate
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is a difference, of which it is asked whether it is shown."""
+        return self.what != OTHERS
 
 
 @dataclass(frozen=True)

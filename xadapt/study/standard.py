@@ -15,7 +15,7 @@ from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Term
 from xadapt.store.store import Store
 from xadapt.study.estimate import Estimate
-from xadapt.study.evidence import OTHERS, Contrast, Evidence, Row, of_one_layer
+from xadapt.study.evidence import Contrast, Evidence, Row, of_one_layer
 from xadapt.study.figure import (
     Amount,
     Curve,
@@ -28,7 +28,7 @@ from xadapt.study.figure import (
     Series,
     Table,
 )
-from xadapt.study.results import Cell, Finding, ModuleRow, Results
+from xadapt.study.results import OTHERS, Cell, Finding, ModuleRow, Results
 from xadapt.tasks.languages import LANGUAGES, basis_of, grouped
 
 _SEVERAL = 3  # lines of one panel that are drawn each; of more, the first and the mean of the others
