@@ -184,7 +184,9 @@ class _Process:
     @property
     def lives(self) -> bool:
         """False where it died with what it had in hand."""
-        return self._current is None or not isinstance(self._current.exception(), BrokenExecutor)
+        if self._current is None or not self._current.done():
+            return True
+        return not isinstance(self._current.exception(), BrokenExecutor)
 
     def start(self) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -204,6 +206,8 @@ class _Process:
 
     def kill(self) -> None:
         """What it has written is whole, and its locks go with it: it may be killed at any moment."""
+        if not self.lives:
+            return  # the number may be another process's by now
         with suppress(BrokenExecutor, ProcessLookupError):
             os.kill(self.begun.result(), signal.SIGKILL)
 
