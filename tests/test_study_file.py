@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -167,24 +168,36 @@ def test_where_a_part_fails_the_rest_is_done_and_the_status_is_1(
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_ends_it_in_one_message_and_the_same_command_goes_on(file: Path, workers: str) -> None:
     file.write_text(TOML.replace("max_steps = 2", "max_steps = 100000\nepochs = 100000"))
-    words = [sys.executable, "-m", "xadapt", "study", "study.toml", "--workers", workers]
+    # Behind a shell's "&" it would be born deaf to interrupts, and stay so.
+    heeds = "import signal, xadapt.__main__ as x; signal.signal(2, signal.default_int_handler); x.main()"
+    words = [sys.executable, "-c", heeds, "study", "study.toml", "--workers", workers]
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    until = time.monotonic() + 120
-    while not list(file.parent.glob(".xadapt/work/*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said.rstrip().endswith("stopped; the same command takes up what was finished, and does the rest")
-    assert "Traceback" not in said
-    until = time.monotonic() + 20
-    while _lives(process.pid):
-        assert time.monotonic() < until, "a process of it is left"
-        time.sleep(0.1)
+    try:
+        until = time.monotonic() + 120
+        while not list(file.parent.glob(".xadapt/work/*")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said.rstrip().endswith(
+            "stopped; the same command takes up what was finished, and does the rest"
+        )
+        assert "Traceback" not in said
+        until = time.monotonic() + 20
+        while _lives(process.pid):
+            assert time.monotonic() < until, "a process of it is left"
+            time.sleep(0.1)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _lives(group: int) -> bool:
