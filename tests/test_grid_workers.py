@@ -137,8 +137,12 @@ def test_a_grid_that_is_killed_ten_times_ends_as_one_that_is_not(
     results = _many_cells(world, backbone, killed).run()
     assert alike(results) == alike(whole)
     trained = log.read_text().splitlines()
-    assert sorted(trained) == sorted({m.address for m in results.modules}), "each once"
-    assert sum(not m.trained for m in results.modules) == before
+    assert len(trained) == len(set(trained)), "none twice"
+    # A kill can fall between a module's last file and its line of the log: it is in the store then.
+    unlogged = {m.address for m in results.modules} - set(trained)
+    assert len(unlogged) <= 10
+    assert not any(m.trained for m in results.modules if m.address in unlogged)
+    assert sum(not m.trained for m in results.modules) == before + len(unlogged)
 
 
 STUDY = """\
