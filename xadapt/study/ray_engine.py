@@ -16,7 +16,7 @@ import socket
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,13 +77,11 @@ class OnRay:
 
     def __enter__(self) -> Self:
         ray = self._ray
-        if self._address is None:
-            self._own = not ray.is_initialized()
-            if self._own:
+        self._own = not ray.is_initialized()
+        if self._own:
+            if self._address is None:
                 ray.init(logging_level=logging.ERROR, include_dashboard=False, configure_logging=False)
-        else:
-            self._own = not ray.is_initialized()
-            if self._own:
+            else:
                 _connect(ray, self._address)
         try:
             there = ray.cluster_resources()
@@ -96,11 +94,10 @@ class OnRay:
                     expected=f"{self._cpus} CPUs and {gpus:g} GPUs for one unit at least",
                     do="ask for fewer, or add machines",
                 )
-            if not self._carried:
-                self._check_store()
             # Measured: bits depend on the number of threads, so it is the same on every machine.
             sent = replace(self._sent, threads=self._sent.threads or self._cpus)
             if not self._carried:
+                self._check_store()
                 sent = replace(sent, store=self._store.root.resolve())
             self._grid = ray.put(sent)
             options = {"num_cpus": self._cpus, "num_gpus": gpus, "max_retries": TRIES}
@@ -117,10 +114,8 @@ class OnRay:
 
     def submit(self, unit: Unit) -> Future[Outcome]:
         """Hand the unit to the cluster."""
-        needed = None
-        if self._carried:
-            needed = {address: self._packed(address) for address in unit.needs}
-        reference = self._task.remote(self._grid, unit, list((needed or {}).items()), self._carried)
+        needed = [(address, self._packed(address)) for address in unit.needs] if self._carried else []
+        reference = self._task.remote(self._grid, unit, needed, self._carried)
         future: Future[Outcome] = Future()
 
         def done(found: Future[_Made]) -> None:
@@ -266,12 +261,10 @@ def _connect(ray: Any, address: str) -> None:
             socket.create_connection((host, int(port)), timeout=ANSWER / 4).close()
         except (OSError, ValueError, OverflowError) as error:
             raise refused from error
-    begun: Callable[[], Any] = lambda: ray.init(  # noqa: E731
-        address=address, logging_level=logging.ERROR, configure_logging=False
-    )
     pool = ThreadPoolExecutor(1)
     try:
-        pool.submit(begun).result(timeout=ANSWER)
+        joined = pool.submit(ray.init, address=address, logging_level=logging.ERROR, configure_logging=False)
+        joined.result(timeout=ANSWER)
     except Exception as error:
         raise refused from error
     finally:
