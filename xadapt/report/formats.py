@@ -82,7 +82,7 @@ def said(finding: Finding) -> dict[str, object]:
     one = finding.estimate
     numbers = {"value": one.value, "low": one.low, "high": one.high, "seeds": one.seeds, "items": one.items}
     compared = {"p": one.p, "adjusted": one.adjusted, "shown": one.shown} if finding.compares else {}
-    return of | numbers | compared | {"text": one.text(difference=finding.compares)}
+    return of | numbers | compared | {"text": finding.text}
 
 
 def _plain(one: Difference) -> dict[str, Any]:

@@ -86,13 +86,13 @@ def findings_csv(results: Results) -> str:
                "adjusted", "shown", "seeds", "items", "text")  # fmt: skip
     rows = []
     for f in results.findings:
-        one, compared = f.estimate, f.compares
+        one = f.estimate
         numbers = [f"{value:.4f}" for value in (one.value, one.low, one.high)]
         adjusted = None if one.adjusted is None else f"{one.adjusted:.3g}"
-        ends = (f"{one.p:.3g}", adjusted, one.shown) if compared else (None, None, None)
+        ends = (f"{one.p:.3g}", adjusted, one.shown) if f.compares else (None, None, None)
         rows.append(
             (f.backbone, f.method, f.task, f.metric, f.expr, f.what, f.against, *numbers, *ends, one.seeds,
-             one.items, one.text(difference=compared))
+             one.items, f.text)
         )  # fmt: skip
     return _csv(columns, rows)
 

@@ -133,11 +133,7 @@ def _grid(results: Results, task: str, metric: str, by: GroupBy | None) -> tuple
     summary = ["mean of others", *(["gap"] if "en" in languages else []), "gain"] if others else []
     groups = {} if by is None else grouped(others, by)
     lines: list[list[str]] = []
-    found = {
-        (f.expr, f.what): f.estimate.text(difference=f.compares)
-        for f in results.findings
-        if (f.task, f.metric) == (task, metric)
-    }
+    found = {(f.expr, f.what): f.text for f in results.findings if (f.task, f.metric) == (task, metric)}
 
     def line(name: str, per_lang: dict[str, list[float]], ends: Mapping[str, str]) -> list[str]:
         within = (_spread(_means_over(per_lang, codes)) for codes in groups.values())

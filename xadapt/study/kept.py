@@ -10,7 +10,7 @@ from xadapt.common.errors import UserError, nearest
 from xadapt.store.store import Store
 from xadapt.study.choosing import Wanted, as_written, chosen, listed
 from xadapt.study.evidence import Evidence
-from xadapt.study.results import Cell, Finding
+from xadapt.study.results import Cell, Finding, is_pocket
 from xadapt.study.statistics import holm
 
 
@@ -31,7 +31,7 @@ class KeptScore(NamedTuple):
     @property
     def pocket(self) -> bool:
         """Whether it is evidence for nothing about real languages."""
-        return self.generated or self.cell.backbone.partition("-")[0] == "pocket"
+        return self.generated or is_pocket(self.cell.backbone)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ from xadapt.tasks.examples import Example
 OTHERS = "others"  # the languages but English
 
 
+def is_pocket(backbone: str) -> bool:
+    """Whether the name is that of one of the pocket world's backbones; needs no torch."""
+    return backbone.partition("-")[0] == "pocket"
+
+
 @dataclass(frozen=True)
 class Cell:
     """One score, 0..100.
@@ -96,6 +101,11 @@ class Finding:
         """Whether it is a difference, of which it is asked whether it is shown."""
         return self.what != OTHERS
 
+    @property
+    def text(self) -> str:
+        """Its estimate in words: ``no difference shown (...)`` where it compares and shows none."""
+        return self.estimate.text(difference=self.compares)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -149,9 +159,7 @@ class Results:
     @property
     def pocket(self) -> bool:
         """Whether data or a backbone are the pocket world's: evidence for nothing about real languages."""
-        return self.generated or any(
-            n == "pocket" or n.startswith("pocket-") for n in self.backbone.split(", ")
-        )
+        return self.generated or any(map(is_pocket, self.backbone.split(", ")))
 
     def __repr__(self) -> str:
         seeds = len({c.seed for c in self.cells})
@@ -239,10 +247,7 @@ def cell_table(cells: Iterable[Cell]) -> TextTable:
 def _summary(results: Results) -> TextTable:
     naming = ("backbone", "method", "data", "task", "metric", "split", "layer", "expr")
     languages = sorted(dict.fromkeys(c.lang for c in results.cells), key=lambda lang: lang != "en")
-    said = {
-        (f.backbone, f.method, f.task, f.metric, f.expr, f.what): f.estimate.text(difference=f.what == "gain")
-        for f in results.findings
-    }
+    said = {(f.backbone, f.method, f.task, f.metric, f.expr, f.what): f.text for f in results.findings}
     whats = [what for what in ("others", "gap", "gain") if any(f.what == what for f in results.findings)]
     lines: dict[tuple[Any, ...], dict[str, list[float]]] = {}
     seeds: dict[tuple[Any, ...], set[int]] = {}
