@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +108,7 @@ def main(options: Options) -> None:
     # 3. What each takes first, what that loses against the best, and what it gains over a random task.
     scores = {(one, t): evidence.mean(evidence.row(pair.format(one=one, target=t))) for one, t in pairs}
     ideal = dict(zip(scores, (e.value for e in evidence.estimate(list(scores.values()))), strict=True))
-    best, chance = reached(scores, ideal, ideal, 1), mean(list(scores.values()))
+    best, chance = reached(scores, ideal, ideal, 1), xadapt.average(list(scores.values()))
     taken = {name: reached(scores, ranks, ideal, 1) for name, (ranks, _) in proxies.items()}
     lost = {
         name: [best - reached(scores, ranks, ideal, k) for k in (1, 3)]
@@ -164,7 +163,7 @@ def main(options: Options) -> None:
 
 def lowest(evidence: xadapt.Evidence, grid: xadapt.Grid, expr: str) -> list[dict[str, Any]]:
     """What the store says of an expression's lowest module, by seed."""
-    return [evidence.store.load(grid.studies[0].addresses(expr, s)[0]).manifest for s in grid.seeds]
+    return [evidence.store.manifest(grid.studies[0].addresses(expr, s)[0]) for s in grid.seeds]
 
 
 def order(ranks: Ranks, target: str) -> list[str]:
@@ -175,7 +174,9 @@ def order(ranks: Ranks, target: str) -> list[str]:
 def reached(scores: Scores, ranks: Ranks, known: Ranks, k: int) -> xadapt.Contrast:
     """The mean over targets of the best, by ``known``, of the first ``k`` tasks by ``ranks``."""
     targets = dict.fromkeys(t for _, t in scores)
-    return mean([scores[max(order(ranks, t)[:k], key=lambda one: known[one, t]), t] for t in targets])
+    return xadapt.average(
+        [scores[max(order(ranks, t)[:k], key=lambda one: known[one, t]), t] for t in targets]
+    )
 
 
 def at_random(scores: Scores, known: Ranks, k: int) -> xadapt.Contrast:
@@ -193,10 +194,6 @@ def at_random(scores: Scores, known: Ranks, k: int) -> xadapt.Contrast:
 
 def cosine(a: Any, b: Any) -> float:
     return float(a @ b / math.sqrt(a @ a) / math.sqrt(b @ b))
-
-
-def mean(contrasts: Sequence[xadapt.Contrast]) -> xadapt.Contrast:
-    return sum(contrasts, xadapt.Contrast()) / len(contrasts)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def main(options: Options) -> None:
 def english_dev(store: xadapt.Store, results: xadapt.Results, expr: str) -> float:
     """The mean over seeds of the target module's best English dev score."""
     return statistics.mean(
-        store.load(m.address).manifest["dev"]["score"] for m in results.modules if m.expr == expr
+        store.manifest(m.address)["dev"]["score"] for m in results.modules if m.expr == expr
     )
 
 

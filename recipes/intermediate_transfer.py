@@ -77,10 +77,7 @@ def main(options: Options) -> None:
         for one in lower
         for target in targets
     }
-    gains |= {
-        (one, "mean"): sum((gains[one, t] for t in targets), xadapt.Contrast()) / len(targets)
-        for one in lower
-    }
+    gains |= {(one, "mean"): xadapt.average([gains[one, t] for t in targets]) for one in lower}
     found = dict(zip(gains, evidence.estimate(list(gains.values()), compared=True), strict=True))
 
     # 3. The table, in the study's layout: the baseline's scores, then gains.

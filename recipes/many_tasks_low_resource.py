@@ -95,11 +95,11 @@ def main(options: Options) -> None:
                 if here:
                     alone = [evidence.mean(rows[one, t], here) for one in below]
                     parts["none"].append(evidence.mean(none, here))
-                    parts["the mean single"].append(mean(alone))
+                    parts["the mean single"].append(xadapt.average(alone))
                     parts["the best single"].append(evidence.mean(rows[best[t], t], here))
                     for way, one in together.items():
                         parts[way].append(evidence.mean(rows[one, t], here))
-            scores |= {(backbone, group, name): mean(each) for name, each in parts.items()}
+            scores |= {(backbone, group, name): xadapt.average(each) for name, each in parts.items()}
 
     # 4. Each way against the best and the mean single one: one family of comparisons.
     asked = {
@@ -152,11 +152,6 @@ def main(options: Options) -> None:
 def over(lower: str, target: str) -> str:
     """The expression as cells have it."""
     return str(xadapt.Stack(f"{lower} > {target}"))
-
-
-def mean(contrasts: list[xadapt.Contrast]) -> xadapt.Contrast:
-    """Of several."""
-    return sum(contrasts, xadapt.Contrast()) / len(contrasts)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xadapt.store.store import Store
     from xadapt.study.available import available, training_languages
     from xadapt.study.estimate import Estimate
-    from xadapt.study.evidence import Contrast, Evidence, Row
+    from xadapt.study.evidence import Contrast, Evidence, Row, average
     from xadapt.study.figure import (
         Amount,
         Curve,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from xadapt.study.record import StudyRecord, recorded
     from xadapt.study.recording import record_of
     from xadapt.study.results import Results
-    from xadapt.study.scaling import average, encoder_sizes, per_doubling, scaling
+    from xadapt.study.scaling import encoder_sizes, per_doubling, scaling
     from xadapt.study.study import Backbone, Study, run
     from xadapt.tasks.catalogue import BENCHMARKS
     from xadapt.tasks.languages import basis_of, grouped
@@ -124,7 +124,7 @@ _HOMES = {
     "store.store": ("Store",),
     "study.available": ("available", "training_languages"),
     "study.estimate": ("Estimate",),
-    "study.evidence": ("Contrast", "Evidence", "Row"),
+    "study.evidence": ("Contrast", "Evidence", "Row", "average"),
     "study.figure": (
         "Amount",
         "Curve",
@@ -144,7 +144,7 @@ _HOMES = {
     "study.recording": ("record_of",),
     "tasks.catalogue": ("BENCHMARKS",),
     "study.results": ("Results",),
-    "study.scaling": ("average", "encoder_sizes", "per_doubling", "scaling"),
+    "study.scaling": ("encoder_sizes", "per_doubling", "scaling"),
     "study.study": ("Backbone", "Study", "run"),
     "tasks.languages": ("basis_of", "grouped"),
 }

@@ -56,6 +56,17 @@ class Contrast(dict[Place, float]):
         return self * (1 / divisor)
 
 
+def average(contrasts: Sequence[Contrast]) -> Contrast:
+    """The mean of contrasts: over tasks, or over lines.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not contrasts:
+        raise UserError("the mean of no scores", expected="one at least", do="look for what failed")
+    return sum(contrasts, Contrast()) / len(contrasts)
+
+
 @dataclass
 class Evidence:
     """The cells of a study, and what can be said of them.
@@ -112,14 +123,15 @@ class Evidence:
         Raises:
             UserError: the target trains nothing, or its module is no longer in the store.
         """
-        modules = {c.seed: c.module for c in self.cells if _row(c) == row}
+        cells = [c for by_language in self._cells.get(row, {}).values() for c in by_language]
+        modules = {c.seed: c.module for c in cells}
         addresses = [address for address in modules.values() if address is not None]
         if not addresses:
             raise UserError(
                 f"'{row.expr}' has no English dev score: nothing is trained on {row.task}",
                 do="choose by the dev score of targets that are trained",
             )
-        return float(np.mean([self.store.load(address).manifest["dev"]["score"] for address in addresses]))
+        return float(np.mean([self.store.manifest(address)["dev"]["score"] for address in addresses]))
 
     # -- weighted sums ----------------------------------------------------------------------
 
@@ -217,23 +229,37 @@ class Evidence:
 
     # -- the usual findings -----------------------------------------------------------------
 
+    def over_first(self) -> dict[Row, Row]:
+        """Each line that is compared -> the first of the same task, metric, backbone and method, where both
+        have scores in the same languages, others than English among them."""
+        firsts: dict[Row, Row] = {}
+        found: dict[Row, Row] = {}
+        for row in self.rows():
+            first = firsts.setdefault(row._replace(expr=""), row)
+            languages = self.languages(row)
+            if row != first and languages == self.languages(first) and set(languages) - {"en"}:
+                found[row] = first
+        return found
+
     def findings(self) -> list[Finding]:
         """For each line its mean over languages and its gap, and its gain over the first line of the same
-        task, backbone and method. Gains of one task and metric are one family of comparisons."""
+        task, backbone and method. Gains of one task and metric are one family of comparisons. None where
+        cells are read off several layers."""
+        if not of_one_layer(self.cells):
+            return []
         made: list[Finding] = []
+        against = self.over_first()
         for task, metric in dict.fromkeys((r.task, r.metric) for r in self.rows()):
             plain: list[tuple[Row, str, str, Contrast]] = []
             gains: list[tuple[Row, str, str, Contrast]] = []
-            firsts: dict[tuple[str, str], Row] = {}
             for row in self.rows(task, metric):
-                first = firsts.setdefault((row.backbone, row.method), row)
-                others = [lang for lang in self.languages(row) if lang != "en"]
-                if not others:
+                languages = self.languages(row)
+                if not set(languages) - {"en"}:
                     continue
                 plain.append((row, OTHERS, "", self.mean(row)))
-                if "en" in self.languages(row):
+                if "en" in languages:
                     plain.append((row, "gap", "", self.gap(row)))
-                if first != row and self.languages(first) == self.languages(row):
+                if first := against.get(row):
                     gains.append((row, "gain", first.expr, self.mean(row) - self.mean(first)))
             for group, compared in ((plain, False), (gains, True)):
                 found = self.estimate([contrast for *_, contrast in group], compared=compared)

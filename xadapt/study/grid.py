@@ -33,7 +33,7 @@ from xadapt.study.arrivals import telling
 from xadapt.study.baselines import baseline_scores
 from xadapt.study.cost import Cost, Costs
 from xadapt.study.engine import Engine, Here, Processes, carry_out
-from xadapt.study.evidence import Evidence, of_one_layer
+from xadapt.study.evidence import Evidence
 from xadapt.study.forecast import Forecast, forecast, seconds_of
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Layer, collecting
@@ -268,8 +268,6 @@ class Grid(Overrides):
         return Evidence(results.cells, self._store)
 
     def _findings(self, cells: Sequence[Cell], watch: Watch) -> tuple[Finding, ...]:
-        if not of_one_layer(cells):
-            return ()
         try:
             return tuple(Evidence(cells, self._store).findings())
         except UserError as error:  # where much has failed, what is left may not be comparable

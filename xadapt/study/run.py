@@ -12,7 +12,7 @@ from xadapt.common.progress import Watch
 from xadapt.store.store import Store
 from xadapt.study.baselines import baseline_scores
 from xadapt.study.evaluation import predictions_of, scores_of
-from xadapt.study.evidence import Evidence, of_one_layer
+from xadapt.study.evidence import Evidence
 from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import ModuleRow, Predicted, Results
@@ -46,7 +46,7 @@ def _results(this: Run, baselines: bool) -> Results:
         modules=tuple(modules),
         baselines=tuple(beside),
         seconds=time.monotonic() - began,
-        findings=tuple(Evidence(cells, this.store).findings()) if of_one_layer(cells) else (),
+        findings=tuple(Evidence(cells, this.store).findings()),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from xadapt.common.errors import UserError
 from xadapt.study.evidence import Contrast, Evidence
@@ -30,17 +30,6 @@ def encoder_sizes(grid: Grid, *, embeddings: bool = False) -> dict[str, float]:
             do="name them with --backbone, the smallest first",
         )
     return dict(sorted(sizes.items(), key=lambda item: item[1]))
-
-
-def average(contrasts: Sequence[Contrast]) -> Contrast:
-    """The mean of contrasts: over tasks, or over lines.
-
-    Raises:
-        UserError: there is none.
-    """
-    if not contrasts:
-        raise UserError("the mean of no scores", expected="one at least", do="look for what failed")
-    return sum(contrasts, Contrast()) / len(contrasts)
 
 
 def per_doubling(evidence: Evidence, points: Mapping[float, Contrast]) -> Contrast:

@@ -15,7 +15,7 @@ from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Term
 from xadapt.store.store import Store
 from xadapt.study.estimate import Estimate
-from xadapt.study.evidence import Contrast, Evidence, Row, of_one_layer
+from xadapt.study.evidence import Contrast, Evidence, Row, average, of_one_layer
 from xadapt.study.figure import (
     Amount,
     Curve,
@@ -101,19 +101,10 @@ def _keys(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 def _gains(evidence: Evidence) -> list[_Gain]:
     """What is compared with the first expression of its task, backbone and method, in the same languages."""
-    firsts: dict[tuple[Arm, str], Row] = {}
-    found = []
-    for row in evidence.rows():
-        arm = (row.backbone, row.method)
-        first = firsts.setdefault((arm, row.task), row)
-        languages = evidence.languages(row)
-        if (
-            row != first
-            and languages == evidence.languages(first)
-            and any(lang != "en" for lang in languages)
-        ):
-            found.append(_Gain(arm, below_target(row.expr), row.task, row, first))
-    return found
+    return [
+        _Gain((row.backbone, row.method), below_target(row.expr), row.task, row, first)
+        for row, first in evidence.over_first().items()
+    ]
 
 
 def _heatmaps(gains: Sequence[_Gain], results: Results, evidence: Evidence, of: str) -> Iterator[Heatmap]:
@@ -161,11 +152,7 @@ def _by_group(gains: Sequence[_Gain], evidence: Evidence) -> dict[tuple[str, str
         for group, languages in grouped(others, "resource").items():
             difference = evidence.mean(gain.row, languages) - evidence.mean(gain.first, languages)
             parts[gain.below, group].append(difference)
-    return {key: _average(some) for key, some in parts.items()}
-
-
-def _average(contrasts: Sequence[Contrast]) -> Contrast:
-    return sum(contrasts, Contrast()) / len(contrasts)
+    return {key: average(some) for key, some in parts.items()}
 
 
 def _forest(results: Results, metrics: Mapping[str, str], several: bool) -> Iterator[Forest]:
@@ -248,8 +235,8 @@ def _gaps(evidence: Evidence, several: bool) -> Iterator[Curve]:
             for lang in evidence.languages(some[0]):
                 if lang == "en" or lang not in shared or lang not in LANGUAGES:
                     continue
-                score = _average([evidence.mean(row, [lang]) for row in some])
-                english = _average([evidence.mean(row, ["en"]) for row in some]) if "en" in shared else None
+                score = average([evidence.mean(row, [lang]) for row in some])
+                english = average([evidence.mean(row, ["en"]) for row in some]) if "en" in shared else None
                 contrasts.append(english - score if english else score)
                 names.append((name, f"{task}: {'gap' if english else 'score'}", lang, LANGUAGES[lang].cc100))
     if not contrasts or len({lang for *_, lang, _ in names}) < 2:
