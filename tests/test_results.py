@@ -318,6 +318,14 @@ def test_results_say_in_a_line_what_they_are(results: Results) -> None:
     assert repr(replace(results, generated=True)).endswith("generated)")
 
 
+def test_a_gap_that_may_be_nothing_is_no_difference_shown(results: Results) -> None:
+    gap = replace(
+        results.findings[0], what="gap", against="", estimate=Estimate(1, -1, 3, 0.3, 2, 300, 9.0, 1, 1)
+    )
+    table = replace(results, findings=(gap,)).table()
+    assert "no difference shown (-1.0 to +3.0)" in [row[table.columns.index("gap")] for row in table.rows]
+
+
 def test_results_can_be_chosen_from(results: Results) -> None:
     english = results.select(lang="en", seed=0)
     assert len(english.cells) == 3

@@ -11,7 +11,7 @@ from xadapt.store.integrity import versions
 from xadapt.store.store import Store
 from xadapt.study.figure import Amount, Entry, Table
 from xadapt.study.results import Results
-from xadapt.study.standard import manifests_of
+from xadapt.study.standard import Manifests
 from xadapt.study.versions import SCORING_VERSION, TRAINING_VERSION
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.bibliography import bibtex, cited
@@ -39,11 +39,10 @@ STATISTICS_TEXT = (
 )
 
 
-def methods_text(results: Results, store: Store) -> str:
+def methods_text(results: Results, manifests: Manifests) -> str:
     """The paragraph, from what was run."""
-    found = manifests_of(results.modules, store)
     seeds = sorted({c.seed for c in results.cells})
-    parts = [_modules(results, found)] if results.modules else []
+    parts = [_modules(results, manifests)] if results.modules else []
     parts.append(_scores(results))
     several = "s" * (len(seeds) != 1)
     parts.append(f"Everything is repeated with {len(seeds)} seed{several} ({_listed(map(str, seeds))}).")
@@ -104,11 +103,11 @@ def _scores(results: Results) -> str:
     return f"Targets are evaluated zero-shot: {_listed(said)}. Scores are in points (0 to 100)."
 
 
-def data_sets(results: Results, store: Store) -> Table:
+def data_sets(results: Results, manifests: Manifests) -> Table:
     """Every data set that was trained or evaluated on, with its licence and where it is from."""
     used: dict[str, list[str]] = {}
     rows: dict[str, tuple[str, str, str]] = {}
-    for manifest in manifests_of(results.modules, store).values():
+    for manifest in manifests.values():
         about = manifest.get("data", {})
         for name in str(about.get("task", "")).split(" + "):
             used.setdefault(name, []).append("training")
@@ -127,10 +126,10 @@ def data_sets(results: Results, store: Store) -> Table:
     return Table("Data sets", ("data set", "used for", "licence", "cite", "at"), tuple(lines), note=note)
 
 
-def bibliography(results: Results, store: Store) -> str:
+def bibliography(results: Results, manifests: Manifests) -> str:
     """BibTeX of the data sets and methods used, and of the statistics."""
-    citations = [str(row[3]) for row in data_sets(results, store).rows]
-    methods = {str(m["method"]).split("(")[0] for m in manifests_of(results.modules, store).values()}
+    citations = [str(row[3]) for row in data_sets(results, manifests).rows]
+    methods = {str(m["method"]).split("(")[0] for m in manifests.values()}
     citations += ["Conneau et al. 2020", "Hu et al. 2020"]
     citations += [_METHODS[m][1] for m in sorted(methods) if m in _METHODS and _METHODS[m][1]]
     texts = " ".join(c.expr for c in results.cells)
@@ -138,11 +137,10 @@ def bibliography(results: Results, store: Store) -> str:
     return bibtex(one for text in (*citations, *_STATISTICS) for one in cited(text))
 
 
-def sources(results: Results, store: Store) -> tuple[Table, ...]:
+def sources(results: Results, store: Store, manifests: Manifests) -> tuple[Table, ...]:
     """Data sets, backbones, data revisions, modules."""
-    found = manifests_of(results.modules, store)
-    prints = dict.fromkeys((m["backbone"]["name"], m["backbone"]["fingerprint"]) for m in found.values())
-    tables = [data_sets(results, store)]
+    prints = dict.fromkeys((m["backbone"]["name"], m["backbone"]["fingerprint"]) for m in manifests.values())
+    tables = [data_sets(results, manifests)]
     if prints:
         tables.append(Table("Backbones", ("backbone", "SHA-256 of weights and tokenizer"), tuple(prints)))
     if revisions := _revisions(results, store):
@@ -153,7 +151,7 @@ def sources(results: Results, store: Store) -> tuple[Table, ...]:
         )
     rows: list[tuple[Entry, ...]] = []
     for module in results.modules:
-        manifest = found.get(module.address)
+        manifest = manifests.get(module.address)
         if manifest is None:
             continue
         lessons = manifest["determinants"].get("lessons", [])

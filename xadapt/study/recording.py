@@ -14,7 +14,7 @@ from xadapt.study.figure import Figure
 from xadapt.study.methods_text import READING, bibliography, methods_text, sources, versions_now
 from xadapt.study.record import StudyRecord
 from xadapt.study.results import Results
-from xadapt.study.standard import standard_figures
+from xadapt.study.standard import manifests_of, standard_figures
 
 
 def record_of(
@@ -44,6 +44,7 @@ def record_of(
         UserError: a name that no file can have, scores that are no longer in the store, a disk that refuses.
     """
     there = store if isinstance(store, Store) else Store(store)
+    manifests = manifests_of(results.modules, there)
     record = StudyRecord(
         name=name,
         question=question,
@@ -53,11 +54,11 @@ def record_of(
         command=_command() if command is None else command,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         definition=dict(definition or {}),
-        figures=(*figures, *(standard_figures(results, there) if standard else ())),
+        figures=(*figures, *(standard_figures(results, there, manifests) if standard else ())),
         reading=READING if results.findings else "",
-        methods=methods_text(results, there),
-        bibtex=bibliography(results, there),
-        sources=sources(results, there),
+        methods=methods_text(results, manifests),
+        bibtex=bibliography(results, manifests),
+        sources=sources(results, there, manifests),
         versions=versions_now(),
         notes=tuple(notes),
     )

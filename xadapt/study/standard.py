@@ -33,6 +33,7 @@ from xadapt.tasks.languages import LANGUAGES, basis_of, grouped
 
 _SEVERAL = 3  # lines of one panel that are drawn each; of more, the first and the mean of the others
 Arm = tuple[str, str]  # backbone and method
+Manifests = dict[str, dict[str, Any]]  # by address
 
 
 class _Gain(NamedTuple):
@@ -43,8 +44,11 @@ class _Gain(NamedTuple):
     first: Row
 
 
-def standard_figures(results: Results, store: Store) -> tuple[Figure, ...]:
+def standard_figures(results: Results, store: Store, manifests: Manifests) -> tuple[Figure, ...]:
     """What any study's report shows, the gains first.
+
+    Args:
+        manifests: of the results' modules (``manifests_of``).
 
     Raises:
         UserError: scores that are no longer in the store.
@@ -62,8 +66,8 @@ def standard_figures(results: Results, store: Store) -> tuple[Figure, ...]:
         found += _forest(results, metrics, several)
         found += [_score_table(results, task, metrics[task], several) for task in metrics]
         found += _gaps(evidence, several)
-    found += _learning(results.modules, store)
-    found += _costs(results.modules, store)
+    found += _learning(results.modules, manifests)
+    found += _costs(results.modules, manifests)
     return tuple(found)
 
 
@@ -271,15 +275,14 @@ def _chosen(rows: Sequence[Row], several: bool) -> dict[str, list[Row]]:
 # -- training ---------------------------------------------------------------------------------
 
 
-def manifests_of(modules: Sequence[ModuleRow], store: Store) -> dict[str, dict[str, Any]]:
+def manifests_of(modules: Sequence[ModuleRow], store: Store) -> Manifests:
     """Address -> manifest of those that the store still has."""
     addresses = dict.fromkeys(m.address for m in modules)
     return {address: store.manifest(address) for address in addresses if store.has(address)}
 
 
-def _learning(modules: Sequence[ModuleRow], store: Store) -> Iterator[Curve]:
+def _learning(modules: Sequence[ModuleRow], found: Manifests) -> Iterator[Curve]:
     """English dev over steps, a panel for each task, seeds averaged."""
-    found = manifests_of(modules, store)
     backbones = {m["backbone"]["name"] for m in found.values()}
     looks: dict[tuple[str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for module in {m.address: m for m in modules}.values():
@@ -324,9 +327,8 @@ def _few(named: Mapping[str, dict[float, list[float]]]) -> dict[str, dict[float,
     return {first: named[first], "mean of the others": others}
 
 
-def _costs(modules: Sequence[ModuleRow], store: Store) -> Iterator[Table]:
+def _costs(modules: Sequence[ModuleRow], found: Manifests) -> Iterator[Table]:
     """What modules took and weigh, by backbone, method and the kind of their task."""
-    found = manifests_of(modules, store)
     kinds: dict[tuple[str, str, str], list[ModuleRow]] = defaultdict(list)
     for module in {m.address: m for m in modules}.values():
         manifest = found.get(module.address)
