@@ -74,6 +74,7 @@ _FORMS = {
     "epochs": _WHOLE,
     "batch_size": _WHOLE,
     "max_steps": _WHOLE,
+    "looks": _WHOLE,
     "max_length": _WHOLE,
     "device": _TEXT,
     "dtype": _Form('"auto", "float32" or "bfloat16"', lambda v: v in ("auto", "float32", "bfloat16")),

@@ -287,7 +287,8 @@ class Planner:
             max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
             max_length=max(t.max_length for t in tasks),
         )
-        wanted = {name: getattr(self.overrides, name) for name in ("lr", "epochs", "batch_size", "max_steps")}
+        names = ("lr", "epochs", "batch_size", "max_steps", "looks")
+        wanted = {name: getattr(self.overrides, name) for name in names}
         settings = replace(settings, **{name: value for name, value in wanted.items() if value is not None})
         limit = settings.max_steps
         return replace(settings, max_steps=limit and limit * len(tasks))

@@ -15,6 +15,7 @@ MOST = {
     "epochs": 10**9,
     "batch_size": 10**9,
     "max_steps": 10**9,
+    "looks": 10**9,
     "max_length": 10**9,
     "threads": max(64, os.cpu_count() or 1),
 }
@@ -32,6 +33,8 @@ class Overrides:
     """items an optimiser step; by default the task's"""
     max_steps: int | None = None
     """optimiser steps at most; of a joint, for each of its tasks"""
+    looks: int | None = None
+    """how often in a training English dev is looked at, to keep the best weights; 10 times by default"""
     max_length: int | None = None
     """tokens a sequence; by default the task's"""
     device: str = "auto"
