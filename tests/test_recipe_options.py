@@ -14,10 +14,13 @@ from xadapt.report.recipe import RecipeOptions, paragraphs
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
-def test_quick_settings_give_way_to_what_was_asked_for() -> None:
+def test_quick_settings_give_way_to_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = RecipeOptions(quick=True, max_steps=7).quickly(max_steps=3, items=5, seeds=(0,))
     assert (quick.max_steps, quick.items, quick.seeds) == (7, 5, (0,))
     assert RecipeOptions().quickly(items=5).items is None
+    monkeypatch.setattr(sys, "argv", ["recipe.py", "--quick", "--seeds", "0", "1", "2"])
+    said_as_by_default = RecipeOptions(quick=True).quickly(seeds=(0, 1))
+    assert said_as_by_default.seeds == (0, 1, 2)
 
 
 def test_a_recipes_text_says_question_literature_and_cost() -> None:

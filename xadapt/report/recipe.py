@@ -59,11 +59,14 @@ class RecipeOptions(Overrides):
     """show what would be done and what it would take, and stop"""
 
     def quickly(self, **changes: Any) -> Self:
-        """With ``changes``, if ``--quick`` was given: those that the command line has not set otherwise."""
+        """With ``changes``, if ``--quick`` was given: those that the command line has not set, be it to what
+        they are by default."""
         if not self.quick:
             return self
         defaults = {f.name: f.default for f in fields(self)}
-        return replace(self, **{k: v for k, v in changes.items() if getattr(self, k) == defaults[k]})
+        said = {word.split("=")[0].removeprefix("--").replace("-", "_") for word in sys.argv[1:]}
+        free = {k: v for k, v in changes.items() if k not in said and getattr(self, k) == defaults[k]}
+        return replace(self, **free)
 
     def available(self, tasks: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
         """Those of ``tasks`` that the data has, and a note for each that is left out."""
