@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xadapt.study.methods_text import _COMBINED, _METHODS, _STATISTICS
+from xadapt.record.methods_text import _COMBINED, _METHODS, _STATISTICS
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.bibliography import bibtex, cited, key_of
 

@@ -11,8 +11,8 @@ from store_common import put
 
 from xadapt.common.arrays import as_text
 from xadapt.common.errors import UserError
+from xadapt.statistics.estimate import Estimate
 from xadapt.store.store import Store, address_of
-from xadapt.study.estimate import Estimate
 from xadapt.study.evidence import Evidence, Row, of_one_layer
 from xadapt.study.results import Cell
 

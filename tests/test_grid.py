@@ -12,14 +12,14 @@ from rich.console import Console
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.grid import work
+from xadapt.grid.forecast import seconds_of
+from xadapt.grid.grid import Grid
+from xadapt.grid.work import units_of
 from xadapt.report.filling import Filling, scores_so_far
 from xadapt.report.progress import Bars
 from xadapt.store.store import Store
-from xadapt.study import work
-from xadapt.study.forecast import seconds_of
-from xadapt.study.grid import Grid
 from xadapt.study.study import Study
-from xadapt.study.work import units_of
 
 
 def grid(world: Path, backbone: Backbone, store: Path, *expressions: str, **options: object) -> Grid:

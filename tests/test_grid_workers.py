@@ -21,9 +21,9 @@ from test_grid import grid
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
+from xadapt.grid.grid import Grid
 from xadapt.store.store import Store
 from xadapt.study import run as study_run
-from xadapt.study.grid import Grid
 from xadapt.study.results import Results
 from xadapt.tasks.examples import Example
 

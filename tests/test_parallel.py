@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from xadapt.backbone.backbone import Backbone
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
+from xadapt.grid.grid import Grid
 from xadapt.store.store import Store
-from xadapt.study.grid import Grid
 from xadapt.train.parallel import divided, team_on
 
 LIMIT = 240  # seconds: a hang is a failure

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from xadapt.common.errors import UserError
-from xadapt.study.grid import Grid
-from xadapt.study.ray_engine import OnRay
+from xadapt.grid.grid import Grid
+from xadapt.grid.ray_engine import OnRay
 from xadapt.study.results import Results
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'xadapt[cluster]'")

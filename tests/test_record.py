@@ -10,11 +10,11 @@ from report_common import results_by_hand
 
 from xadapt.common.errors import UserError
 from xadapt.common.plain import as_plain, from_plain
+from xadapt.record.figure import Amount, Curve, Forest, Front, Heatmap, Point, Series, Table, front_of
+from xadapt.record.record import StudyRecord, recorded
+from xadapt.record.recording import record_of
+from xadapt.record.standard import below_target
 from xadapt.store.store import Store
-from xadapt.study.figure import Amount, Curve, Forest, Front, Heatmap, Point, Series, Table, front_of
-from xadapt.study.record import StudyRecord, recorded
-from xadapt.study.recording import record_of
-from xadapt.study.standard import below_target
 
 
 @pytest.fixture

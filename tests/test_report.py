@@ -14,12 +14,12 @@ from report_common import results_by_hand
 
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
+from xadapt.record.figure import Curve, Front, Point, Series, Table, front_of
+from xadapt.record.record import StudyRecord
+from xadapt.record.recording import record_of
 from xadapt.report.markdown import POCKET
 from xadapt.report.page import check_report, write_report
 from xadapt.store.store import Store
-from xadapt.study.figure import Curve, Front, Point, Series, Table, front_of
-from xadapt.study.record import StudyRecord
-from xadapt.study.recording import record_of
 
 HOSTILE = "<script>alert('$x_1$')</script> | `b` \"q\" [l](javascript:0)"
 

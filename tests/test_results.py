@@ -19,13 +19,13 @@ from xadapt.cli.main import main
 from xadapt.common.arrays import as_text
 from xadapt.common.errors import UserError
 from xadapt.common.text_tables import TextTable
+from xadapt.record.record import StudyRecord
 from xadapt.report.formats import score_tables
 from xadapt.report.tables import as_json
+from xadapt.statistics.estimate import Estimate
 from xadapt.store.store import Store, address_of
-from xadapt.study.estimate import Estimate
 from xadapt.study.evidence import Evidence
 from xadapt.study.kept import differences, kept_scores
-from xadapt.study.record import StudyRecord
 from xadapt.study.results import Baseline, Finding, Results
 from xadapt.study.study import Study
 

@@ -10,11 +10,11 @@ from tiny import tiny_backbone
 
 from xadapt.common.arrays import as_text
 from xadapt.common.errors import UserError
+from xadapt.grid.grid import Grid
+from xadapt.record.scaling import encoder_sizes, per_doubling, scaling
 from xadapt.store.store import Store, address_of
 from xadapt.study.evidence import Contrast, Evidence, average
-from xadapt.study.grid import Grid
 from xadapt.study.results import Cell
-from xadapt.study.scaling import encoder_sizes, per_doubling, scaling
 
 RIGHT = {100: 30, 200: 40, 400: 50, 800: 60}  # of 100 items: 10 points a doubling
 

@@ -15,9 +15,9 @@ from scipy import stats
 
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
-from xadapt.study.estimate import Estimate
-from xadapt.study.resampling import Scored
-from xadapt.study.statistics import estimates, holm, needed, not_worse, ratio, slope_weights
+from xadapt.statistics.estimate import Estimate
+from xadapt.statistics.intervals import estimates, holm, needed, not_worse, ratio, slope_weights
+from xadapt.statistics.resampling import Scored
 
 
 def accuracy(hits: np.ndarray) -> Scored:
@@ -478,6 +478,6 @@ def test_how_estimates_are_told() -> None:
 
 
 def test_scipy_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, xadapt.study.statistics; print('scipy' in sys.modules, 'torch' in sys.modules)"
+    code = "import sys, xadapt.statistics.intervals; print('scipy' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

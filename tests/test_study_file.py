@@ -16,7 +16,7 @@ from commands import refused
 
 from xadapt.cli.main import main
 from xadapt.cli.study_file import _FORMS, read_study
-from xadapt.study.grid import Grid
+from xadapt.grid.grid import Grid
 
 TOML = """\
 expressions = ["{target}", "mnli[{size}] > {target}"]

@@ -12,21 +12,10 @@ if TYPE_CHECKING:
     from xadapt.backbone.packing import Packed, pack
     from xadapt.common.errors import UserError
     from xadapt.common.measure import Spread, side_by_side
+    from xadapt.grid.grid import Grid
     from xadapt.interop.module import Module
     from xadapt.mount import Mounted
-    from xadapt.report.filling import Filling
-    from xadapt.report.page import check_report, write_report
-    from xadapt.report.progress import Bars
-    from xadapt.report.recipe import RecipeOptions, shown
-    from xadapt.report.script import script, show, write_json
-    from xadapt.report.tracking import Tracked
-    from xadapt.stacks.methods import Bottleneck, Full, LoRA
-    from xadapt.stacks.stack import Stack
-    from xadapt.store.store import Store
-    from xadapt.study.available import available, training_languages
-    from xadapt.study.estimate import Estimate
-    from xadapt.study.evidence import Contrast, Evidence, Row, average
-    from xadapt.study.figure import (
+    from xadapt.record.figure import (
         Amount,
         Curve,
         Difference,
@@ -40,11 +29,22 @@ if TYPE_CHECKING:
         Table,
         front_of,
     )
-    from xadapt.study.grid import Grid
-    from xadapt.study.record import StudyRecord, recorded
-    from xadapt.study.recording import record_of
+    from xadapt.record.record import StudyRecord, recorded
+    from xadapt.record.recording import record_of
+    from xadapt.record.scaling import encoder_sizes, per_doubling, scaling
+    from xadapt.report.filling import Filling
+    from xadapt.report.page import check_report, write_report
+    from xadapt.report.progress import Bars
+    from xadapt.report.recipe import RecipeOptions, shown
+    from xadapt.report.script import script, show, write_json
+    from xadapt.report.tracking import Tracked
+    from xadapt.stacks.methods import Bottleneck, Full, LoRA
+    from xadapt.stacks.stack import Stack
+    from xadapt.statistics.estimate import Estimate
+    from xadapt.store.store import Store
+    from xadapt.study.available import available, training_languages
+    from xadapt.study.evidence import Contrast, Evidence, Row, average
     from xadapt.study.results import Results
-    from xadapt.study.scaling import encoder_sizes, per_doubling, scaling
     from xadapt.study.study import Backbone, Study, run
     from xadapt.tasks.catalogue import BENCHMARKS
     from xadapt.tasks.languages import basis_of, grouped
@@ -111,21 +111,10 @@ _HOMES = {
     "backbone.packing": ("Packed", "pack"),
     "common.errors": ("UserError",),
     "common.measure": ("Spread", "side_by_side"),
+    "grid.grid": ("Grid",),
     "interop.module": ("Module",),
     "mount": ("Mounted",),
-    "report.filling": ("Filling",),
-    "report.page": ("check_report", "write_report"),
-    "report.progress": ("Bars",),
-    "report.recipe": ("RecipeOptions", "shown"),
-    "report.script": ("script", "show", "write_json"),
-    "report.tracking": ("Tracked",),
-    "stacks.methods": ("Bottleneck", "Full", "LoRA"),
-    "stacks.stack": ("Stack",),
-    "store.store": ("Store",),
-    "study.available": ("available", "training_languages"),
-    "study.estimate": ("Estimate",),
-    "study.evidence": ("Contrast", "Evidence", "Row", "average"),
-    "study.figure": (
+    "record.figure": (
         "Amount",
         "Curve",
         "Difference",
@@ -139,13 +128,24 @@ _HOMES = {
         "Table",
         "front_of",
     ),
-    "study.grid": ("Grid",),
-    "study.record": ("StudyRecord", "recorded"),
-    "study.recording": ("record_of",),
-    "tasks.catalogue": ("BENCHMARKS",),
+    "record.record": ("StudyRecord", "recorded"),
+    "record.recording": ("record_of",),
+    "record.scaling": ("encoder_sizes", "per_doubling", "scaling"),
+    "report.filling": ("Filling",),
+    "report.page": ("check_report", "write_report"),
+    "report.progress": ("Bars",),
+    "report.recipe": ("RecipeOptions", "shown"),
+    "report.script": ("script", "show", "write_json"),
+    "report.tracking": ("Tracked",),
+    "stacks.methods": ("Bottleneck", "Full", "LoRA"),
+    "stacks.stack": ("Stack",),
+    "statistics.estimate": ("Estimate",),
+    "store.store": ("Store",),
+    "study.available": ("available", "training_languages"),
+    "study.evidence": ("Contrast", "Evidence", "Row", "average"),
     "study.results": ("Results",),
-    "study.scaling": ("encoder_sizes", "per_doubling", "scaling"),
     "study.study": ("Backbone", "Study", "run"),
+    "tasks.catalogue": ("BENCHMARKS",),
     "tasks.languages": ("basis_of", "grouped"),
 }
 

@@ -29,9 +29,9 @@ class Report:
 def report(options: Report, console: Console) -> None:
     """Draw what was recorded; nothing is computed or run."""
     check_store(options.store, reading=True)
+    from xadapt.record.record import recorded
     from xadapt.report.page import write_report
     from xadapt.store.store import Store
-    from xadapt.study.record import recorded
 
     store = Store(options.store)
     if options.study:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xadapt.common.progress import Watch
-    from xadapt.study.engine import Engine
-    from xadapt.study.grid import Grid
+    from xadapt.grid.engine import Engine
+    from xadapt.grid.grid import Grid
     from xadapt.study.results import Results
 
 SOME_FAILED = 1  # the exit status where results lack something
@@ -91,10 +91,10 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
     if options.power is not None and not 0 < options.power <= 100:
         raise UserError(f"--power {options.power:g}", expected="a gain in points, above 0 and at most 100")
 
+    from xadapt.grid.grid import Grid
     from xadapt.report.filling import Filling
     from xadapt.report.grid_table import grid_table, power_table, print_grid_results
     from xadapt.report.tables import as_json
-    from xadapt.study.grid import Grid
 
     grid = Grid(**said)
     watch: Watch = Filling(errors)
@@ -142,7 +142,7 @@ def _engine(options: Study, grid: Grid) -> Engine | None:
         if options.address is not None or options.carry:
             raise UserError("--address or --carry without --engine ray", do="add it, or leave them out")
         return None
-    from xadapt.study.ray_engine import OnRay
+    from xadapt.grid.ray_engine import OnRay
 
     return OnRay(grid, address=options.address, cpus=options.threads or 1, carried=options.carry)
 
@@ -150,7 +150,7 @@ def _engine(options: Study, grid: Grid) -> Engine | None:
 def _record(
     options: Study, results: Results, store: Path, question: str, said: dict[str, Any], console: Console
 ) -> None:
-    from xadapt.study.recording import record_of
+    from xadapt.record.recording import record_of
 
     gains = [finding for finding in results.findings if finding.what == "gain"]
     shown = [finding for finding in gains if finding.estimate.shown]

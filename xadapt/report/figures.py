@@ -23,9 +23,9 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
+from xadapt.record.figure import Curve, Figure, Forest, Front, Heatmap, Point, Series
 from xadapt.report.svg import LIGHT, STAND_INS, for_page
-from xadapt.study.estimate import Estimate
-from xadapt.study.figure import Curve, Figure, Forest, Front, Heatmap, Point, Series
+from xadapt.statistics.estimate import Estimate
 
 ALONE = 36  # characters of a name in a picture; the numbers below it have the whole one
 MARKERS = "osD^vPX*"

@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from xadapt.common.progress import Advance
+from xadapt.grid.arrivals import Arrival, Tell, line_of
+from xadapt.grid.forecast import spoken
+from xadapt.grid.work import Outcome
 from xadapt.report.progress import Bars
-from xadapt.study.arrivals import Arrival, Tell, line_of
-from xadapt.study.forecast import spoken
 from xadapt.study.results import Cell
-from xadapt.study.work import Outcome
 
 AROUND = 9  # lines of a screen that are not the table's rows
 

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from xadapt.common.text_tables import TextTable, shown_value
+from xadapt.record.record import recorded
 from xadapt.store.store import Store
 from xadapt.study.kept import Compared, Difference, Kept
-from xadapt.study.record import recorded
 from xadapt.study.results import Finding, cell_table
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."

@@ -9,11 +9,11 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
+from xadapt.grid.forecast import Forecast, spoken
+from xadapt.grid.work import Unit
 from xadapt.report.tables import print_results
-from xadapt.study.forecast import Forecast, spoken
+from xadapt.statistics.intervals import needed
 from xadapt.study.results import Results
-from xadapt.study.statistics import needed
-from xadapt.study.work import Unit
 
 SHOWN = 12  # of what is cut, so many lines
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from xadapt.common.text_tables import TextTable, markdown_table, markdown_text
+from xadapt.record.figure import Figure, Table
+from xadapt.record.record import StudyRecord
 from xadapt.report.numbers import entry_text, made_from
-from xadapt.study.figure import Figure, Table
-from xadapt.study.record import StudyRecord
 
 POCKET = "pocket world: generated text; evidence for nothing about real languages"
 

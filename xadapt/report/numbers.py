@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from xadapt.common.text_tables import TextTable, csv_table
-from xadapt.study.estimate import Estimate
-from xadapt.study.figure import Amount, Curve, Entry, Figure, Forest, Front, Heatmap, Point, Table
-from xadapt.study.record import StudyRecord
+from xadapt.record.figure import Amount, Curve, Entry, Figure, Forest, Front, Heatmap, Point, Table
+from xadapt.record.record import StudyRecord
+from xadapt.statistics.estimate import Estimate
 from xadapt.study.results import Results
 
 

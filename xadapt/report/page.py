@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained, replace_bytes, replace_text
+from xadapt.record.figure import Amount, Entry, Figure, Table
+from xadapt.record.record import StudyRecord
 from xadapt.report.markdown import POCKET, column_is_numeric, markdown
 from xadapt.report.numbers import cells_csv, entry_text, findings_csv, made_from, numbers_of, table_csv
 from xadapt.report.svg import DARK, LIGHT
-from xadapt.study.figure import Amount, Entry, Figure, Table
-from xadapt.study.record import StudyRecord
 
 TEMPLATE = "report.html.j2"
 MOST_LINES = 30  # of a table of sources; a longer one is a file beside the page

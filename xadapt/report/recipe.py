@@ -15,16 +15,16 @@ from typing import Any, Self
 from rich.console import Console
 
 from xadapt.common.console import wide
+from xadapt.grid.grid import Grid
+from xadapt.record.figure import Amount, Figure
+from xadapt.record.recording import record_of
 from xadapt.report.filling import Filling
 from xadapt.report.grid_table import grid_table
 from xadapt.report.page import check_report, write_report
 from xadapt.report.tables import print_results
+from xadapt.statistics.estimate import Estimate
 from xadapt.study.available import available
-from xadapt.study.estimate import Estimate
-from xadapt.study.figure import Amount, Figure
-from xadapt.study.grid import Grid
 from xadapt.study.overrides import Overrides
-from xadapt.study.recording import record_of
 from xadapt.study.results import Results
 
 

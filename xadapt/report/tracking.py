@@ -16,7 +16,7 @@ from accelerate.tracking import GeneralTracker, MLflowTracker, TensorBoardTracke
 from xadapt.common.errors import UserError, nearest
 from xadapt.common.launch import leads
 from xadapt.common.progress import Advance, Training, Unwatched, Watch
-from xadapt.study.arrivals import Filling
+from xadapt.grid.arrivals import Filling
 from xadapt.study.results import Cell, Results
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]

@@ -1,7 +1,7 @@
 """What cells say with intervals: means over languages and tasks, gains, gaps, and differences of them.
 
 Everything here is a weighted sum of scores, so everything goes the same way: cells are named, their items'
-counts are read from the store, and ``statistics.estimates`` resamples seeds and items. Languages, tasks and
+counts are read from the store, and ``intervals.estimates`` resamples seeds and items. Languages, tasks and
 backbones are kept as they are: nothing is said of others.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 
 from xadapt.common.arrays import from_text
 from xadapt.common.errors import UserError, nearest
+from xadapt.statistics.estimate import Estimate, NotWorse, Ratio
+from xadapt.statistics.intervals import estimates, holm, not_worse, ratio, slope_weights
+from xadapt.statistics.resampling import Scored
 from xadapt.store.store import Store
-from xadapt.study.estimate import Estimate, NotWorse, Ratio
-from xadapt.study.resampling import Scored
 from xadapt.study.results import OTHERS, Cell, Finding
-from xadapt.study.statistics import estimates, holm, not_worse, ratio, slope_weights
 
 
 class Row(NamedTuple):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from xadapt.common.errors import UserError, nearest
+from xadapt.statistics.intervals import holm
 from xadapt.store.store import Store
 from xadapt.study.choosing import Wanted, as_written, chosen, listed
 from xadapt.study.evidence import Evidence
 from xadapt.study.results import Cell, Finding, is_pocket
-from xadapt.study.statistics import holm
 
 
 class KeptScore(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 from xadapt.common.errors import UserError
 from xadapt.common.output import write_text
 from xadapt.common.text_tables import TextTable, csv_table, html_table, latex_table, markdown_table
+from xadapt.statistics.estimate import Estimate
 from xadapt.study.choosing import Wanted, chosen, listed
-from xadapt.study.estimate import Estimate
 from xadapt.tasks.examples import Example
 
 OTHERS = "others"  # the languages but English

@@ -25,15 +25,15 @@ from xadapt.common.errors import UserError
 from xadapt.common.identity import digest
 from xadapt.common.measure import machine
 from xadapt.data.reading import sampled
+from xadapt.grid.speed import evaluation_speed, training_speed
+from xadapt.grid.work import Unit, Worker, evaluations_of, module_of
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item
 from xadapt.store.integrity import peek
 from xadapt.study.module_plan import ModulePlan, TrainingTask
 from xadapt.study.plan import Evaluation
 from xadapt.study.sizes import parameters_of
-from xadapt.study.speed import evaluation_speed, training_speed
 from xadapt.study.state import Run
-from xadapt.study.work import Unit, Worker, evaluations_of, module_of
 from xadapt.tasks import Task
 
 SAMPLE = 64  # examples that lengths are taken from

@@ -1,6 +1,6 @@
 """Scores as ratios of sums over items, and what they become when the items are drawn anew.
 
-Why items are drawn so, and the intervals that stand on it, are in ``statistics.py``.
+Why items are drawn so, and the intervals that stand on it, are in ``intervals.py``.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ import torch
 
 from xadapt.common.errors import UserError
 from xadapt.common.progress import Unwatched
-from xadapt.study.work import Outcome, Unit, Worker
+from xadapt.grid.work import Outcome, Unit, Worker
 
 if TYPE_CHECKING:
-    from xadapt.study.grid import Grid
+    from xadapt.grid.grid import Grid
 
 KILLED = (
     "the process that did it was killed, twice over; mostly that is the system, when the memory is full: "

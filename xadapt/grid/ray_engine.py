@@ -27,11 +27,11 @@ import torch
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained
 from xadapt.common.identity import digest
+from xadapt.grid.work import Outcome, Unit, Worker
 from xadapt.store.store import Store
-from xadapt.study.work import Outcome, Unit, Worker
 
 if TYPE_CHECKING:
-    from xadapt.study.grid import Grid
+    from xadapt.grid.grid import Grid
 
 ANSWER = 20.0  # seconds in which a cluster must answer
 TRIES = 3  # of a task whose machine was lost, by Ray; carry_out gives it once more

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 
 from xadapt.common.errors import UserError
+from xadapt.grid.grid import Grid
+from xadapt.record.figure import Point, Series
 from xadapt.study.evidence import Contrast, Evidence
-from xadapt.study.figure import Point, Series
-from xadapt.study.grid import Grid
 
 
 def encoder_sizes(grid: Grid, *, embeddings: bool = False) -> dict[str, float]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xadapt.common.errors import UserError
-from xadapt.study.cost import Cost, Costs
-from xadapt.study.work import Unit
+from xadapt.grid.cost import Cost, Costs
+from xadapt.grid.work import Unit
 
 STARTING = 10.0  # seconds until a process of several is ready
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([dhms])")

@@ -11,12 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from xadapt.common.errors import UserError
-from xadapt.stacks.parser import parse
-from xadapt.stacks.stack import Term
-from xadapt.store.store import Store
-from xadapt.study.estimate import Estimate
-from xadapt.study.evidence import Contrast, Evidence, Row, average, of_one_layer
-from xadapt.study.figure import (
+from xadapt.record.figure import (
     Amount,
     Curve,
     Difference,
@@ -28,6 +23,11 @@ from xadapt.study.figure import (
     Series,
     Table,
 )
+from xadapt.stacks.parser import parse
+from xadapt.stacks.stack import Term
+from xadapt.statistics.estimate import Estimate
+from xadapt.store.store import Store
+from xadapt.study.evidence import Contrast, Evidence, Row, average, of_one_layer
 from xadapt.study.results import OTHERS, Cell, Finding, ModuleRow, Results
 from xadapt.tasks.languages import LANGUAGES, basis_of, grouped
 

@@ -27,7 +27,7 @@ from xadapt.study.run import grouped, row_of, train_if_missing
 from xadapt.study.state import Run
 
 if TYPE_CHECKING:
-    from xadapt.study.grid import Grid
+    from xadapt.grid.grid import Grid
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xadapt.record.figure import Figure
+from xadapt.record.methods_text import READING, bibliography, methods_text, sources, versions_now
+from xadapt.record.record import StudyRecord
+from xadapt.record.standard import manifests_of, standard_figures
 from xadapt.store.store import Store
-from xadapt.study.figure import Figure
-from xadapt.study.methods_text import READING, bibliography, methods_text, sources, versions_now
-from xadapt.study.record import StudyRecord
 from xadapt.study.results import Results
-from xadapt.study.standard import manifests_of, standard_figures
 
 
 def record_of(

@@ -1,4 +1,4 @@
-"""What ``statistics.py`` finds of scores: a value, its interval, and the words for both."""
+"""What ``intervals.py`` finds of scores: a value, its interval, and the words for both."""
 
 from __future__ import annotations
 

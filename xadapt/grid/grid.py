@@ -26,22 +26,22 @@ from xadapt.common.launch import processes
 from xadapt.common.progress import Unwatched, Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
+from xadapt.grid.arrivals import telling
+from xadapt.grid.cost import Cost, Costs
+from xadapt.grid.engine import Engine, Here, Processes, carry_out
+from xadapt.grid.forecast import Forecast, forecast, seconds_of
+from xadapt.grid.templates import Size, expanded
+from xadapt.grid.work import Outcome, Unit, Worker, units_of
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
-from xadapt.study.arrivals import telling
 from xadapt.study.baselines import baseline_scores
-from xadapt.study.cost import Cost, Costs
-from xadapt.study.engine import Engine, Here, Processes, carry_out
 from xadapt.study.evidence import Evidence
-from xadapt.study.forecast import Forecast, forecast, seconds_of
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Layer, collecting
 from xadapt.study.results import Cell, Finding, Results
 from xadapt.study.run import announce
 from xadapt.study.study import Backbone, Study
-from xadapt.study.templates import Size, expanded
-from xadapt.study.work import Outcome, Unit, Worker, units_of
 from xadapt.tasks import Catalogue, task_named
 from xadapt.tasks.examples import Source
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from xadapt.study.estimate import Estimate
+from xadapt.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)

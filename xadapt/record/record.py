@@ -8,15 +8,15 @@ from typing import Any
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.common.plain import as_plain, from_plain
+from xadapt.record.figure import Figure, Table
 from xadapt.store.reports import check_report_name
 from xadapt.store.store import Store
-from xadapt.study.figure import Figure, Table
 from xadapt.study.results import Results
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study that was run, with all that a report of it says. ``study.recording.record_of`` makes one.
+    """A study that was run, with all that a report of it says. ``record.recording.record_of`` makes one.
 
     Attributes:
         name: of the record and its file: letters, digits, ``-``, ``_`` and ``.``.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from xadapt.common.progress import Watch
-from xadapt.study.cost import Cost
-from xadapt.study.forecast import spoken
-from xadapt.study.work import Outcome, Unit
+from xadapt.grid.cost import Cost
+from xadapt.grid.forecast import spoken
+from xadapt.grid.work import Outcome, Unit
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from xadapt.record.figure import Amount, Entry, Table
+from xadapt.record.standard import Manifests
 from xadapt.store.integrity import versions
 from xadapt.store.store import Store
-from xadapt.study.figure import Amount, Entry, Table
 from xadapt.study.results import Results
-from xadapt.study.standard import Manifests
 from xadapt.study.versions import SCORING_VERSION, TRAINING_VERSION
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.bibliography import bibtex, cited

@@ -43,8 +43,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xadapt.common.errors import UserError
-from xadapt.study.estimate import Estimate, Needed, NotWorse, Ratio
-from xadapt.study.resampling import Scored, by_seed, deviations
+from xadapt.statistics.estimate import Estimate, Needed, NotWorse, Ratio
+from xadapt.statistics.resampling import Scored, by_seed, deviations
 
 _MOST = 10**9  # items that anybody could mean
 
