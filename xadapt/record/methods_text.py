@@ -32,10 +32,10 @@ STATISTICS_TEXT = (
     "Intervals are of 95%. Items are drawn anew 10,000 times, each draw shared by all seeds and by all "
     "test sets of as many items (the pigeonhole bootstrap; Owen 2007), and the percentiles shape the "
     "interval (Efron 1979); the variance between seeds is added, with degrees of freedom after "
-    "Satterthwaite (1946), but by the first power of the seeds' share, which is wider. Differences are paired over seeds and items. Languages, tasks and backbones "
-    "are kept as they are: nothing is claimed of others. p is two-sided and, over all gains of one task "
-    "and metric, adjusted by Holm's method (1979); a difference counts as shown if its interval excludes "
-    "0 and the adjusted p is at most 0.05."
+    "Satterthwaite (1946), but by the first power of the seeds' share, which is wider. Differences are "
+    "paired over seeds and items. Languages, tasks and backbones are kept as they are: nothing is claimed"
+    " of others. p is two-sided and, over all gains of one task and metric, adjusted by Holm's method "
+    "(1979); a difference counts as shown if its interval excludes 0 and the adjusted p is at most 0.05."
 )
 
 
