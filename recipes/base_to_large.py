@@ -31,7 +31,7 @@ NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosm
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    backbone: tuple[str, ...] = ("pocket-medium", "pocket")
+    backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
     """two sizes or more, such as FacebookAI/xlm-roberta-base and -large; or folders in HF format"""
     below: tuple[str, ...] = NINE
     """intermediate tasks; those that the data lack are left out"""

@@ -35,7 +35,7 @@ import xadapt
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    backbone: tuple[str, ...] = ("pocket-medium", "pocket")
+    backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
     """two sizes or more: pocket ones, hub ids such as FacebookAI/xlm-roberta-base, folders in HF format"""
     sizes: tuple[str, ...] = ("1000", "4000", "16000", "64000", "all")
     """numbers of NLI examples; those that the data lack are left out"""

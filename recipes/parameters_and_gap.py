@@ -30,7 +30,7 @@ import xadapt
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    backbone: tuple[str, ...] = ("pocket-medium", "pocket")
+    backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
     """two sizes or more: pocket ones, hub ids such as FacebookAI/xlm-roberta-base, folders in HF format"""
     below: str = "mnli"
     """the intermediate task"""

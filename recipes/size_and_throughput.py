@@ -46,7 +46,7 @@ TYPES: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    backbone: tuple[str, ...] = ("pocket-medium", "pocket")
+    backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
     """pocket ones, hub ids such as FacebookAI/xlm-roberta-base, or folders in HF format"""
     target: str = "xnli"
     """the task that is served"""

@@ -42,4 +42,5 @@ class Recipe:
 SIZES = {
     "pocket": Recipe(),
     "pocket-medium": Recipe(width=96, heads=3, inner=288),
+    "pocket-small": Recipe(width=64, heads=2, inner=192),
 }

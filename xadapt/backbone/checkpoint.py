@@ -34,6 +34,7 @@ _POCKET = Path(__file__).parents[1] / "data" / "pocket"
 POCKETS: Final[Mapping[str, Path]] = {
     "pocket": _POCKET / "model",
     "pocket-medium": _POCKET / "model-medium",
+    "pocket-small": _POCKET / "model-small",
 }
 HUB_EXAMPLES = "FacebookAI/xlm-roberta-base"
 
