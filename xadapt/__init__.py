@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from xadapt.common.errors import UserError
     from xadapt.common.measure import Spread, side_by_side
     from xadapt.grid.grid import Grid
-    from xadapt.interop.module import Module
     from xadapt.mount import Mounted
     from xadapt.record.figure import (
         Amount,
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
     from xadapt.store.store import Store
     from xadapt.study.available import available, training_languages
     from xadapt.study.evidence import Contrast, Evidence, Row, average
+    from xadapt.study.opening import Module, load
+    from xadapt.study.predictor import Predictor
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
     from xadapt.tasks.catalogue import BENCHMARKS
@@ -73,6 +74,7 @@ __all__ = [
     "Mounted",
     "Packed",
     "Point",
+    "Predictor",
     "RecipeOptions",
     "Results",
     "Row",
@@ -92,6 +94,7 @@ __all__ = [
     "encoder_sizes",
     "front_of",
     "grouped",
+    "load",
     "pack",
     "per_doubling",
     "record_of",
@@ -112,7 +115,6 @@ _HOMES = {
     "common.errors": ("UserError",),
     "common.measure": ("Spread", "side_by_side"),
     "grid.grid": ("Grid",),
-    "interop.module": ("Module",),
     "mount": ("Mounted",),
     "record.figure": (
         "Amount",
@@ -124,6 +126,7 @@ _HOMES = {
         "Front",
         "Heatmap",
         "Point",
+    "Predictor",
         "Series",
         "Table",
         "front_of",
@@ -143,6 +146,8 @@ _HOMES = {
     "store.store": ("Store",),
     "study.available": ("available", "training_languages"),
     "study.evidence": ("Contrast", "Evidence", "Row", "average"),
+    "study.opening": ("Module", "load"),
+    "study.predictor": ("Predictor",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
     "tasks.catalogue": ("BENCHMARKS",),

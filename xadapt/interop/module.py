@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -84,7 +84,7 @@ class Module:
     # -- from and into a store --------------------------------------------------------------
 
     @classmethod
-    def from_store(cls, store: Store, address: str) -> Module:
+    def from_store(cls, store: Store, address: str) -> Self:
         """The module of ``address`` and what it stands on, proven.
 
         Raises:
@@ -149,7 +149,7 @@ class Module:
         return out
 
     @classmethod
-    def from_pretrained(cls, name: Path | str, *, revision: str | None = None) -> Module:
+    def from_pretrained(cls, name: Path | str, *, revision: str | None = None) -> Self:
         """Open a folder that ``save_pretrained`` wrote, or a repository of the hub.
 
         Every file is proven by its hash, the manifest by its own, and the address by what determined the
@@ -220,7 +220,7 @@ class Module:
         return commit.commit_url
 
     @classmethod
-    def _opened(cls, root: Path, held: object) -> Module:
+    def _opened(cls, root: Path, held: object) -> Self:
         with explained(root, "read"):
             top = _read(root, str((peek(root) or {}).get("address", "")), _BESIDE)
             below: dict[str, Saved] = {}

@@ -15,6 +15,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
+from xadapt.kinds.answers import Answered, Choice, softmax
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import compact, pieces
 from xadapt.kinds.heads import first_token_logits, sequence_head
@@ -86,6 +87,19 @@ class Choose(Kind):
         for item, scores in zip(items, outputs, strict=True):
             chosen[item.example] = int(np.argmax(scores))
         return chosen
+
+    def answers(
+        self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]
+    ) -> Sequence[Answered]:
+        """The best option, and the probability of each."""
+        best = self.decode(examples, items, outputs)
+        chances = {
+            item.example: softmax(scores).tolist() for item, scores in zip(items, outputs, strict=True)
+        }
+        return [
+            Choice(at, row.options[at], tuple(chances[i]))
+            for i, (row, at) in enumerate(zip(typed(examples, Chosen), best, strict=True))
+        ]
 
     def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None

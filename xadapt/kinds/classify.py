@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,18 +14,14 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.randomness import generator
+from xadapt.kinds.answers import Answered, Labelled, softmax
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, binary_f1, hits
+from xadapt.kinds.words import words
 from xadapt.tasks.examples import Classified, Example
-
-# A word in any script: one character where words are not spaced (Thai to Khmer, kana, han), else a run of
-# letters, digits and the combining marks that Python's \w leaves out (Hebrew, Arabic, Indic vowel signs).
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+")
 
 _BASELINE_EXAMPLES = 10_000  # training examples a baseline is fitted on: a few seconds
 
@@ -77,6 +72,19 @@ class Classify(Kind):
         for item, logits in zip(items, outputs, strict=True):
             labels[item.example] = self.task.labels[int(np.argmax(logits))]
         return labels
+
+    def answers(
+        self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]
+    ) -> Sequence[Answered]:
+        """The likeliest label, and the probability of each."""
+        labels = self.decode(examples, items, outputs)
+        chances = {
+            item.example: softmax(logits).tolist() for item, logits in zip(items, outputs, strict=True)
+        }
+        return [
+            Labelled(label, dict(zip(self.task.labels, chances[i], strict=True)))
+            for i, label in enumerate(labels)
+        ]
 
     def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None
@@ -129,11 +137,6 @@ class Classify(Kind):
                 for lang, rows in asked.items()
             }
         return scores
-
-
-def words(text: str) -> list[str]:
-    """Lower-cased words; single characters in scripts that do not space them."""
-    return _WORD.findall(text.lower())
 
 
 def overlap_features(rows: Sequence[Classified]) -> np.ndarray:

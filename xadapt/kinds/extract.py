@@ -13,6 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
+from xadapt.kinds.answers import Found
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces, tokenized
 from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
@@ -142,16 +143,27 @@ class Extract(Kind):
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """An answer's text as it stands in the context. Where a task may have none, "" if ``<s>`` scores
         higher: its lowest score over the windows, threshold 0 (SQuAD v2.0)."""
+        return [found.answer for found in self.answers(examples, items, outputs)]
+
+    def answers(
+        self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]
+    ) -> Sequence[Found]:
+        """As ``decode``, with the answer's place in the context."""
         rows = typed(examples, Extracted)
         best: list[Span] = [Span(-np.inf, np.inf, 0, 0)] * len(rows)
         for item, span in zip(items, outputs, strict=True):
             old = best[item.example]
             null = min(old.null, span.null)
             best[item.example] = (span if span.score > old.score else old)._replace(null=null)
-        return [
-            "" if self.task.unanswerable and b.null > b.score else r.context[b.start : b.stop].strip()
-            for r, b in zip(rows, best, strict=True)
-        ]
+        return [self._found(row, span) for row, span in zip(rows, best, strict=True)]
+
+    def _found(self, row: Extracted, span: Span) -> Found:
+        text = row.context[span.start : span.stop]
+        answer, score = text.strip(), span.score - span.null
+        if not answer or (self.task.unanswerable and score < 0):
+            return Found("", None, None, score)
+        start = span.start + len(text) - len(text.lstrip())
+        return Found(answer, start, start + len(answer), score)
 
     def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
+from xadapt.common.errors import UserError
+from xadapt.kinds.answers import Answered
 from xadapt.kinds.checks import check_task
 from xadapt.kinds.metrics import Counts, score_of
 from xadapt.tasks.examples import Example
@@ -145,6 +147,20 @@ class Kind(ABC):
     @abstractmethod
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """One prediction an example: a label, an option's index, tags, an answer's text, an index."""
+
+    def answers(
+        self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]
+    ) -> Sequence[Answered]:
+        """``decode`` with what stands beside each prediction: probabilities, offsets.
+
+        Raises:
+            UserError: the kind predicts nothing for a single example.
+        """
+        raise UserError(
+            f"{self.task.name!r} is of kind {self.serves!r}, which gives no answer for a single text",
+            expected="a task of kind classify, tag, extract or choose",
+            do="for sentence vectors, call the predictor's embed",
+        )
 
     @abstractmethod
     def counts(

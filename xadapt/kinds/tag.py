@@ -14,11 +14,13 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
+from xadapt.kinds.answers import Answered, TaggedWords
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact, tokenized
 from xadapt.kinds.heads import TokenHead, as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, entity_f1, words_right
+from xadapt.kinds.words import entities_of
 from xadapt.tasks.examples import Example, Tagged
 
 OUTSIDE = -1  # in a target: a tag that is not among the task's
@@ -105,6 +107,16 @@ class Tag(Kind):
             if (tags < 0).any():
                 raise ValueError(f"words of {row.id!r} have no output: was an item left out?")
         return [tuple(self.task.labels[t] for t in tags) for tags in best]
+
+    def answers(
+        self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]
+    ) -> Sequence[Answered]:
+        """A tag a word, and what runs of them name."""
+        tags = self.decode(examples, items, outputs)
+        return [
+            TaggedWords(row.words, tagged, None, entities_of(row.words, tagged))
+            for row, tagged in zip(typed(examples, Tagged), tags, strict=True)
+        ]
 
     def counts(
         self, examples: Sequence[Example], predictions: Sequence[Any], *, language: str | None = None

@@ -78,7 +78,7 @@ def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:
         UserError: as ``scores_of``.
     """
     kind = kind_of(evaluation.task, evaluation.layer)
-    mounted, head = _mounted_with_head(run, evaluation, kind, None)
+    mounted, head = mounted_with_head(run, evaluation, kind)
     made: list[Predicted] = []
     known: Known = {}
     for lang in evaluation.languages:
@@ -98,7 +98,7 @@ def _score(
     """For each language, one pass over its data for evaluations that differ in their layers only."""
     evaluation = next(iter(missing.values()))[0]
     kind = kind_of(evaluation.task, evaluation.layer)
-    mounted, head = _mounted_with_head(run, evaluation, kind, elements)
+    mounted, head = mounted_with_head(run, evaluation, kind, elements)
     known: Known = {}
     for lang, group in missing.items():
         examples, items = _inputs(run, evaluation, lang, evaluation.split)
@@ -151,10 +151,10 @@ def _about(plan: Plan, evaluation: Evaluation, lang: str) -> dict[str, Any]:
     }
 
 
-def _mounted_with_head(
-    run: Run, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None
+def mounted_with_head(
+    run: Run, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None = None
 ) -> tuple[Mounted, nn.Module]:
-    """The mounted stack and the head that an expression is evaluated with."""
+    """The mounted stack, folded, and the head that an expression is evaluated with."""
     if elements is None:
         elements = load_elements(run, evaluation.stack, evaluation.seed)
     mounted = mount(run.backbone, elements, fold=fold_for(run.backbone))

@@ -29,11 +29,8 @@ from xadapt.common.errors import UserError
 from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
-from xadapt.interop.module import Module
 from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fold, Mounted, encode_many, mount
-from xadapt.mount.mount_spec import elements
-from xadapt.mount.weights import check_backbone
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack
@@ -41,10 +38,13 @@ from xadapt.store.store import Store
 from xadapt.study import run as _run
 from xadapt.study.ablation import Ablation, ablations
 from xadapt.study.analysis import LayerValues, fusion_weights, similarities
+from xadapt.study.evaluation import mounted_with_head
 from xadapt.study.module_loader import load_elements
 from xadapt.study.module_plan import imported_in
+from xadapt.study.opening import Module
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
+from xadapt.study.predictor import Predictor
 from xadapt.study.results import Predicted, Results
 from xadapt.study.sizes import Facts, facts_of
 from xadapt.study.state import Run
@@ -86,7 +86,7 @@ class Backbone(_backbone.Backbone):
         if stack is None:
             parts = []
         elif isinstance(stack, Module):
-            parts = _elements(stack, self)
+            parts = stack.elements(self)
         elif study is None:
             raise UserError(
                 f"'{stack}' without a study",
@@ -111,13 +111,6 @@ class Backbone(_backbone.Backbone):
             hidden states (T, width) of each stack, equal to its own ``encode``.
         """
         return encode_many(self, stacks, batch, layers)
-
-
-def _elements(module: Module, backbone: _backbone.Backbone) -> list[Element]:
-    """A module and what it stands on, as ``mount`` takes it."""
-    check_backbone(module.saved, backbone)
-    found = {saved.address: saved for saved in (*module.below, module.saved)}
-    return elements(module.address, found.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -266,16 +259,32 @@ class Study(Overrides):
             UserError: it is none of the study's, or on another backbone, or a module of it is not trained
                 (others of the study need not be).
         """
-        evaluation, needed = self._evaluation_of(stack, seed), self.addresses(stack, seed)
+        evaluation = self._trained(stack, seed)
         if backbone.fingerprint != self.plan.backbone.fingerprint:
             raise UserError(
                 f"the study is on {self.plan.backbone.name}, and this is {backbone.name}",
                 do="mount it on the study's backbone",
             )
-        missing = [s.shown for s in self.plan.modules if s.address in needed and not self.has(s.address)]
-        if missing:
-            raise UserError(f"not trained yet: {', '.join(missing)}", do="run the study first")
         return load_elements(Run(self.plan, self._store), evaluation.stack, seed)
+
+    def predictor(self, stack: Stack | str | None = None, seed: int | None = None) -> Predictor:
+        """A trained stack of this study that takes texts and gives answers: those that are scored.
+
+        Args:
+            stack: one of the study's expressions; its first by default.
+            seed: one of the study's; its first by default.
+
+        Raises:
+            UserError: it is none of the study's, or a module of it is not trained.
+        """
+        first = self.plan.evaluations[0]
+        evaluation = self._trained(
+            first.expr if stack is None else stack, first.seed if seed is None else seed
+        )
+        kind = kind_of(evaluation.task, evaluation.layer)
+        mounted, head = mounted_with_head(Run(self.plan, self._store), evaluation, kind)
+        tokenizer = self.plan.backbone.tokenizer
+        return Predictor(evaluation.expr, kind, mounted, head, tokenizer, evaluation.max_length)
 
     def batches(self, language: str, examples: int) -> list[Packed]:
         """The first examples of the first expression's target, encoded and packed as ``encode`` takes them:
@@ -297,6 +306,14 @@ class Study(Overrides):
         """
         run = Run(self.plan, self._store)
         return text_embedding(run, task, catalogue_with(self.tasks), examples)
+
+    def _trained(self, stack: Stack | str, seed: int) -> Evaluation:
+        """Raises ``UserError`` where it is none of the study's, or a module of it is not trained."""
+        evaluation, needed = self._evaluation_of(stack, seed), self.addresses(stack, seed)
+        missing = [s.shown for s in self.plan.modules if s.address in needed and not self.has(s.address)]
+        if missing:
+            raise UserError(f"not trained yet: {', '.join(missing)}", do="run the study first")
+        return evaluation
 
     def _evaluation_of(self, stack: Stack | str, seed: int) -> Evaluation:
         asked = str(Stack(str(stack)))

@@ -1,0 +1,163 @@
+"""A trained stack opened as a predictor: from a store, a folder, or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xadapt.backbone.backbone import Backbone
+from xadapt.common.errors import UserError
+from xadapt.interop import module as _module
+from xadapt.kinds import kind_of
+from xadapt.mount import Element, mount
+from xadapt.mount.mount_spec import elements
+from xadapt.mount.weights import check_backbone, fill
+from xadapt.stacks.methods import parse_method
+from xadapt.stacks.parser import parse
+from xadapt.stacks.stack import Stack
+from xadapt.store.integrity import MANIFEST
+from xadapt.store.maintenance import resolve
+from xadapt.store.store import Store
+from xadapt.store.summary import ModuleInfo
+from xadapt.study.module_loader import fold_for, new_head
+from xadapt.study.predictor import Predictor
+from xadapt.tasks import CATALOGUE
+from xadapt.tasks.task import Task
+
+
+class Module(_module.Module):
+    """A trained module with all it stands on. ``from_pretrained`` opens one, ``from_store`` takes one out."""
+
+    def elements(self, backbone: Backbone) -> list[Element]:
+        """It and what it stands on, as ``mount`` takes it. Raises ``UserError`` for another backbone."""
+        check_backbone(self.saved, backbone)
+        found = {saved.address: saved for saved in (*self.below, self.saved)}
+        return elements(self.address, found.__getitem__)
+
+    def predictor(self, backbone: Backbone | str | None = None) -> Predictor:
+        """Texts in, answers out.
+
+        Args:
+            backbone: opened, or its name; by default the one that the module was trained on, by its name.
+
+        Raises:
+            UserError: a joint of several tasks, a module without a head, another backbone.
+        """
+        if not isinstance(backbone, Backbone):
+            backbone = Backbone.from_pretrained(backbone or str(self.manifest["backbone"]["name"]))
+        task = task_of(self.manifest)
+        kind = kind_of(task)
+        mounted = mount(backbone, self.elements(backbone), fold=fold_for(backbone))
+        head = new_head(backbone, kind, mounted)
+        if not self.head and any(True for _ in head.parameters()):
+            raise UserError(
+                f"'{self.expression}' ({self.address}) has no head",
+                expected="a module that was imported or trained with its head",
+                do="import it with its head, or train a target's module on top of it",
+            )
+        fill(dict(head.named_parameters()), self.head, f"head of {self.expression}")
+        length = min(task.max_length, backbone.max_length)
+        return Predictor(self.expression, kind, mounted, head.to(backbone.device), backbone.tokenizer, length)
+
+
+def task_of(manifest: Mapping[str, Any]) -> Task:
+    """What a module was trained for, as its own manifest says; the catalogue has what that leaves out.
+
+    Raises:
+        UserError: it was trained for several tasks.
+    """
+    name, determinants = str(manifest["task"]), manifest["determinants"]
+    lessons = determinants.get("lessons", [{}])
+    if len(lessons) != 1:
+        raise UserError(
+            f"'{manifest.get('expression')}' is trained for {len(lessons)} tasks at once",
+            expected="a module of one task: which head is to answer?",
+            do="train the target's module on top of it: 'joint(...) > xnli'",
+        )
+    lesson, row = lessons[0], CATALOGUE.get(name)
+    kept: dict[str, Any] = {
+        key: lesson.get(key, getattr(row, key, default))
+        for key, default in (("stride", 0), ("unanswerable", False), ("max_length", 128))
+    }
+    metric = lesson.get("metrics") or (row.metrics[0] if row else "accuracy")
+    kind: Any = manifest["kind"]
+    labels = tuple(manifest["labels"])
+    return Task(name, kind, "target", "", ("en",), name, (metric,), labels=labels, **kept)
+
+
+def load(
+    what: str | Path,
+    *,
+    store: Store | str | Path = ".xadapt",
+    backbone: Backbone | str | None = None,
+    seed: int | None = None,
+    revision: str | None = None,
+) -> Predictor:
+    """A trained stack that takes texts and gives answers.
+
+    Args:
+        what: an expression, an address, its first digits or a name, as ``store`` has them; or a folder that
+            ``Module.save_pretrained`` wrote, or a hub id such as ``user/module``.
+        store: where modules are kept.
+        backbone: opened, or its name; by default that of the module.
+        seed: of an expression's module; by default the lowest that the store has.
+        revision: of a repository: a branch, tag or commit.
+
+    Raises:
+        UserError: nothing that is called so, or several things; what ``Module.predictor`` refuses.
+    """
+    path, word = Path(what).expanduser(), str(what)
+    if (path / MANIFEST).is_file() or word.startswith(("/", "./", "../", "~")):
+        return Module.from_pretrained(path).predictor(backbone)
+    opened = store if isinstance(store, Store) else Store(store)
+    found = _by_expression(word, opened, backbone, seed)
+    if found is None:
+        if word.count("/") == 1 and " " not in word:
+            return Module.from_pretrained(word, revision=revision).predictor(backbone)
+        found = resolve(opened, word)
+    return Module.from_store(opened, found).predictor(backbone)
+
+
+def _is(info: ModuleInfo, wanted: Stack) -> bool:
+    """Whether a module is what an expression asks for, methods that it does not name being the module's."""
+    try:
+        return str(wanted.with_method(parse_method(info.method))) == info.expression
+    except UserError:  # imported, by a method that has no word here
+        return False
+
+
+def _by_expression(word: str, store: Store, backbone: Backbone | str | None, seed: int | None) -> str | None:
+    """The address of the one module that a store has of an expression; None for what is no expression.
+
+    Raises:
+        UserError: none, or several that differ in more than the seed.
+    """
+    if word in store.records.names():
+        return None
+    try:
+        wanted = parse(word)
+    except UserError:
+        if any(sign in word for sign in ">(["):
+            raise
+        return None
+    if len(wanted.parts) == 1 and word not in CATALOGUE and not any(sign in word for sign in "([@"):
+        return None  # an address looks like a task's name
+    own = backbone.name if isinstance(backbone, Backbone) else backbone
+    held = [info for info in store.modules() if own in (None, info.backbone) and _is(info, wanted)]
+    seeds = sorted({info.seed for info in held if info.seed is not None})
+    chosen = [info for info in held if info.seed == (seed if seed is not None else next(iter(seeds), None))]
+    if len(chosen) == 1:
+        return chosen[0].address
+    if not chosen:
+        raise UserError(
+            f"'{word}'" + (f" of seed {seed}" if seed is not None else "") + f" is not in {store.root}",
+            expected=f"a seed of {', '.join(map(str, seeds))}" if seeds else "a stack that was trained there",
+            do=f'train it: xadapt run "{word}", or name its store',
+        )
+    raise UserError(
+        f"'{word}' means {len(chosen)} modules in {store.root}: "
+        + "; ".join(f"{i.address} ({i.method} on {i.backbone}, {i.data}, dev {i.dev})" for i in chosen),
+        expected="one",
+        do="give its address, or the backbone",
+    )
