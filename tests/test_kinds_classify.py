@@ -8,8 +8,8 @@ from transformers import XLMRobertaForSequenceClassification
 from xadapt.common.errors import UserError
 from xadapt.kinds import KINDS, kind_of
 from xadapt.kinds.classify import Classify, overlap_features
-from xadapt.kinds.words import words
 from xadapt.kinds.encoding import chunks
+from xadapt.kinds.words import words
 from xadapt.tasks.examples import Classified
 
 PAIRS = [

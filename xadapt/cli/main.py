@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from xadapt.cli.apply import Apply, apply
 from xadapt.cli.explain import Explain, explain
 from xadapt.cli.layers import Layers, sweep
 from xadapt.cli.modules import Modules, modules
@@ -32,6 +33,7 @@ Command = (
     | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Layers, tyro.conf.subcommand("layers")]
+    | Annotated[Apply, tyro.conf.subcommand("apply")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Report, tyro.conf.subcommand("report")]
@@ -96,6 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
                 study(command, console, errors)
             case Explain():
                 explain(command, console, errors)
+            case Apply():
+                apply(command, errors)
             case Predict():
                 predict(command, console, errors)
             case Score():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -83,22 +83,27 @@ def streamed(path: Path) -> Iterator[Line]:
     Raises:
         UserError: the file is empty, or not UTF-8.
     """
-    start, blanks, some = 0, list[Line](), False
     with opened(path) as file:
-        for number, raw in enumerate(file, 1):
-            skipped = len(BOM) if number == 1 and raw.startswith(BOM) else 0
-            body = raw[skipped:].removesuffix(b"\n").removesuffix(b"\r")
-            text = _decoded(body, path, number)
-            line = Line(number, start + skipped, len(body), text)
-            start += len(raw)
-            if not text or text.isspace():
-                blanks.append(line)  # harmless at the end of the file only
-                continue
-            if blanks:
-                yield from blanks
-                blanks.clear()
-            some = True
-            yield line
+        yield from split(file, path)
+
+
+def split(file: Iterable[bytes], path: Path) -> Iterator[Line]:
+    """``streamed`` of what is open already, such as standard input; ``path`` is what messages call it."""
+    start, blanks, some = 0, list[Line](), False
+    for number, raw in enumerate(file, 1):
+        skipped = len(BOM) if number == 1 and raw.startswith(BOM) else 0
+        body = raw[skipped:].removesuffix(b"\n").removesuffix(b"\r")
+        text = _decoded(body, path, number)
+        line = Line(number, start + skipped, len(body), text)
+        start += len(raw)
+        if not text or text.isspace():
+            blanks.append(line)  # harmless at the end of the file only
+            continue
+        if blanks:
+            yield from blanks
+            blanks.clear()
+        some = True
+        yield line
     if not some:
         raise _empty(path, start)
 

@@ -35,17 +35,21 @@ class Module(_module.Module):
         found = {saved.address: saved for saved in (*self.below, self.saved)}
         return elements(self.address, found.__getitem__)
 
-    def predictor(self, backbone: Backbone | str | None = None) -> Predictor:
+    def predictor(
+        self, backbone: Backbone | str | None = None, *, device: str = "auto", dtype: str = "auto"
+    ) -> Predictor:
         """Texts in, answers out.
 
         Args:
             backbone: opened, or its name; by default the one that the module was trained on, by its name.
+            device, dtype: of a backbone that is named, as ``Backbone.from_pretrained`` has them.
 
         Raises:
             UserError: a joint of several tasks, a module without a head, another backbone.
         """
         if not isinstance(backbone, Backbone):
-            backbone = Backbone.from_pretrained(backbone or str(self.manifest["backbone"]["name"]))
+            name = backbone or str(self.manifest["backbone"]["name"])
+            backbone = Backbone.from_pretrained(name, device=device, dtype=dtype)
         task = task_of(self.manifest)
         kind = kind_of(task)
         mounted = mount(backbone, self.elements(backbone), fold=fold_for(backbone))
@@ -93,6 +97,8 @@ def load(
     backbone: Backbone | str | None = None,
     seed: int | None = None,
     revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
 ) -> Predictor:
     """A trained stack that takes texts and gives answers.
 
@@ -103,20 +109,26 @@ def load(
         backbone: opened, or its name; by default that of the module.
         seed: of an expression's module; by default the lowest that the store has.
         revision: of a repository: a branch, tag or commit.
+        device, dtype: of a backbone that is not opened, as ``Backbone.from_pretrained`` has them.
 
     Raises:
         UserError: nothing that is called so, or several things; what ``Module.predictor`` refuses.
     """
-    path, word = Path(what).expanduser(), str(what)
-    if (path / MANIFEST).is_file() or word.startswith(("/", "./", "../", "~")):
-        return Module.from_pretrained(path).predictor(backbone)
     opened = store if isinstance(store, Store) else Store(store)
-    found = _by_expression(word, opened, backbone, seed)
-    if found is None:
-        if word.count("/") == 1 and " " not in word:
-            return Module.from_pretrained(word, revision=revision).predictor(backbone)
-        found = resolve(opened, word)
-    return Module.from_store(opened, found).predictor(backbone)
+    module = _found(str(what), opened, backbone, seed, revision)
+    return module.predictor(backbone, device=device, dtype=dtype)
+
+
+def _found(
+    what: str, store: Store, backbone: Backbone | str | None, seed: int | None, revision: str | None
+) -> Module:
+    path = Path(what).expanduser()
+    if (path / MANIFEST).is_file() or what.startswith(("/", "./", "../", "~")):
+        return Module.from_pretrained(path)
+    address = _by_expression(what, store, backbone, seed)
+    if address is None and what.count("/") == 1 and " " not in what:
+        return Module.from_pretrained(what, revision=revision)
+    return Module.from_store(store, address or resolve(store, what))
 
 
 def _is(info: ModuleInfo, wanted: Stack) -> bool:

@@ -25,7 +25,7 @@ from xadapt.kinds.words import placed, split
 from xadapt.mount import Mounted
 from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Sought, Tagged
 from xadapt.tasks.task import Task
-from xadapt.train.evaluate import Tick, outputs_of
+from xadapt.train.evaluate import outputs_of
 
 
 class Column(NamedTuple):
@@ -78,7 +78,7 @@ class Predictor:
         """What can be answered, where the set is closed; else empty."""
         return self.kind.task.labels
 
-    def __call__(self, *given: Any, tick: Tick = lambda n: None, **named: Any) -> list[Answered]:
+    def __call__(self, *given: Any, **named: Any) -> list[Answered]:
         """One answer an example: ``Labelled``, ``TaggedWords``, ``Found`` or ``Choice``
         (``xadapt.kinds.answers``).
 
@@ -87,7 +87,6 @@ class Predictor:
                 pairs)``, ``predictor(questions, contexts)``. Each is a list, or one text for a list of one.
                 To tag, a sentence is a text, which is split, or a list of words, which is not.
             named: the same by name: ``premise=``, ``hypothesis=``, ``question=``, ``context=``, ``options=``.
-            tick: called with the number of items done after each batch.
 
         Raises:
             UserError: columns that are missing, unknown, of unlike length or of another type; a kind that
@@ -98,7 +97,7 @@ class Predictor:
         if not examples:
             return []
         items = self.kind.encode(examples, self.tokenizer, self.max_length, training=False)
-        outputs = outputs_of(self.mounted, self.head, self.kind, items, tick=tick)
+        outputs = outputs_of(self.mounted, self.head, self.kind, items)
         answers = self.kind.answers(examples, items, outputs)
         if self.kind.serves != "tag":
             return list(answers)

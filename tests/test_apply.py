@@ -1,0 +1,100 @@
+"""``xadapt apply``: lines in, lines out, as a user would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xadapt import Backbone, Store, Study
+from xadapt.cli.main import main
+
+PAIRS = [("a man eats", "he eats"), ("a woman sleeps", "he eats"), ("the apple is red", "an apple")]
+
+
+@pytest.fixture(scope="module")
+def study(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    backbone = Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
+    store = tmp_path_factory.mktemp("apply") / "store"
+    expressions = ["mnli > xnli", "panx", "xquad", "xcopa"]
+    made = Study(expressions, backbone, languages=("en",), max_steps=1, looks=1, items=8, store=store)
+    made.run(baselines=False)
+    return made
+
+
+def applied(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "xadapt", "apply", *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+
+
+def of(study: Study) -> list[str]:
+    return ["--store", str(study.store), "--dtype", "float32"]
+
+
+def test_standard_input_is_answered_line_by_line(study: Study) -> None:
+    done = applied("mnli > xnli", *of(study), given="".join(f"{a}\t{b}\n" for a, b in PAIRS))
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = study.predictor("mnli > xnli")(*map(list, zip(*PAIRS, strict=True)))
+    assert [one["label"] for one in found] == [answer.label for answer in expected]
+    for one, answer in zip(found, expected, strict=True):
+        assert one["probabilities"] == pytest.approx(dict(answer.probabilities), abs=1e-5)
+
+
+def test_every_kind_reads_and_writes_files(study: Study, tmp_path: Path) -> None:
+    lines = {
+        "panx": "Anna lebt in Rom\n",
+        "xquad": "who eats?\tthe man eats an apple\n",
+        "xcopa": "it rains\ta cloud\tthe sun\n",
+    }
+    objects = {
+        "panx": {"text": "Anna lebt in Rom"},
+        "xquad": {"question": "who eats?", "context": "the man eats an apple"},
+        "xcopa": {"premise": "it rains", "options": ["a cloud", "the sun"]},
+    }
+    for expr, text in lines.items():
+        (tmp_path / "in.tsv").write_text(text, encoding="utf-8")
+        (tmp_path / "in.jsonl").write_text(json.dumps(objects[expr]) + "\n", encoding="utf-8")
+        for name in ("in.tsv", "in.jsonl"):
+            out = tmp_path / f"{expr}-{name}.jsonl"
+            main(["apply", expr, "--in", str(tmp_path / name), "--out", str(out), *of(study)])
+        answers = [(tmp_path / f"{expr}-{name}.jsonl").read_text() for name in ("in.tsv", "in.jsonl")]
+        assert answers[0] == answers[1]
+        (answer,) = map(json.loads, answers[0].splitlines())
+        assert {"tags", "answer", "choice"} & set(answer)
+        out = tmp_path / f"{expr}.tsv"
+        main(["apply", expr, "--in", str(tmp_path / "in.tsv"), "--out", str(out), *of(study)])
+        alone = answer.get("tags") or [str(answer.get("answer", answer.get("choice")))]
+        assert out.read_text() == " ".join(alone) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a\tb\nc\n", ":2"),
+        ("a\tb\tc\n", "3 columns"),
+        ("", "empty"),
+    ],
+)
+def test_a_line_of_another_form_is_named_and_nothing_is_written(
+    study: Study, tmp_path: Path, given: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in.tsv", tmp_path / "out.jsonl"
+    source.write_text(given)
+    out.write_text("as it was")
+    with pytest.raises(SystemExit) as ended:
+        main(["apply", "mnli > xnli", "--in", str(source), "--out", str(out), *of(study)])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert out.read_text() == "as it was"
+    assert [p.name for p in tmp_path.iterdir() if "tmp" in p.name.lower()] == []
+
+
+def test_a_module_that_is_not_there_is_said(study: Study) -> None:
+    done = applied("qqp > xnli", *of(study), given="a\tb\n")
+    assert done.returncode == 2
+    assert "is not in" in done.stderr
+    assert Store(study.store).modules()  # type: ignore[arg-type]

@@ -1,0 +1,87 @@
+"""What a user gives to be answered: a line an example, in columns or as JSON objects."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+from xadapt.common.errors import UserError
+from xadapt.data.json_fields import parsed
+from xadapt.data.text import Line, opened, split
+
+Form = Literal["tsv", "jsonl"]
+STANDARD_INPUT = Path("-")
+
+
+def form_of(path: Path) -> Form:
+    """``jsonl`` for files of that name (and ``.json``, ``.ndjson``), else columns with tabs between."""
+    return "jsonl" if path.suffix.lower() in (".jsonl", ".ndjson", ".json") else "tsv"
+
+
+def given_rows(path: Path, form: Form, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """An example a line, by the names of its columns; one line in memory at a time.
+
+    In columns they stand in the order of ``names``, all lines have as many as the first, and fields beyond
+    the last name belong to it, as a list: the options of a choice. Objects have names of their own.
+
+    Args:
+        path: a file or a pipe; ``-`` is standard input.
+
+    Raises:
+        UserError: a line of another form, by file and line; nothing at all.
+    """
+    columns: int | None = None
+    for line in _lines(path):
+        if form == "jsonl":
+            value = parsed(line.text, path, line.number, do="give one JSON object a line")
+            if not isinstance(value, dict):
+                raise UserError(
+                    f"{type(value).__name__}", expected="a JSON object", path=path, line=line.number
+                )
+            yield value
+            continue
+        fields = line.text.split("\t")
+        if columns is None:
+            columns = len(fields)
+        several = names[-1] == "options"
+        if len(fields) != columns and not several:
+            raise UserError(
+                f"{len(fields)} columns, and {columns} in the first line",
+                expected=f"tabs between {', '.join(names)}",
+                path=path,
+                line=line.number,
+            )
+        if len(fields) > len(names) and not several:
+            raise UserError(
+                f"{len(fields)} columns",
+                expected=f"at most {len(names)}: {', '.join(names)}",
+                do="take out the others, or give .jsonl with their names",
+                path=path,
+                line=line.number,
+            )
+        row: dict[str, Any] = dict(zip(names, fields, strict=False))
+        if several:
+            row[names[-1]] = fields[len(names) - 1 :]
+        yield row
+
+
+def count(path: Path) -> int | None:
+    """How many lines a file has, blank ones at its end left out; None for what can be read only once."""
+    if path == STANDARD_INPUT or not path.is_file():
+        return None
+    return sum(1 for _ in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    if path == STANDARD_INPUT:
+        with nullcontext(sys.stdin.buffer) as file:
+            yield from split(file, Path("standard input"))
+    elif path.is_fifo():
+        with path.open("rb") as file:
+            yield from split(file, path)
+    else:
+        with opened(path) as file:
+            yield from split(file, path)
