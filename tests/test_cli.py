@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from commands import COMMON, refused
 from folders import PAIRS
+from rich.console import Console
 
 from xadapt.cli.main import main
+from xadapt.report.progress import Bars
 from xadapt.study import module_plan as steps
 from xadapt.tasks import CATALOGUE
 
@@ -237,3 +240,30 @@ def test_modules_are_shown_copied_swept_and_removed(
     assert "1 modules," in capsys.readouterr().out
     for words in (["show", "../.."], ["rm", "0" * 20], ["rm"], ["cp", "--to", "x"], ["forget", "../x"]):
         refused(capsys, "modules", *words)
+
+
+def test_the_version_and_the_help_say_what_this_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"xadapt \d+\.\d+\S*\n", capsys.readouterr().out)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    for example in re.findall(r"^  (xadapt \S+)", said, re.M):
+        assert example.split()[1] in {"run", "study", "results", "apply"}
+    assert said.count("  xadapt ") == 5
+
+
+def test_a_log_says_now_and_then_how_far_a_long_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("xadapt.report.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Bars(Console(file=out, width=160)).stage("train mnli", 100) as advance:
+        for step in range(50):
+            now[0] += 2.0
+            advance(1, loss=1.0 / (step + 1))
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "train mnli: 15/100, loss 0.0667, 0.5/s, 170 s left".replace("170 s", "3 min")
+    assert len(lines) == 4
+    assert lines[-1] == "train mnli: 100.0 s"

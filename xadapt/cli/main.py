@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import tyro
@@ -42,6 +43,20 @@ Command = (
 )
 
 
+HELP = """Knowledge from English tasks in small modules on a frozen XLM-R, stacked below a
+task that is trained in English only, evaluated in up to 50 languages.
+
+  xadapt run xnli "mnli > xnli"              train, evaluate in every language
+  xadapt run "mnli > xnli" --dry-run         what that would train and reuse
+  xadapt study my-study.toml                 a grid of experiments as one
+  xadapt results --task xnli                 what the store holds, with intervals
+  xadapt apply "mnli > xnli" --in pairs.tsv  texts in, labels out
+
+To look: tasks, explain, results, report. To do: run, study, layers, apply.
+XTREME's files: predict, score. To keep and exchange: modules.
+'xadapt COMMAND --help' says more."""
+
+
 def parsed(arguments: list[str] | None) -> Any:
     """The command that the words say; exits with status 2 where they say none.
 
@@ -54,6 +69,9 @@ def parsed(arguments: list[str] | None) -> Any:
             got = f"nothing behind {shortened(word or before)!r}"
             do = "see whether a variable of the shell is unset, or leave it out"
             raise UserError(got, expected="a value: an empty one means nothing here", do=do)
+    if words in (["--version"], ["-V"]):
+        print(f"xadapt {version('xadapt')}")
+        sys.exit(0)
     short = [shortened(word) for word in words]
     if short != words:  # a refusal repeats a word as it is, be it a megabyte
         named = [word for word in words if word.startswith("-") and "=" not in word[:100]]
@@ -70,7 +88,7 @@ def _parsed(words: list[str]) -> Any:
         Command,
         prog="xadapt",
         args=words,
-        description=__doc__,
+        description=HELP,
         config=(
             tyro.conf.CascadeSubcommandArgs,
             tyro.conf.OmitSubcommandPrefixes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -19,9 +19,10 @@ from rich.progress import (
 
 from xadapt.common.console import wide
 from xadapt.common.progress import Advance
+from xadapt.grid.forecast import spoken
 
-# Seconds after which a stage is worth a line where no bar is seen.
-LONG = 5.0
+# Where no bar is seen: seconds after which a stage is worth a line at its end, and between lines during it.
+LONG, EVERY = 5.0, 30.0
 
 
 class Bars:
@@ -32,12 +33,13 @@ class Bars:
 
     @contextmanager
     def stage(self, what: str, total: int | None) -> Iterator[Advance]:
-        """A bar that goes when its work is done; where nobody watches, a line at the end."""
+        """A bar that goes when its work is done; where nobody watches, a line now and then, and one at the
+        end."""
         if not self.console.is_terminal:
-            began = time.monotonic()
-            yield lambda n=1, **facts: None
-            if time.monotonic() - began > LONG:
-                self.note(f"{what}: {time.monotonic() - began:.1f} s")
+            lines = _Lines(what, total, self.note)
+            yield lines.advance
+            if time.monotonic() - lines.began > LONG:
+                self.note(f"{what}: {time.monotonic() - lines.began:.1f} s")
             return
         columns = (
             SpinnerColumn(),
@@ -62,3 +64,28 @@ class Bars:
     def note(self, text: str) -> None:
         """One line that stays."""
         self.console.print(text, style="dim", highlight=False, markup=False)
+
+
+class _Lines:
+    """What a log says of a long stage: how far it is, its last facts, how fast it goes, what is left."""
+
+    def __init__(self, what: str, total: int | None, note: Callable[[str], None]) -> None:
+        self.what, self.total, self.note = what, total, note
+        self.began = self.said = time.monotonic()
+        self.done = 0
+        self.facts: dict[str, float] = {}
+
+    def advance(self, n: int = 1, **facts: float) -> None:
+        self.done += n
+        self.facts |= facts
+        now = time.monotonic()
+        if now - self.said < EVERY or not self.done:
+            return
+        self.said = now
+        rate = self.done / (now - self.began)
+        parts = [f"{self.done}/{self.total}" if self.total else f"{self.done}"]
+        parts += [f"{name} {value:.3g}" for name, value in self.facts.items()]
+        parts.append(f"{rate:.3g}/s")
+        if self.total:
+            parts.append(f"{spoken(max(0, self.total - self.done) / rate)} left")
+        self.note(f"{self.what}: {', '.join(parts)}")
