@@ -126,7 +126,6 @@ _HOMES = {
         "Front",
         "Heatmap",
         "Point",
-    "Predictor",
         "Series",
         "Table",
         "front_of",
