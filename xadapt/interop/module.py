@@ -12,9 +12,13 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained, sync, temporary
 from xadapt.common.hub import hub_answers
+from xadapt.mount import Element
+from xadapt.mount.mount_spec import elements
+from xadapt.mount.weights import check_backbone
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.store.integrity import CONFIG, HEAD, MANIFEST, SUMMARY, WEIGHTS, copy_module, peek, prove
 from xadapt.store.maintenance import closure, copying, stands_on
@@ -80,6 +84,12 @@ class Module:
     def head(self) -> Mapping[str, Tensor]:
         """By the head's own names (``xadapt.kinds.heads``); empty where it has none."""
         return self.saved.head
+
+    def elements(self, backbone: Backbone) -> list[Element]:
+        """It and what it stands on, as ``mount`` takes it. Raises ``UserError`` for another backbone."""
+        check_backbone(self.saved, backbone)
+        found = {saved.address: saved for saved in (*self.below, self.saved)}
+        return elements(self.address, found.__getitem__)
 
     # -- from and into a store --------------------------------------------------------------
 

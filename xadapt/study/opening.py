@@ -10,9 +10,8 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
-from xadapt.mount import Element, mount
-from xadapt.mount.mount_spec import elements
-from xadapt.mount.weights import check_backbone, fill
+from xadapt.mount import mount
+from xadapt.mount.weights import fill
 from xadapt.stacks.methods import parse_method
 from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Stack
@@ -28,12 +27,6 @@ from xadapt.tasks.task import Task
 
 class Module(_module.Module):
     """A trained module with all it stands on. ``from_pretrained`` opens one, ``from_store`` takes one out."""
-
-    def elements(self, backbone: Backbone) -> list[Element]:
-        """It and what it stands on, as ``mount`` takes it. Raises ``UserError`` for another backbone."""
-        check_backbone(self.saved, backbone)
-        found = {saved.address: saved for saved in (*self.below, self.saved)}
-        return elements(self.address, found.__getitem__)
 
     def predictor(
         self, backbone: Backbone | str | None = None, *, device: str = "auto", dtype: str = "auto"

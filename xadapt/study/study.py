@@ -29,6 +29,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
+from xadapt.interop.module import Module
 from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fold, Mounted, encode_many, mount
 from xadapt.stacks.methods import Method, parse_method
@@ -41,7 +42,6 @@ from xadapt.study.analysis import LayerValues, fusion_weights, similarities
 from xadapt.study.evaluation import mounted_with_head
 from xadapt.study.module_loader import load_elements
 from xadapt.study.module_plan import imported_in
-from xadapt.study.opening import Module
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
 from xadapt.study.predictor import Predictor
