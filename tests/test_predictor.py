@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from peft import PeftModel
+from transformers import XLMRobertaModel, pipeline
 
 import xadapt
 from xadapt import Backbone, Module, Results, Store, Study, UserError
@@ -210,3 +213,26 @@ def test_a_fresh_interpreter_answers(study: Study, results: Results, tmp_path: P
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == study.predictor("mnli > xnli")(["a man eats"], ["he eats"])[0].label
+
+
+def test_a_stack_goes_into_pipelines_and_peft(study: Study, results: Results) -> None:
+    model, tokenizer = study.model("mnli > xnli"), study.plan.backbone.tokenizer
+    assert list(model.config.id2label.values()) == ["entailment", "neutral", "contradiction"]
+    texts = ["a man eats", "the red apple"]
+    ours = study.predictor("mnli > xnli")(texts)
+    pipe = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
+    for answer, found in zip(ours, pipe(texts), strict=True):
+        assert {one["label"]: one["score"] for one in found} == pytest.approx(answer.probabilities, abs=1e-5)
+    both = study.peft_model("mnli > xnli")
+    assert isinstance(both, PeftModel)
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        torch.testing.assert_close(both(**batch).logits, model(**batch).logits, atol=1e-5, rtol=0)
+        tagged = study.model("panx")(**batch).logits.argmax(-1)
+    assert tagged.shape == batch["input_ids"].shape
+    encoder = XLMRobertaModel.from_pretrained(study.plan.backbone.name, add_pooling_layer=False)
+    assert type(study.model("xquad")).__name__ == "XLMRobertaForQuestionAnswering"
+    query = "encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(study.model("xcopa").roberta.state_dict()[query], encoder.state_dict()[query])
+    with pytest.raises(UserError, match="the backbone alone"):
+        study.model("tatoeba")

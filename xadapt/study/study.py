@@ -21,7 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from xadapt.backbone import backbone as _backbone
 from xadapt.backbone.packing import Packed, budgeted, pack
@@ -29,7 +31,10 @@ from xadapt.common.errors import UserError
 from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
+from xadapt.interop.export import Export, export_of
+from xadapt.interop.merged import merged
 from xadapt.interop.module import Module
+from xadapt.interop.peft_out import peft_model
 from xadapt.kinds import kind_of
 from xadapt.mount import Element, Fold, Mounted, encode_many, mount
 from xadapt.stacks.methods import Method, parse_method
@@ -277,14 +282,26 @@ class Study(Overrides):
         Raises:
             UserError: it is none of the study's, or a module of it is not trained.
         """
-        first = self.plan.evaluations[0]
-        evaluation = self._trained(
-            first.expr if stack is None else stack, first.seed if seed is None else seed
-        )
+        evaluation = self._trained(stack, seed)
         kind = kind_of(evaluation.task, evaluation.layer)
         mounted, head = mounted_with_head(Run(self.plan, self._store), evaluation, kind)
         tokenizer = self.plan.backbone.tokenizer
         return Predictor(evaluation.expr, kind, mounted, head, tokenizer, evaluation.max_length)
+
+    def model(self, stack: Stack | str | None = None, seed: int | None = None) -> PreTrainedModel:
+        """A trained stack of LoRA or full modules as a plain model of ``transformers``, in float32:
+        ``XLMRobertaFor...`` with the stack added to its weights and the labels' names in its configuration.
+        A target that trains nothing gives the encoder. Arguments as of ``predictor``.
+
+        Raises:
+            UserError: as ``predictor``; a bottleneck, which is not linear; no module at all.
+        """
+        return merged(*self._export(stack, seed))
+
+    def peft_model(self, stack: Stack | str | None = None, seed: int | None = None) -> PeftModel:
+        """A trained stack of LoRA modules as a ``PeftModel``: one LoRA of the summed rank, with the head.
+        Arguments and errors as of ``model``."""
+        return peft_model(*self._export(stack, seed))
 
     def batches(self, language: str, examples: int) -> list[Packed]:
         """The first examples of the first expression's target, encoded and packed as ``encode`` takes them:
@@ -307,8 +324,21 @@ class Study(Overrides):
         run = Run(self.plan, self._store)
         return text_embedding(run, task, catalogue_with(self.tasks), examples)
 
-    def _trained(self, stack: Stack | str, seed: int) -> Evaluation:
-        """Raises ``UserError`` where it is none of the study's, or a module of it is not trained."""
+    def _export(self, stack: Stack | str | None, seed: int | None) -> tuple[Export, _backbone.Backbone]:
+        """What an expression consists of, and the backbone in float32."""
+        evaluation, backbone = self._trained(stack, seed), self.plan.backbone
+        addresses = self.addresses(evaluation.expr, evaluation.seed)
+        if not addresses:
+            raise UserError(f"'{evaluation.expr}' is the backbone alone", do=f"open {backbone.name} itself")
+        if backbone.dtype != torch.float32:
+            backbone = _backbone.Backbone.from_pretrained(backbone.name, device="cpu", dtype="float32")
+        return export_of(self._store, addresses[-1], head=evaluation.module is not None), backbone
+
+    def _trained(self, stack: Stack | str | None, seed: int | None) -> Evaluation:
+        """None stands for the study's first. Raises ``UserError`` for what is none of its expressions and
+        seeds, or has a module that is not trained."""
+        first = self.plan.evaluations[0]
+        stack, seed = first.expr if stack is None else stack, first.seed if seed is None else seed
         evaluation, needed = self._evaluation_of(stack, seed), self.addresses(stack, seed)
         missing = [s.shown for s in self.plan.modules if s.address in needed and not self.has(s.address)]
         if missing:
