@@ -135,3 +135,33 @@ def test_what_cannot_be_mounted_is_said(backbone: Backbone, study: Study, tmp_pa
     fresh = Study(["xnli"], backbone, store=tmp_path)
     with pytest.raises(UserError, match="not trained yet: xnli"), backbone.mount("xnli", fresh):
         pass
+
+
+def test_a_study_takes_what_a_user_would_write(tmp_path: Path, checkpoint: Path) -> None:
+    name, store = str(checkpoint), tmp_path / "store"
+    lists = xadapt.Study(["xnli"], name, seeds=[0, 1], languages=["en", "de"], store=store)
+    for study in (
+        xadapt.Study("xnli", name, seeds=(0, 1), languages="en,de", store=store),
+        xadapt.Study(xadapt.Stack("xnli"), name, seeds=[0, 1], langs="en de", store=store),
+        xadapt.Study(["xnli"], name, seeds=[0, 1], langs=("en", "de"), store=store),
+    ):
+        assert study.plan.evaluations == lists.plan.evaluations
+    assert len(xadapt.Study("xnli", name, seeds=3, langs="all", store=store).plan.evaluations) == 1
+    assert xadapt.Stack(["mnli", "xnli"]) == xadapt.Stack("mnli > xnli") == xadapt.Stack(("mnli > xnli",))
+    for wrong in ({"seeds": [True]}, {"seeds": (-1,)}, {"langs": "en", "languages": "de"}, {"max_steps": 0}):
+        with pytest.raises(xadapt.UserError):
+            xadapt.Study("xnli", name, **wrong)  # type: ignore[arg-type]
+
+
+def test_everything_says_what_it_is_in_a_line(tmp_path: Path, checkpoint: Path) -> None:
+    backbone = xadapt.Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
+    study = xadapt.Study("mnli > xnli", backbone, langs="en", max_steps=1, looks=1, items=8, store=tmp_path)
+    study.run(baselines=False)
+    store = xadapt.Store(tmp_path)
+    module = xadapt.Module.from_store(store, study.addresses("mnli > xnli")[-1])
+    with backbone.mount("mnli > xnli", study) as mounted:
+        said = [repr(one) for one in (backbone, study.plan, store, module, mounted, study.predictor())]
+    assert not [line for line in said if "\n" in line or " at 0x" in line or len(line) > 250]
+    plan, held = "2 modules and 1 evaluations", "'mnli@lora > xnli@lora', lora, seed 0"
+    parts = ("float32 on cpu", plan, "2 modules", held, "xnli", "entailment")
+    assert [part for line, part in zip(said, parts, strict=True) if part not in line] == []

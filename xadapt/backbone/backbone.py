@@ -130,6 +130,11 @@ class Backbone:
             checkpoint=checkpoint,
         )
 
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.model.parameters())
+        shape = f"{self.layers} layers of {self.config.hidden_size}, {size:,} parameters"
+        return f"{type(self).__name__}({self.name!r}, {shape}, {self.dtype_name} on {self.device})"
+
     def lm_head(self) -> dict[str, Tensor] | None:
         """The checkpoint's masked-language-modelling head but for the word embeddings, which are the
         encoder's own: ``dense.*``, ``layer_norm.*``, ``bias``, float32; None where it has none. Read when it

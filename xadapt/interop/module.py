@@ -47,6 +47,14 @@ class Module:
     below: tuple[Saved, ...] = ()
     _held: object = field(default=None, repr=False, compare=False)  # a downloaded folder, while it is needed
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        name = manifest.get("backbone", {}).get("name", "?")
+        facts = [str(manifest.get("method")), f"on {name}", f"{manifest.get('parameters', 0):,} parameters"]
+        if manifest.get("seed") is not None:
+            facts.insert(1, f"seed {manifest['seed']}")
+        return f"Module({self.expression!r}, {', '.join(facts)}, {self.address})"
+
     # -- what it is -------------------------------------------------------------------------
 
     @property

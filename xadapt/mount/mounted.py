@@ -61,6 +61,11 @@ class Mounted:
         self.dtype = backbone.dtype
         self._held = list(held)
 
+    def __repr__(self) -> str:
+        stacked = ", ".join(self.labels) or "no modules"
+        where = f"{self.model.config.num_hidden_layers} layers of {self.model.config.hidden_size}"
+        return f"Mounted({stacked} on {where}, {str(self.dtype).removeprefix('torch.')} on {self.device})"
+
     @property
     def labels(self) -> tuple[str, ...]:
         """What ``swap`` can be asked for: the single modules of the stack, lowest first."""

@@ -193,7 +193,7 @@ class Stack:
     """Parts one above the other, the lowest first. Printed, it is its own canonical text.
 
     Args:
-        parts: at least one; or an expression, with anything on top that can be mounted.
+        parts: at least one, or their texts; or an expression, with anything on top that can be mounted.
 
     Raises:
         UserError: no parts, or parts that cannot stand on each other.
@@ -201,12 +201,13 @@ class Stack:
 
     parts: tuple[Part, ...]
 
-    def __init__(self, parts: str | Iterable[Part]) -> None:
-        if isinstance(parts, str):
+    def __init__(self, parts: str | Iterable[Part | str]) -> None:
+        found = (parts,) if isinstance(parts, str) else tuple(parts)
+        if any(isinstance(part, str) for part in found):
             from xadapt.stacks.parser import parse
 
-            parts = parse(parts, open_top=True).parts
-        object.__setattr__(self, "parts", tuple(parts))
+            found = parse(" > ".join(map(str, found)), open_top=True).parts
+        object.__setattr__(self, "parts", found)
         if not self.parts:
             raise UserError("a stack without parts", expected="at least a target, such as xnli")
         if problem := stack_problem(self.parts):

@@ -98,6 +98,9 @@ class Store:
         self.records = Records(self.root)
         self.reports = Reports(self.root)
 
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r}, {len(_entries(self._modules)):,} modules)"
+
     # -- modules ----------------------------------------------------------------------------
 
     def path(self, address: str) -> Path:

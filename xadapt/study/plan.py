@@ -80,6 +80,13 @@ class Plan:
     dtype: str
     twins: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        seeds = len({e.seed for e in self.evaluations})
+        return (
+            f"Plan({len(self.modules)} modules and {len(self.evaluations)} evaluations, {seeds} "
+            f"seed{'s' * (seeds != 1)}, {self.backbone.name} on {self.source.name})"
+        )
+
     @property
     def other_dtype(self) -> str:
         """What ``twins`` are trained in."""

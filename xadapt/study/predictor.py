@@ -73,6 +73,10 @@ class Predictor:
     tokenizer: Any
     max_length: int
 
+    def __repr__(self) -> str:
+        few = ", ".join(self.labels[:6]) + ", ..." * (len(self.labels) > 6)
+        return f"Predictor({self.expression!r}, {self.kind.serves}{f': {few}' if few else ''})"
+
     @property
     def labels(self) -> tuple[str, ...]:
         """What can be answered, where the set is closed; else empty."""

@@ -13,9 +13,10 @@ with backbone.mount(xadapt.Stack("mnli > xnli"), study) as mounted:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -124,11 +125,12 @@ class Study(Overrides):
     first needed, and then kept.
 
     Attributes:
-        expressions: as on the command line; gains are against the first.
+        expressions: as on the command line; gains are against the first. One alone need not be in a list.
         backbone: opened, or a name for ``Backbone.from_pretrained``, which ``device`` and ``dtype`` are for.
         data: ``pocket``, ``hub``, a folder in XTREME's layout, or a source of your own.
         method: where an expression names none.
-        languages: where to evaluate; None for all that the data has.
+        languages: where to evaluate, a list or ``"en,de"``; None for all that the data has. The command
+            line's name for it, ``langs``, is taken too.
         split: ``dev`` or ``test``; None for ``test`` where its labels are real.
         store: where modules and scores are kept.
         layer: the hidden layer that retrieval is read at, 0 for the embeddings, or ``every``; None for 14/24
@@ -146,6 +148,27 @@ class Study(Overrides):
     store: Store | str | Path = ".xadapt"
     layer: Layer = None
     items: int | None = None
+    langs: InitVar[Sequence[str] | None] = None
+
+    def __post_init__(self, langs: Sequence[str] | None) -> None:
+        """Raises ``UserError`` for values that can mean nothing."""
+        super().__post_init__()
+        if langs is not None and self.languages is not None:
+            raise UserError("languages and langs", expected="one of them: they mean the same")
+        asked = self.languages if langs is None else langs
+        if isinstance(asked, str):  # as on the command line
+            asked = re.split(r"[,\s]+", asked.strip())
+        alone = isinstance(self.expressions, str | Stack)
+        plain = {
+            "expressions": (self.expressions,) if alone else self.expressions,
+            "seeds": (self.seeds,) if isinstance(self.seeds, int) else self.seeds,
+            "languages": None if asked == ["all"] else asked,
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        for seed in self.seeds:
+            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+                raise UserError(f"seed {seed!r}", expected="whole numbers from 0, such as (0, 1, 2)")
 
     @cached_property
     def plan(self) -> Plan:
