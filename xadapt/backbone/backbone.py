@@ -236,7 +236,7 @@ def _device(wish: str) -> torch.device:
 
 def _dtype(wish: str, device: torch.device, config: PretrainedConfig) -> torch.dtype:
     if wish == "auto":
-        gains = config.hidden_size >= BF16_WIDTH and _has_bf16(device)
+        gains = config.hidden_size >= BF16_WIDTH and has_bf16(device)
         return torch.bfloat16 if gains else torch.float32
     named = {
         "float32": torch.float32,
@@ -249,7 +249,7 @@ def _dtype(wish: str, device: torch.device, config: PretrainedConfig) -> torch.d
     return named[wish]
 
 
-def _has_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
     """Whether products in bf16 run in hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

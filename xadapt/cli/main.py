@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from xadapt.cli.apply import Apply, apply
+from xadapt.cli.doctor import Doctor, doctor
 from xadapt.cli.explain import Explain, explain
 from xadapt.cli.layers import Layers, sweep
 from xadapt.cli.modules import Modules, modules
@@ -40,6 +41,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[ShowResults, tyro.conf.subcommand("results")]
     | Annotated[Modules, tyro.conf.subcommand("modules")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 
 
@@ -53,7 +55,7 @@ task that is trained in English only, evaluated in up to 50 languages.
   xadapt apply "mnli > xnli" --in pairs.tsv  texts in, labels out
 
 To look: tasks, explain, results, report. To do: run, study, layers, apply.
-XTREME's files: predict, score. To keep and exchange: modules.
+XTREME's files: predict, score. To keep and exchange: modules. What this machine has: doctor.
 'xadapt COMMAND --help' says more."""
 
 
@@ -130,6 +132,9 @@ def main(arguments: list[str] | None = None) -> None:
                 show_results(command, console, errors)
             case Modules():
                 modules(command, console)
+            case Doctor():
+                if not doctor(command, console):
+                    sys.exit(1)
 
 
 @contextmanager
