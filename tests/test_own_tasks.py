@@ -11,6 +11,7 @@ from tiny import tiny_backbone
 from xadapt.cli.main import main
 from xadapt.common.errors import UserError
 from xadapt.data.folder import Folder
+from xadapt.data.readers import READERS
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import read_tasks
 from xadapt.interop.xtreme_scores import FolderScores, score_folder
@@ -241,7 +242,6 @@ def test_predictions_with_an_open_label_set_and_a_code_with_a_hyphen(tmp_path: P
             "files.test[0]: reader table needs options.columns",
         ),
         ("stance/{lang}.tsv", "stance/{language}.tsv", "in braces only {lang} or {iso3}"),
-        ("stance/{lang}.tsv", "/data/{lang}.tsv", "one path relative to this file"),
         ("files.test", "files.tests", "files.tests: expected a list of files for train, dev, test"),
         ('train = "stance"', 'train = "stanse"', "train = 'stanse' is no task; did you mean 'stance'?"),
         ('train = "stance"', 'train = "panx"', "it trains on panx, which has another kind or other labels"),
@@ -284,3 +284,85 @@ def test_a_file_that_is_no_list_of_tasks(own: Path) -> None:
     assert "got 'task' at the top" in said(own, "[task]\nname = 'x'\n")
     with pytest.raises(UserError, match="no such file"):
         read_tasks(own.parent / "other.toml")
+
+
+PLAIN = [
+    name
+    for name, task in CATALOGUE.items()
+    if not task.parts
+    and task.files
+    and (task.train is None or CATALOGUE[task.train].kind == task.kind)
+    and not any(
+        "intermediate:" in path or set(path) & set("*[]")
+        for files in task.files.values()
+        for file in files
+        for path in (file.path, *file.beside)
+    )
+    and all(file.reader != "unusable" for files in task.files.values() for file in files)
+]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_row_is_printed_as_toml_that_reads_back(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(PLAIN) > 8
+    main(["tasks", "show", name])
+    text = (
+        capsys.readouterr()
+        .out.replace(f'name = "{name}"', 'name = "mine"')
+        .replace(f'train = "{name}"', 'train = "mine"')
+    )
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    made, row = read_tasks(file)["mine"], CATALOGUE[name]
+    for attribute in (
+        "kind",
+        "role",
+        "languages",
+        "metrics",
+        "labels",
+        "max_length",
+        "stride",
+        "hub",
+        "licence",
+    ):
+        assert getattr(made, attribute) == getattr(row, attribute)
+    assert {split: [f.reader for f in files] for split, files in made.files.items()} == {
+        split: [f.reader for f in files] for split, files in row.files.items()
+    }
+
+
+def test_readers_are_listed_with_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["tasks", "readers"])
+    said = capsys.readouterr().out
+    for name in READERS:
+        assert f"\n{name} (" in f"\n{said}"
+    assert "table (classify): columns, ragged = 0" in said
+
+
+def test_own_tasks_are_shown_as_the_model_sees_them(
+    own: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["tasks", "check", str(own), "--examples", "2", "--backbone", str(checkpoint)])
+    said = capsys.readouterr().out
+    assert "stance: classify, accuracy, labels for, against" in said
+    assert "train in en: 18 examples" in said  # dev is the end of it
+    assert "test in nah: 1 examples" in said
+    assert said.count("<s>") == 2
+    assert "-> label: for" in said
+    (own.parent / "stance" / "nah.tsv").unlink()
+    (own.parent / "stance" / "train.tsv").unlink()
+    with pytest.raises(SystemExit):
+        main(["tasks", "check", str(own), "--backbone", str(checkpoint)])
+    assert "none of its files is there" in capsys.readouterr().err
+
+
+def test_a_path_may_be_absolute(own: Path) -> None:
+    place = own.parent / "stance"
+    own.write_text(STANCE.replace('path = "stance/', f'path = "{place}/'))
+    elsewhere = own.parent / "deeper" / "tasks.toml"
+    elsewhere.parent.mkdir()
+    own.rename(elsewhere)
+    source = open_source(str(elsewhere.parent), None, read_tasks(elsewhere))
+    assert len(source.load("stance", "en", "train")) == 18

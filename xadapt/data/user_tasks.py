@@ -1,7 +1,7 @@
 """Tasks of a user's own: a TOML file with one ``[[task]]`` a row, checked as strictly as our rows are.
 
-Keys are the attributes of ``xadapt.tasks.Task``, ``File`` and ``Hub``. Paths of files are relative to the
-TOML file. Example:
+Keys are the attributes of ``xadapt.tasks.Task``, ``File`` and ``Hub``. Paths of files are absolute, or
+relative to the TOML file. ``xadapt tasks show NAME`` prints a row of ours to start from. Example:
 
     [[task]]
     name = "stance"
@@ -122,8 +122,12 @@ def _file(entry: Mapping[str, Any], folder: Path) -> File:
     # A brace in the folder's own name is no place for a language.
     base = str(folder).replace("{", "{{").replace("}", "}}")
     lists = {key: tuple(entry[key]) for key in ("but",) if key in entry}
-    beside = tuple(f"{base}/{path}" for path in entry.get("beside", ()))
-    return File(**{**entry, **lists, "path": f"{base}/{entry['path']}", "beside": beside})
+
+    def placed(path: str) -> str:
+        return path if Path(path).is_absolute() else f"{base}/{path}"
+
+    beside = tuple(map(placed, entry.get("beside", ())))
+    return File(**{**entry, **lists, "path": placed(entry["path"]), "beside": beside})
 
 
 def _hub(table: Mapping[str, Any]) -> Hub:
@@ -310,6 +314,6 @@ def _path(value: Any) -> str | None:
         named = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
     except ValueError:
         named = {"?"}
-    if named <= {"lang", "iso3"} and not Path(value).is_absolute() and not set(value) & set("*[]"):
+    if named <= {"lang", "iso3"} and not set(value) & set("*[]"):
         return None
-    return "one path relative to this file, in braces only {lang} or {iso3}"
+    return "one path, absolute or relative to this file, in braces only {lang} or {iso3}"
