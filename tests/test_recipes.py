@@ -102,3 +102,16 @@ def test_stacks_are_held_run_together_and_swapped(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for way in ("one after another", "together", "swapped in from memory", "mounted anew"):
         assert way in done.stdout
+
+
+def test_texts_are_classified_as_evaluation_scores_them(tmp_path: Path) -> None:
+    command = [sys.executable, str(RECIPES / "classify.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    right = dict(re.findall(r"^(\w\w): .* ([\d.]+)% right", done.stdout, re.M))
+    words = ["results", "--json", "-", "--store", str(tmp_path / ".xadapt")]
+    listing = [sys.executable, "-m", "xadapt", *words]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=True)
+    cells = {cell["lang"]: cell["score"] for cell in json.loads(listed.stdout)["cells"]}
+    assert set(cells) == {"en", "de", "sw"}
+    assert {lang: float(share) for lang, share in right.items()} == pytest.approx(cells, abs=0.051)

@@ -17,7 +17,7 @@ import numpy as np
 from torch import nn
 
 from xadapt.common.errors import UserError, nearest
-from xadapt.kinds.answers import Answered, TaggedWords
+from xadapt.kinds.answers import TaggedWords
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.search import Search
 from xadapt.kinds.vectors import nearest_neighbours, normalised
@@ -82,7 +82,7 @@ class Predictor:
         """What can be answered, where the set is closed; else empty."""
         return self.kind.task.labels
 
-    def __call__(self, *given: Any, **named: Any) -> list[Answered]:
+    def __call__(self, *given: Any, **named: Any) -> list[Any]:
         """One answer an example: ``Labelled``, ``TaggedWords``, ``Found`` or ``Choice``
         (``xadapt.kinds.answers``).
 
