@@ -42,8 +42,10 @@ class Options(xadapt.RecipeOptions):
 
 
 def main(options: Options) -> None:
-    few, langs = ("mnli", "hellaswag"), ("en", "de", "sw")
-    options = options.quickly(below=few, langs=langs, seeds=(0, 1), max_steps=6, items=60)
+    options = options.quickly(
+        backbone=("pocket-small", "pocket"), below=("mnli", "hellaswag"), langs=("en", "de", "sw"),
+        seeds=(0, 1), max_steps=6, items=60,
+    )  # fmt: skip
     below, notes = options.available(options.below)
     targets, more = options.available(options.targets)
     notes += more

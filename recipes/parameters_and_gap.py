@@ -41,7 +41,8 @@ class Options(xadapt.RecipeOptions):
 
 
 def main(options: Options) -> None:
-    options = options.quickly(langs=("en", "de", "sw"), seeds=(0, 1), max_steps=6, items=60)
+    two, langs = ("pocket-small", "pocket"), ("en", "de", "sw")
+    options = options.quickly(backbone=two, langs=langs, seeds=(0, 1), max_steps=6, items=60)
     (below,), notes = options.available((options.below,))
     targets, more = options.available(options.targets)
     notes += more

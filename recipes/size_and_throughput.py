@@ -72,8 +72,10 @@ class Way(NamedTuple):
 
 
 def main(options: Options) -> None:
-    few = options.quickly(langs=("en", "de", "sw"), seeds=(0, 1), max_steps=6, items=60)
-    options = few.quickly(rounds=5, examples=64)
+    options = options.quickly(
+        backbone=("pocket-small", "pocket"), langs=("en", "de", "sw"), seeds=(0, 1), max_steps=6, items=60,
+        rounds=5, examples=64,
+    )  # fmt: skip
     trained, other = TYPES[::-1] if options.dtype == "bfloat16" else TYPES
 
     # 1. The modules, scored in the type that they are trained in, and the same ones in the other.

@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 RECIPES = Path(__file__).parents[1] / "recipes"
 WAYS = ["none", "best single", "sequential", "joint of all", "fuse of all", "mean", "ties"]
 SHARES = 3  # CI takes one a day
-ON_SIZE = ("nli_data_or_parameters", "parameters_and_gap", "base_to_large", "size_and_throughput")
 TRAINED = re.compile(r"(^|\] )train \w", re.M)  # what a run says of a module that it trains
 
 
@@ -43,9 +42,8 @@ def test_the_shares_together_are_all_recipes() -> None:
 
 
 @pytest.mark.parametrize("name", studies(os.environ.get("RECIPES", "")))
-def test_a_study_ends_in_an_answer_and_a_report(name: str, tmp_path: Path, checkpoint: Path) -> None:
-    encoders = ["--backbone", str(checkpoint), "pocket"] if name in ON_SIZE else []
-    words = ["--quick", "--threads", "1", "--out", "out", *encoders]
+def test_a_study_ends_in_an_answer_and_a_report(name: str, tmp_path: Path) -> None:
+    words = ["--quick", "--threads", "1", "--out", "out"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = run(name, *words, cwd=tmp_path)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
