@@ -229,6 +229,14 @@ def test_a_forecast_counts_what_there_is_and_estimates_what_is_left(
     assert more.from_store == 3
 
 
+def test_every_kind_s_training_can_be_estimated(backbone: Backbone, tmp_path: Path) -> None:
+    """Looks go over dev items: of mlm masked ones, of mewslix a text each where training has pairs."""
+    expressions = ["xnli", "xcopa", "panx", "xquad", "mlm > xnli", "mewslix"]
+    made = Grid(expressions, backbones=(backbone,), languages=("en",), max_steps=2, store=tmp_path).forecast()
+    assert len({made.costs[unit.key].seconds for unit in made.units if unit.module}) == 7
+    assert all(cost.seconds > 0 for cost in made.costs.values())
+
+
 def test_a_budget_cuts_evaluations_from_the_end_and_what_only_they_need(
     world: Path, backbone: Backbone, tmp_path: Path
 ) -> None:

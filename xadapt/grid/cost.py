@@ -122,7 +122,7 @@ class Costs:
                 amount, ("train", study, str(training.languages), training.data.name)
             ) + self._encoding(dev, ("dev", study, task.name))
             if seen is None:
-                speed = training_speed(run, task, module.method, amount.sample, module.settings)
+                speed = training_speed(run, task, module.method, amount.sample, dev.sample, module.settings)
                 each = amount.tokens / amount.items * module.settings.batch_size
                 looks = module.settings.looks * min(1.0, module.settings.dev_examples / dev.examples)
                 seconds += steps * part * each * speed.per_token * _fusing(module)

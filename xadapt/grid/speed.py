@@ -46,8 +46,11 @@ class Speed:
     looking: float = 0.0
 
 
-def training_speed(run: Run, task: Task, method: Method, items: Sequence[Item], settings: Settings) -> Speed:
-    """Of a fresh module of ``method`` on tasks of this kind, measured on ``items`` unless it is known."""
+def training_speed(
+    run: Run, task: Task, method: Method, items: Sequence[Item], dev: Sequence[Item], settings: Settings
+) -> Speed:
+    """Of a fresh module of ``method`` on tasks of this kind, unless it is known: steps on ``items``, looks at
+    ``dev``, which are encoded as for evaluation (masked, or a text each where training has pairs)."""
 
     def measure() -> Speed:
         began = time.monotonic()
@@ -58,11 +61,10 @@ def training_speed(run: Run, task: Task, method: Method, items: Sequence[Item], 
         steps = Optimisation(mounted, [inputs], settings, 0)
         fixed = time.monotonic() - began
         endless = cycle(items)
-        shown = kind_of(task).draw(items, "probe")  # as dev items are: with what is to be predicted
 
         def look(number: int) -> int:
-            outputs_of(mounted, head, kind_of(task), shown)
-            return sum(map(len, shown))
+            outputs_of(mounted, head, kind_of(task), dev)
+            return sum(map(len, dev))
 
         def step(number: int) -> int:
             chosen = list(islice(endless, settings.batch_size))
