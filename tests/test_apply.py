@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 from xadapt import Backbone, Store, Study
 from xadapt.cli.main import main
+from xadapt.kinds.answers import Found
+from xadapt.study.applying import as_object
 
 PAIRS = [("a man eats", "he eats"), ("a woman sleeps", "he eats"), ("the apple is red", "an apple")]
 
@@ -98,3 +102,18 @@ def test_a_module_that_is_not_there_is_said(study: Study) -> None:
     assert done.returncode == 2
     assert "is not in" in done.stderr
     assert Store(study.store).modules()  # type: ignore[arg-type]
+
+
+def test_a_pipe_is_written_as_it_is_and_stays_one(study: Study, tmp_path: Path) -> None:
+    pipe, source = tmp_path / "pipe", tmp_path / "in.tsv"
+    os.mkfifo(pipe)
+    source.write_text("a man eats\the eats\n")
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        main(["apply", "mnli > xnli", "--in", str(source), "--out", str(pipe), *of(study)])
+        said, _ = reader.communicate(timeout=60)
+    assert json.loads(said)["label"] in ("entailment", "neutral", "contradiction")
+    assert pipe.is_fifo()
+
+
+def test_an_answer_without_any_span_has_no_score() -> None:
+    assert as_object(Found("", None, None, -math.inf))["score"] is None  # JSON has no word for infinity

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from xadapt.cli.checks import check_store
-from xadapt.common.files import ENCODING, explained, replacing
-from xadapt.common.output import check_place, is_output
+from xadapt.common.files import json_text
+from xadapt.common.output import check_place, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,8 +44,7 @@ class Apply:
 def apply(options: Apply, errors: Console) -> None:
     """Open the stack, read, answer, write."""
     check_store(options.store)
-    if str(options.out) != "-":
-        check_place(options.out)
+    check_place(options.out)
 
     from xadapt import load
     from xadapt.data.given import count, form_of, given_rows
@@ -68,21 +62,8 @@ def apply(options: Apply, errors: Console) -> None:
     form = form_of(options.source) if options.form == "auto" else options.form
     rows = given_rows(options.source, form, names_of(predictor))
 
-    def text(answer: Any) -> str:
-        plain = options.out.suffix == ".tsv"
-        return as_line(answer) if plain else json.dumps(as_object(answer), ensure_ascii=False)
-
-    with _lines_to(options.out) as write, Bars(errors).stage("answer", count(options.source)) as advance:
+    plain = options.out.suffix == ".tsv"
+    with writing(options.out) as write, Bars(errors).stage("answer", count(options.source)) as advance:
         for answer in applied(predictor, rows, advance):
-            write(text(answer))
+            write(f"{as_line(answer)}\n" if plain else json_text(as_object(answer)))
 
-
-@contextmanager
-def _lines_to(path: Path) -> Iterator[Callable[[str], object]]:
-    """A file is written whole or not at all; standard output as it comes."""
-    if is_output(path):
-        yield lambda line: print(line, flush=sys.stdout.isatty())
-        return
-
-    with explained(path), replacing(Path(os.path.realpath(path))) as file:
-        yield lambda line: file.write(f"{line}\n".encode(**ENCODING))

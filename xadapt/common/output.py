@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from xadapt.common.errors import UserError
-from xadapt.common.files import ENCODING, explained, json_text, replace_text
+from xadapt.common.files import ENCODING, explained, json_text, replacing
 from xadapt.common.launch import leads
 
 
@@ -56,16 +56,26 @@ def write_output(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text as ``write_output`` writes JSON; raises as it does."""
+    with writing(path) as write:
+        write(text)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[str], object]]:
+    """``write_text`` for what comes piece by piece: within the block, what writes a piece."""
     if not leads():
+        yield len  # says nothing, to nobody
         return
     if is_output(path):
-        sys.stdout.write(text)
+        yield sys.stdout.write
         return
     with explained(path):
         if _is_stream(path):
-            path.write_text(text, **ENCODING)
+            with path.open("w", **ENCODING) as stream:
+                yield stream.write
         else:
-            replace_text(Path(os.path.realpath(path)), text)
+            with replacing(Path(os.path.realpath(path))) as file:
+                yield lambda text: file.write(text.encode(**ENCODING))
 
 
 def _is_stream(path: Path) -> bool:

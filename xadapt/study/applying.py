@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Answered, Choice, Found, Labelled, TaggedWords
-from xadapt.study.predictor import COLUMNS, Predictor
+from xadapt.study.predictor import Predictor
 from xadapt.train.evaluate import Tick
 
 TOGETHER = 2048  # examples that are encoded and batched by length together
 
 
 def names_of(predictor: Predictor) -> list[str]:
-    """The columns of its kind in the order of a line: of a choice the options last, without the question.
+    """The columns of its kind in the order of a line, which options take the rest of.
 
     Raises:
         UserError: the kind answers nothing.
     """
-    known = COLUMNS.get(predictor.kind.serves)
-    if known is None:
-        predictor.columns((), {})  # says so
-        raise AssertionError(predictor.kind.serves)
-    return [column.name for column in known if column.needed or column.name == "pair"]
+    names = [column.name for column in predictor.reads]
+    return names[: names.index("options") + 1] if "options" in names else names
 
 
 def applied(
@@ -59,12 +57,9 @@ def as_object(answer: Answered) -> dict[str, Any]:
             chances = {label: round(chance, 6) for label, chance in answer.probabilities.items()}
             return {"label": answer.label, "probabilities": chances}
         case Found():
-            return {
-                "answer": answer.answer,
-                "start": answer.start,
-                "end": answer.end,
-                "score": round(answer.score, 4),
-            }
+            # A context without words has no span to score, and JSON no word for infinity.
+            score = round(answer.score, 4) if isfinite(answer.score) else None
+            return {"answer": answer.answer, "start": answer.start, "end": answer.end, "score": score}
         case Choice():
             several = [round(chance, 6) for chance in answer.probabilities]
             return {"choice": answer.choice, "option": answer.option, "probabilities": several}

@@ -82,6 +82,18 @@ class Predictor:
         """What can be answered, where the set is closed; else empty."""
         return self.kind.task.labels
 
+    @property
+    def reads(self) -> tuple[Column, ...]:
+        """What it reads of each example. Raises ``UserError`` for a kind that answers nothing."""
+        known = COLUMNS.get(self.kind.serves)
+        if known is None:
+            raise UserError(
+                f"'{self.expression}' is of kind {self.kind.serves!r}, which answers nothing for a text",
+                expected=f"a task of kind {', '.join(COLUMNS)}",
+                do="for sentence vectors, call embed(texts), or nearest(queries, candidates)",
+            )
+        return known
+
     def __call__(self, *given: Any, **named: Any) -> list[Any]:
         """One answer an example: ``Labelled``, ``TaggedWords``, ``Found`` or ``Choice``
         (``xadapt.kinds.answers``).
@@ -144,13 +156,7 @@ class Predictor:
         Raises:
             UserError: as ``__call__``.
         """
-        known = COLUMNS.get(self.kind.serves)
-        if known is None:
-            raise UserError(
-                f"'{self.expression}' is of kind {self.kind.serves!r}, which answers nothing for a text",
-                expected=f"a task of kind {', '.join(COLUMNS)}",
-                do="for sentence vectors, call embed(texts), or nearest(queries, candidates)",
-            )
+        known = self.reads
         if len(given) > len(known):
             raise UserError(f"{len(given)} columns", expected=", ".join(column.name for column in known))
         found = dict(zip((column.name for column in known), given, strict=False))
