@@ -24,8 +24,6 @@ from dataclasses import dataclass
 
 import xadapt
 
-NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options(xadapt.RecipeOptions):
@@ -33,7 +31,7 @@ class Options(xadapt.RecipeOptions):
 
     backbone: tuple[str, ...] = ("pocket-small", "pocket-medium", "pocket")
     """two sizes or more, such as FacebookAI/xlm-roberta-base and -large; or folders in HF format"""
-    below: tuple[str, ...] = NINE
+    below: tuple[str, ...] = xadapt.NINE_INTERMEDIATE
     """intermediate tasks; those that the data lack are left out"""
     targets: tuple[str, ...] = ("xnli", "xcopa")
     """XTREME-R's classification; those that the data lack are left out"""
@@ -60,7 +58,7 @@ def main(options: Options) -> None:
 
     # 2. Gains by intermediate task, target and backbone, and their means over targets.
     evidence = grid.evidence(results)
-    rows = {(row.backbone, row.expr): row for row in reversed(evidence.rows())}  # by the first metric
+    rows = evidence.by_backbone()
     gains: dict[tuple[str, str], dict[str, xadapt.Contrast]] = {}  # (below, target) -> backbone -> gain
     for one in below:
         for target in targets:

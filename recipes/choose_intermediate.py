@@ -30,7 +30,6 @@ from typing import Any
 
 import xadapt
 
-NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
 TRAINED = ("xnli", "pawsx", "udpos", "panx", "xquad", "tydiqa")
 RANDOM = "a random task"
 Ranks = dict[tuple[str, str], float]  # (task, target) -> the higher, the sooner the task is taken
@@ -41,7 +40,7 @@ Scores = dict[tuple[str, str], xadapt.Contrast]
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    below: tuple[str, ...] = NINE
+    below: tuple[str, ...] = xadapt.NINE_INTERMEDIATE
     """intermediate tasks to choose from; those that the data lacks are left out, and said"""
     targets: tuple[str, ...] = TRAINED
     """targets, of those that are trained"""

@@ -24,8 +24,6 @@ from rich.table import Table
 
 import xadapt
 
-NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
-
 
 @dataclass(frozen=True)
 class Options:
@@ -33,7 +31,7 @@ class Options:
 
     target: str = "xnli"
     """the task on top"""
-    tasks: tuple[str, ...] = NINE
+    tasks: tuple[str, ...] = xadapt.NINE_INTERMEDIATE
     """what is combined below it"""
     backbone: str = "pocket"
     """pocket, a hub id such as FacebookAI/xlm-roberta-base, or a folder in HF format"""

@@ -23,8 +23,6 @@ from typing import Literal
 
 import xadapt
 
-NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
-
 # XLM-R large and X-STILTs, as Chung et al. 2021, table 16 quotes them: accuracy, and F1 for the others.
 PUBLISHED = {
     "xnli": (79.2, 80.0),
@@ -41,7 +39,7 @@ PUBLISHED = {
 class Options(xadapt.RecipeOptions):
     """The same script serves a real model and real data."""
 
-    below: tuple[str, ...] = NINE
+    below: tuple[str, ...] = xadapt.NINE_INTERMEDIATE
     """intermediate tasks; those that the data lacks are left out, and said"""
     targets: tuple[str, ...] = ()
     """targets; by default all of the benchmark that the data has"""

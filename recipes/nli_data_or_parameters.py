@@ -88,7 +88,7 @@ def main(options: Options) -> None:
     if results is None:
         return
     evidence = grid.evidence(results)
-    rows = {(row.backbone, row.expr): row for row in reversed(evidence.rows())}  # by the first metric
+    rows = evidence.by_backbone()
     score: dict[tuple[str, str], xadapt.Contrast] = {}
     for name, size in product(weights, sizes):
         found = [rows.get((name, options.expression(target, size))) for target in targets]

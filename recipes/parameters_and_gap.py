@@ -57,7 +57,7 @@ def main(options: Options) -> None:
 
     # 2. The gap of each arm at each size; backbones that lack a score of either arm are left out.
     evidence = grid.evidence(results)
-    scored = {(row.backbone, row.expr): row for row in reversed(evidence.rows())}  # by the first metric
+    scored = evidence.by_backbone()
     rows: dict[str, dict[str, list[xadapt.Row]]] = {}  # backbone -> arm -> a row for each target
     for name in weights:
         wanted = {arm: [(name, text.format(target=t)) for t in targets] for arm, text in arms.items()}

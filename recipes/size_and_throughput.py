@@ -103,7 +103,7 @@ def main(options: Options) -> None:
 
     # 2. All ways to serve them, and what each costs.
     evidence = grid.evidence(results)
-    rows = {(row.backbone, row.expr): row for row in reversed(evidence.rows())}  # by the first metric
+    rows = evidence.by_backbone()
     ways: dict[str, Way] = {}
     for dtype, of, _ in runs:
         for study, expr in product(of.studies, there):

@@ -47,11 +47,12 @@ if TYPE_CHECKING:
     from xadapt.study.predictor import Predictor
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
-    from xadapt.tasks.catalogue import BENCHMARKS
+    from xadapt.tasks.catalogue import BENCHMARKS, NINE_INTERMEDIATE
     from xadapt.tasks.languages import basis_of, grouped
 
 __all__ = [
     "BENCHMARKS",
+    "NINE_INTERMEDIATE",
     "Amount",
     "Backbone",
     "Bars",
@@ -149,7 +150,7 @@ _HOMES = {
     "study.predictor": ("Predictor",),
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
-    "tasks.catalogue": ("BENCHMARKS",),
+    "tasks.catalogue": ("BENCHMARKS", "NINE_INTERMEDIATE"),
     "tasks.languages": ("basis_of", "grouped"),
 }
 

@@ -109,6 +109,10 @@ class Evidence:
             do="name backbone and method, or look for what failed" if lines else "look for what failed",
         )
 
+    def by_backbone(self) -> dict[tuple[str, str], Row]:
+        """(backbone, expression) -> its line by the target's first metric; of several methods the first."""
+        return {(row.backbone, row.expr): row for row in reversed(self.rows())}
+
     def lacking(self, expressions: Iterable[str]) -> list[str]:
         """Those that have no line with some backbone and method that other cells have: what failed, or was
         left out."""

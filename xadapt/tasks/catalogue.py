@@ -38,6 +38,20 @@ BENCHMARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+# The intermediate tasks of Phang et al. 2020 (arXiv 2005.13013), in the order of their table.
+NINE_INTERMEDIATE = (
+    "anli",
+    "mnli",
+    "qqp",
+    "squad_v2",
+    "squad_v1",
+    "hellaswag",
+    "ccg",
+    "cosmos_qa",
+    "commonsense_qa",
+)
+
+
 def task_named(name: str, catalogue: Catalogue = CATALOGUE) -> Task:
     """The row called ``name``. Raises ``UserError`` where there is none."""
     if name not in catalogue:
