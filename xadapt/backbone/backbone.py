@@ -131,8 +131,7 @@ class Backbone:
         )
 
     def __repr__(self) -> str:
-        size = sum(p.numel() for p in self.model.parameters())
-        shape = f"{self.layers} layers of {self.config.hidden_size}, {size:,} parameters"
+        shape = f"{self.layers} layers of {self.config.hidden_size}, {self.parameters:,} parameters"
         return f"{type(self).__name__}({self.name!r}, {shape}, {self.dtype_name} on {self.device})"
 
     def lm_head(self) -> dict[str, Tensor] | None:

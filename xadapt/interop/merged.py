@@ -7,6 +7,7 @@ fine-tuned module takes the place of the weights. A bottleneck is not linear and
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -48,7 +49,15 @@ def merged(exported: Export, backbone: Backbone) -> PreTrainedModel:
     check_backbone(exported.top, backbone)
     if backbone.dtype != torch.float32:
         raise ValueError("modules are merged in float32")
-    encoder = _encoder(exported, backbone)
+    return hf_model(exported, backbone, _encoder(exported, backbone))
+
+
+def hf_model(exported: Export, backbone: Backbone, encoder: Mapping[str, Tensor]) -> PreTrainedModel:
+    """``encoder`` and the exported head as a model of HF's, in float32, with the labels' names.
+
+    Raises:
+        UserError: a head that HF has no class for.
+    """
     top = exported.top
     form = form_of(top.manifest, exported.head)
     config = copy.deepcopy(backbone.config)

@@ -6,22 +6,20 @@ of LoRAs is one LoRA of the summed rank: their updates add up. So is what a merg
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from pathlib import Path
 
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModel
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.files import json_text
-from xadapt.common.randomness import seeded
 from xadapt.common.tensors import write_tensors
 from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
-from xadapt.interop.heads import form_of, label_config, to_hf
+from xadapt.interop.heads import form_of, to_hf
+from xadapt.interop.merged import hf_model
 from xadapt.mount import linear_shapes
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import method_of
@@ -34,20 +32,11 @@ from xadapt.store.integrity import CONFIG
 def peft_model(exported: Export, backbone: Backbone) -> PeftModel:
     """The same as an object on a model of HF's of its own, in float32, ready for evaluation; raises as
     ``export_peft``."""
-    form = form_of(exported.top.manifest, exported.head)
-    config = copy.deepcopy(backbone.config)
-    config.update(label_config(form, exported.top.manifest, exported.head))
     encoder = {key: tensor.float().cpu() for key, tensor in backbone.model.state_dict().items()}
-    with tempfile.TemporaryDirectory() as place, seeded("peft"):  # HF draws weights first, which are replaced
+    with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "module"
         export_peft(exported, backbone, folder)
-        if form is None:
-            model = AutoModel.from_config(config, add_pooling_layer=False)
-            model.load_state_dict(encoder)
-        else:
-            model = form.auto.from_config(config)
-            model.roberta.load_state_dict(encoder, strict=not hasattr(model.roberta, "pooler"))
-        return PeftModel.from_pretrained(model, str(folder)).eval()
+        return PeftModel.from_pretrained(hf_model(exported, backbone, encoder), str(folder)).eval()
 
 
 def export_peft(exported: Export, backbone: Backbone, out: Path) -> None:

@@ -14,10 +14,9 @@ from xadapt.kinds.candidates import counted
 from xadapt.kinds.kind import Kind
 from xadapt.kinds.metrics import score_of
 from xadapt.mount import Element, Mounted, mount
-from xadapt.mount.weights import fill
 from xadapt.store.store import address_of
 from xadapt.study.inputs import load_inputs
-from xadapt.study.module_loader import fold_for, load_elements, load_module, new_head
+from xadapt.study.module_loader import fold_for, load_elements, load_module, new_head, trained_head
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import Cell, Predicted
 from xadapt.study.state import Inputs, Run
@@ -158,11 +157,10 @@ def mounted_with_head(
     if elements is None:
         elements = load_elements(run, evaluation.stack, evaluation.seed)
     mounted = mount(run.backbone, elements, fold=fold_for(run.backbone))
-    head = new_head(run.backbone, kind, mounted)
-    if evaluation.module is not None:
-        saved = load_module(run, evaluation.module)
-        fill(dict(head.named_parameters()), saved.head, f"head of {evaluation.expr}")
-    return mounted, head.to(run.backbone.device)
+    if evaluation.module is None:
+        return mounted, new_head(run.backbone, kind, mounted).to(run.backbone.device)
+    weights = load_module(run, evaluation.module).head
+    return mounted, trained_head(run.backbone, kind, mounted, weights, evaluation.expr)
 
 
 def _inputs(run: Run, evaluation: Evaluation, lang: str, split: str) -> Inputs:

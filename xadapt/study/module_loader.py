@@ -69,6 +69,19 @@ def new_head(backbone: Backbone, kind: Kind, mounted: Mounted) -> nn.Module:
     return head
 
 
+def trained_head(
+    backbone: Backbone, kind: Kind, mounted: Mounted, weights: Mapping[str, Tensor], label: str
+) -> nn.Module:
+    """A head with a module's weights, on the backbone's device.
+
+    Raises:
+        UserError: weights missing or too many, or another shape; ``label`` says whose.
+    """
+    head = new_head(backbone, kind, mounted)
+    fill(dict(head.named_parameters()), weights, f"head of {label}")
+    return head.to(backbone.device)
+
+
 def first_head(run: Run, module: ModulePlan, task: Task, mounted: Mounted) -> nn.Module:
     """The head that training starts with: a fresh one, named by seed, kind and labels, or where its kind
     ``continues`` that of the module directly below.

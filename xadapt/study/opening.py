@@ -11,7 +11,6 @@ from xadapt.common.errors import UserError
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
 from xadapt.mount import mount
-from xadapt.mount.weights import fill
 from xadapt.stacks.methods import parse_method
 from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Stack
@@ -19,7 +18,7 @@ from xadapt.store.integrity import MANIFEST
 from xadapt.store.maintenance import resolve
 from xadapt.store.store import Store
 from xadapt.store.summary import ModuleInfo
-from xadapt.study.module_loader import fold_for, new_head
+from xadapt.study.module_loader import fold_for, trained_head
 from xadapt.study.predictor import Predictor
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.task import Task
@@ -46,16 +45,15 @@ class Module(_module.Module):
         task = task_of(self.manifest)
         kind = kind_of(task)
         mounted = mount(backbone, self.elements(backbone), fold=fold_for(backbone))
-        head = new_head(backbone, kind, mounted)
-        if not self.head and any(True for _ in head.parameters()):
+        if not self.head and any(True for _ in kind.head(backbone.config).parameters()):
             raise UserError(
                 f"'{self.expression}' ({self.address}) has no head",
                 expected="a module that was imported or trained with its head",
                 do="import it with its head, or train a target's module on top of it",
             )
-        fill(dict(head.named_parameters()), self.head, f"head of {self.expression}")
+        head = trained_head(backbone, kind, mounted, self.head, self.expression)
         length = min(task.max_length, backbone.max_length)
-        return Predictor(self.expression, kind, mounted, head.to(backbone.device), backbone.tokenizer, length)
+        return Predictor(self.expression, kind, mounted, head, backbone.tokenizer, length)
 
 
 def task_of(manifest: Mapping[str, Any]) -> Task:
