@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xadapt.cli.checks import check_store
+from xadapt.common.console import print_plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,10 +31,8 @@ def doctor(options: Doctor, console: Console) -> bool:
     well = True
     for check in checks(options.store):
         sign = "!!" if check.broken else " !" if check.do else "ok"
-        console.print(
-            f"{sign}  {check.subject}: {check.found}", markup=False, highlight=False, soft_wrap=True
-        )
+        print_plain(console, f"{sign}  {check.subject}: {check.found}")
         if check.do:
-            console.print(f"      do: {check.do}", markup=False, highlight=False, soft_wrap=True)
+            print_plain(console, f"      do: {check.do}")
         well &= not check.broken
     return well

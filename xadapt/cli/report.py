@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from xadapt.cli.checks import check_store
+from xadapt.common.console import print_plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +37,7 @@ def report(options: Report, console: Console) -> None:
     store = Store(options.store)
     if options.study:
         page = write_report(recorded(store, options.study), options.out)
-        console.print(str(page), markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, str(page))
         return
     names = store.reports.names()
     for name in names:

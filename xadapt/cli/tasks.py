@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from xadapt.common.console import print_plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,19 +80,16 @@ def show_tasks(options: Tasks, console: Console) -> None:
             from xadapt.data.task_toml import as_toml
             from xadapt.tasks import task_named
 
-            _plain(console, as_toml(task_named(name, catalogue_with(options.tasks))).rstrip())
+            print_plain(console, as_toml(task_named(name, catalogue_with(options.tasks))).rstrip())
         case Readers():
             from xadapt.data.task_toml import reader_lines
 
             for name, kind, choices, about in reader_lines():
-                _plain(console, f"{name} ({kind})" + (f": {choices}" if choices else ""))
-                _plain(console, f"    {about}")
+                print_plain(console, f"{name} ({kind})" + (f": {choices}" if choices else ""))
+                print_plain(console, f"    {about}")
         case Check(file, examples, backbone):
             from xadapt.study.task_check import checked
 
             for line in checked(file, examples, backbone):
-                _plain(console, line)
+                print_plain(console, line)
 
-
-def _plain(console: Console, text: Any) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

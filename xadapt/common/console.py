@@ -44,6 +44,11 @@ def wide(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else _Output(stderr=stderr, width=160, quiet=not leads())
 
 
+def print_plain(console: Console, text: str) -> None:
+    """A text as it is: no markup in it, no colours, no line broken."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def one_message(*, goes_on: bool = True) -> Iterator[None]:
     """Every end but success is one message on standard error and an exit status; no traceback.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +33,7 @@ def given_rows(path: Path, form: Form, names: Sequence[str]) -> Iterator[Mapping
         UserError: a line of another form, by file and line; nothing at all.
     """
     columns: int | None = None
+    several = names[-1] == "options"
     for line in _lines(path):
         if form == "jsonl":
             value = parsed(line.text, path, line.number, do="give one JSON object a line")
@@ -46,7 +46,6 @@ def given_rows(path: Path, form: Form, names: Sequence[str]) -> Iterator[Mapping
         fields = line.text.split("\t")
         if columns is None:
             columns = len(fields)
-        several = names[-1] == "options"
         if len(fields) != columns and not several:
             raise UserError(
                 f"{len(fields)} columns, and {columns} in the first line",
@@ -77,8 +76,7 @@ def count(path: Path) -> int | None:
 
 def _lines(path: Path) -> Iterator[Line]:
     if path == STANDARD_INPUT:
-        with nullcontext(sys.stdin.buffer) as file:
-            yield from split(file, Path("standard input"))
+        yield from split(sys.stdin.buffer, Path("standard input"))
     elif path.is_fifo():
         with path.open("rb") as file:
             yield from split(file, path)

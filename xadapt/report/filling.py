@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +17,7 @@ from xadapt.common.progress import Advance
 from xadapt.grid.arrivals import Arrival, Tell, line_of
 from xadapt.grid.forecast import spoken
 from xadapt.grid.work import Outcome
-from xadapt.report.progress import Bars
+from xadapt.report.progress import Bars, advancing
 from xadapt.study.results import Cell
 
 AROUND = 9  # lines of a screen that are not the table's rows
@@ -86,15 +86,9 @@ class _Screen:
 
     @contextmanager
     def stage(self, what: str, total: int | None) -> Iterator[Advance]:
-        bar: TaskID = self._bars.add_task(what, total=total, facts="")
-
-        def advance(n: int = 1, **facts: float) -> None:
-            if facts:
-                self._bars.update(bar, facts=" ".join(f"{k} {v:.3g}" for k, v in facts.items()))
-            self._bars.advance(bar, n)
-
+        bar = self._bars.add_task(what, total=total, facts="")
         try:
-            yield advance
+            yield advancing(self._bars, bar)
         finally:
             self._bars.remove_task(bar)
 

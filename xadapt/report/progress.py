@@ -12,6 +12,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -52,18 +53,22 @@ class Bars:
             TextColumn("{task.fields[facts]}", style="dim"),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            bar = progress.add_task(what, total=total, facts="")
-
-            def advance(n: int = 1, **facts: float) -> None:
-                if facts:
-                    progress.update(bar, facts=" ".join(f"{k} {v:.3g}" for k, v in facts.items()))
-                progress.advance(bar, n)
-
-            yield advance
+            yield advancing(progress, progress.add_task(what, total=total, facts=""))
 
     def note(self, text: str) -> None:
         """One line that stays."""
         self.console.print(text, style="dim", highlight=False, markup=False)
+
+
+def advancing(progress: Progress, bar: TaskID) -> Advance:
+    """What moves a bar on and shows its last facts, in the field ``facts``."""
+
+    def advance(n: int = 1, **facts: float) -> None:
+        if facts:
+            progress.update(bar, facts=" ".join(f"{k} {v:.3g}" for k, v in facts.items()))
+        progress.advance(bar, n)
+
+    return advance
 
 
 class _Lines:

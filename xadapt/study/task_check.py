@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.checkpoint import Checkpoint
 from xadapt.common.errors import UserError
 from xadapt.data.labels import OpenLabels
 from xadapt.data.sources import open_source
@@ -24,7 +24,8 @@ def checked(file: Path, examples: int, backbone: str) -> Iterator[str]:
     """
     catalogue = read_tasks(file)
     source = open_source(str(file.absolute().parent), None, catalogue)
-    opened = Backbone.from_pretrained(backbone)
+    checkpoint = Checkpoint.named(backbone)  # its weights are not needed
+    tokenizer = checkpoint.tokenizer(checkpoint.config())
     for name in (name for name in catalogue if name not in CATALOGUE):
         row = catalogue[name]
         yield f"{name}: {row.kind}, {', '.join(row.metrics)}" + (
@@ -42,9 +43,9 @@ def checked(file: Path, examples: int, backbone: str) -> Iterator[str]:
                 seen = True
                 kind = kind_of(OpenLabels(source).with_labels(row))
                 few = rows[:examples]
-                for item in kind.encode(few, opened.tokenizer, row.max_length, training=False)[:examples]:
+                for item in kind.encode(few, tokenizer, row.max_length, training=False)[:examples]:
                     for sequence in item.sequences:
-                        tokens = opened.tokenizer.convert_ids_to_tokens(list(map(int, sequence)))
+                        tokens = tokenizer.convert_ids_to_tokens(list(map(int, sequence)))
                         yield f"    {' '.join(tokens)}"
                     yield f"      -> {_target(few[item.example])}"
         if not seen:
