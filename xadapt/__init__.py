@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from xadapt.backbone.packing import Packed, pack
     from xadapt.common.errors import UserError
     from xadapt.common.measure import Spread, side_by_side
+    from xadapt.data.reading import Reading
     from xadapt.grid.grid import Grid
+    from xadapt.kinds.choose import Choose
+    from xadapt.kinds.classify import Classify
+    from xadapt.kinds.extract import Extract
+    from xadapt.kinds.kind import Item, Kind
+    from xadapt.kinds.mlm import Mlm
+    from xadapt.kinds.tag import Tag
     from xadapt.mount import Mounted
     from xadapt.record.figure import (
         Amount,
@@ -48,44 +55,65 @@ if TYPE_CHECKING:
     from xadapt.study.results import Results
     from xadapt.study.study import Backbone, Study, run
     from xadapt.tasks.catalogue import BENCHMARKS, NINE_INTERMEDIATE
+    from xadapt.tasks.examples import Answer, Chosen, Classified, Extracted, Paired, Sought, Tagged, Text
     from xadapt.tasks.languages import basis_of, grouped
+    from xadapt.tasks.task import File, Hub, Task
 
 __all__ = [
     "BENCHMARKS",
     "NINE_INTERMEDIATE",
     "Amount",
+    "Answer",
     "Backbone",
     "Bars",
     "Bottleneck",
+    "Choose",
+    "Chosen",
+    "Classified",
+    "Classify",
     "Contrast",
     "Curve",
     "Difference",
     "Entry",
     "Estimate",
     "Evidence",
+    "Extract",
+    "Extracted",
     "Figure",
+    "File",
     "Filling",
     "Forest",
     "Front",
     "Full",
     "Grid",
     "Heatmap",
+    "Hub",
+    "Item",
+    "Kind",
     "LoRA",
+    "Mlm",
     "Module",
     "Mounted",
     "Packed",
+    "Paired",
     "Point",
     "Predictor",
+    "Reading",
     "RecipeOptions",
     "Results",
     "Row",
     "Series",
+    "Sought",
     "Spread",
     "Stack",
     "Store",
     "Study",
     "StudyRecord",
     "Table",
+    "Tag",
+    "Tagged",
+    "Task",
+    "Text",
     "Tracked",
     "UserError",
     "available",
@@ -115,7 +143,14 @@ _HOMES = {
     "backbone.packing": ("Packed", "pack"),
     "common.errors": ("UserError",),
     "common.measure": ("Spread", "side_by_side"),
+    "data.reading": ("Reading",),
     "grid.grid": ("Grid",),
+    "kinds.choose": ("Choose",),
+    "kinds.classify": ("Classify",),
+    "kinds.extract": ("Extract",),
+    "kinds.kind": ("Item", "Kind"),
+    "kinds.mlm": ("Mlm",),
+    "kinds.tag": ("Tag",),
     "mount": ("Mounted",),
     "record.figure": (
         "Amount",
@@ -151,7 +186,18 @@ _HOMES = {
     "study.results": ("Results",),
     "study.study": ("Backbone", "Study", "run"),
     "tasks.catalogue": ("BENCHMARKS", "NINE_INTERMEDIATE"),
+    "tasks.examples": (
+        "Answer",
+        "Chosen",
+        "Classified",
+        "Extracted",
+        "Paired",
+        "Sought",
+        "Tagged",
+        "Text",
+    ),
     "tasks.languages": ("basis_of", "grouped"),
+    "tasks.task": ("File", "Hub", "Task"),
 }
 
 

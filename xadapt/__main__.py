@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 
 def _stop(*_: object) -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     from xadapt.cli import main as cli
 
     signal.signal(signal.SIGINT, usual)
+    sys.path.append("")  # the working folder, where a user's own readers, kinds, methods and merges lie
     try:
         cli.main()
     finally:  # a second Ctrl-C while Python winds up

@@ -29,6 +29,8 @@ class Planned(Overrides):
     """lora(r=8), bottleneck(reduction=4) or full, where an expression names none"""
     store: Path = Path(".xadapt")
     """where modules and scores are kept"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
 
 
 def study_of(options: Planned, expressions: Sequence[str], **more: Any) -> Study:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from xadapt.common.errors import UserError
 from xadapt.common.identity import digest
 from xadapt.data.lazy import Lazy
-from xadapt.data.readers import READERS
+from xadapt.data.readers import reader_named
 from xadapt.data.reading import Reading, added_up, hold_out, joined, oddities, revision_of
 from xadapt.data.text import bytes_of
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue, task_named
@@ -199,7 +199,7 @@ class Folder:
         options = dict(found.file.options)
         if found.file.shared:
             options["language"] = found.language
-        reading = READERS[found.file.reader](found.paths, row, found.reads_as, **options)
+        reading = reader_named(found.file.reader)(found.paths, row, found.reads_as, **options)
         # What stays in its file has been looked at row by row.
         odd = {} if isinstance(reading.examples, Lazy) else oddities(reading.examples)
         notes = {**odd, **reading.notes}
@@ -298,7 +298,7 @@ class Folder:
             path.removeprefix(INTERMEDIATE).split("/")[0] for path in files if path.startswith(INTERMEDIATE)
         }
         places = [*(self.root / top for top in tops), *(self.intermediate / top for top in below)]
-        if own or any(place.is_dir() for place in places):
+        if own or any(place.exists() for place in places):  # a row made in Python may name files right here
             return
         nested = [
             child

@@ -57,8 +57,8 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
         UserError: its columns, labels or answers are not what the catalogue's row says.
     """
     where = f"{hub.id} ({config_of(hub, language) or 'default'}, {split})"
-    if not FIELDS[row.kind] <= set(hub.columns):
-        lost = ", ".join(sorted(FIELDS[row.kind] - set(hub.columns)))
+    if not FIELDS[row.form] <= set(hub.columns):
+        lost = ", ".join(sorted(FIELDS[row.form] - set(hub.columns)))
         raise UserError(f"the hub row of {row.name} names no column for {lost}", do="correct the row")
     lost_columns = _tops(hub) - set(data.column_names)
     if lost_columns:
@@ -77,14 +77,14 @@ def examples_of(row: Task, hub: Hub, data: Any, language: str, split: str, notes
     names = _names(hub, data, where)
     drop = hub.unlabelled and split != "test"
     result: Sequence[Example]
-    if row.kind == "mlm":
+    if row.form == "mlm":
         result = _running(data, hub.columns["text"])
-    elif row.kind == "classify":
+    elif row.form == "classify":
         result = _classify(hub, data, row, names, split, where, notes, drop=drop)
     else:
         read = {"choose": _choose, "tag": _tag, "extract": _extract, "retrieve": _retrieve}
         rows: Iterator[Row] = _fields(hub, data, where)
-        result = read[row.kind](
+        result = read[row.form](
             _decided(rows, names, notes) if drop else rows, row, names, split, where, notes
         )
     if not result:

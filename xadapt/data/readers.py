@@ -8,18 +8,28 @@ files are dropped or repaired and counted in ``Reading.notes``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from xadapt.common.errors import UserError
+from xadapt.common.own import found, is_own
 from xadapt.data.ccgbank import auto, supertags
 from xadapt.data.json_readers import commonsense, copa, cosmos, hellaswag, nli_lines, social, squad
 from xadapt.data.reading import Reading, missing_label, unknown_label
 from xadapt.data.retrieval_readers import bucc, entity_pairs, lareqa, mentions
 from xadapt.data.text import lines_of
 from xadapt.data.tsv_readers import pairs, table
-from xadapt.tasks.examples import Paired, Tagged, Text
+from xadapt.tasks.examples import (
+    Chosen,
+    Classified,
+    Extracted,
+    Paired,
+    Sought,
+    Tagged,
+    Text,
+)
 from xadapt.tasks.task import KindName, Task
 
 
@@ -119,6 +129,52 @@ READERS: Mapping[str, Callable[..., Reading]] = MappingProxyType(
 KIND_READ: Mapping[str, KindName] = MappingProxyType(
     {reader.__name__: kind for kind, readers in _BY_KIND.items() for reader in readers}
 )
+
+# What a kind's examples are: of ``retrieve`` pairs, or queries and candidates.
+_EXAMPLES: Mapping[str, tuple[type, ...]] = {
+    "classify": (Classified,),
+    "choose": (Chosen,),
+    "tag": (Tagged,),
+    "extract": (Extracted,),
+    "retrieve": (Paired, Sought),
+    "mlm": (Text,),
+}
+
+
+def reader_named(name: str) -> Callable[..., Reading]:
+    """The function of this name: one of ``READERS``, or ``module.name`` of a user's own.
+
+    Raises:
+        UserError: there is no such function of a user's own.
+    """
+    if not is_own(name):
+        return READERS[name]
+    reader = found(name)
+    if not callable(reader):
+        raise UserError(f"{name} is {type(reader).__name__}", expected="a function: def (paths, task, split)")
+
+    def checked(paths: Sequence[Path], task: Task, split: str, **options: object) -> Reading:
+        reading = reader(paths, task, split, **options)
+        if not isinstance(reading, Reading):
+            raise UserError(f"{name} gives {type(reading).__name__}", expected="an xadapt.Reading")
+        fitting = _EXAMPLES[task.form]
+        if wrong := next((e for e in reading.examples if not isinstance(e, fitting)), None):
+            raise UserError(
+                f"{name} gives examples of class {type(wrong).__name__}",
+                expected=f"{' or '.join(one.__name__ for one in fitting)}, which {task.name} is made of",
+            )
+        if not reading.examples:
+            raise UserError(f"{name} finds no example", path=paths[0])
+        return reading
+
+    return checked
+
+
+def options_of(name: str) -> list[inspect.Parameter]:
+    """What a row can name in ``options`` for a reader. Raises ``UserError`` as ``reader_named``."""
+    reader = found(name) if is_own(name) else READERS[name]
+    parameters = list(inspect.signature(reader).parameters.values())[3:]
+    return [parameter for parameter in parameters if parameter.name != "language"]
 
 
 def _bad_word(path: Path, line: int, got: str, labelled: bool) -> UserError:

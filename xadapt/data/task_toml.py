@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from xadapt.data.readers import KIND_READ, READERS
+from xadapt.data.readers import KIND_READ, READERS, options_of
 from xadapt.tasks.task import File, Hub, Task
 
 # What no user's file has: it is about our own catalogue.
@@ -35,15 +35,27 @@ def reader_lines() -> list[tuple[str, str, str, str]]:
     """Of each reader: its name, the kind that it reads for, its options with defaults, what it reads."""
     found = []
     for name, reader in READERS.items():
-        parameters = list(inspect.signature(reader).parameters.values())[3:]
-        options = [
-            p.name if p.default is p.empty else f"{p.name} = {p.default!r}"
-            for p in parameters
-            if p.name != "language"
-        ]
+        options = [p.name if p.default is p.empty else f"{p.name} = {p.default!r}" for p in options_of(name)]
         about = " ".join((inspect.getdoc(reader) or "").split("\n\n")[0].split())
         found.append((name, str(KIND_READ[name]), ", ".join(options), about))
     return found
+
+
+def as_table(task: Task) -> dict[str, Any]:
+    """The row as the table that a user's file would have for it."""
+    row = {name: value for name, value in _set(task).items() if value != ""}
+    files = {split: [_set(file) for file in found] for split, found in task.files.items()}
+    row |= {"files": files} if files else {}
+    row |= {"hub": _set(task.hub)} if task.hub else {}
+    listed: dict[str, Any] = _lists(row)
+    return listed
+
+
+def _lists(value: Any) -> Any:
+    """What is fixed in rows as it is read from files: lists and plain tables."""
+    if isinstance(value, Mapping):
+        return {key: _lists(one) for key, one in value.items()}
+    return [_lists(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 def _set(row: Task | File | Hub, but: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:

@@ -17,7 +17,6 @@ relative to the TOML file. ``xadapt tasks show NAME`` prints a row of ours to st
 
 from __future__ import annotations
 
-import inspect
 import re
 import string
 import tomllib
@@ -27,13 +26,15 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from xadapt.common.errors import UserError, nearest
+from xadapt.common.own import found, is_own
 from xadapt.data.hub_rows import FIELDS
-from xadapt.data.readers import KIND_READ, READERS
+from xadapt.data.readers import KIND_READ, READERS, options_of
+from xadapt.data.task_toml import as_table
 from xadapt.data.text import text_of
 from xadapt.stacks.combinations import KEYWORDS
 from xadapt.stacks.methods import METHODS
 from xadapt.tasks.catalogue import CATALOGUE, Catalogue
-from xadapt.tasks.task import File, Hub, KindName, Role, Task
+from xadapt.tasks.task import File, Hub, KindName, OwnTasks, Role, Task
 
 SPLITS = ("train", "dev", "test")
 KINDS, ROLES = get_args(KindName), get_args(Role)
@@ -46,9 +47,16 @@ RESERVED = frozenset((*KEYWORDS, *METHODS, "all"))
 Check = Callable[[Any], str | None]  # what was expected instead; None where the value is right
 
 
-def catalogue_with(path: Path | None) -> Catalogue:
-    """Our tasks, and those of a user's file. Raises ``UserError`` as ``read_tasks``."""
-    return CATALOGUE if path is None else read_tasks(path)
+def catalogue_with(tasks: OwnTasks | None) -> Catalogue:
+    """Our tasks, and those of a user's own. Raises ``UserError`` as ``read_tasks``, of rows as of files."""
+    if isinstance(tasks, Path | str | Task):
+        tasks = (tasks,)
+    catalogue: Catalogue = CATALOGUE
+    rows = [row for row in tasks or () if isinstance(row, Task)]
+    for file in tasks or ():
+        if not isinstance(file, Task):
+            catalogue = read_tasks(Path(file), catalogue)
+    return _with_rows(rows, catalogue) if rows else catalogue
 
 
 def read_tasks(path: Path, catalogue: Catalogue = CATALOGUE) -> Catalogue:
@@ -93,6 +101,26 @@ def read_tasks(path: Path, catalogue: Catalogue = CATALOGUE) -> Catalogue:
             problems += [f"{where}: {problem}" for problem in wrong]
         else:
             rows[table["name"]] = _task(table, path.absolute().parent)
+    return _joined(catalogue, rows, problems, path)
+
+
+def _with_rows(given: Sequence[Task], catalogue: Catalogue) -> Catalogue:
+    """``catalogue`` with rows that were made in Python, as strictly checked as those of a file."""
+    problems: list[str] = []
+    rows: dict[str, Task] = {}
+    for row in given:
+        wrong = [f"parts of {row.name}: only ours have them"] if row.parts else _wrong_task(as_table(row))
+        if not wrong and (row.name in catalogue or row.name in rows):
+            wrong = ["there is a task of this name already: choose another"]
+        problems += [f"task {row.name!r}: {problem}" for problem in wrong]
+        rows[row.name] = row
+    return _joined(catalogue, rows, problems, None)
+
+
+def _joined(
+    catalogue: Catalogue, rows: Mapping[str, Task], problems: list[str], path: Path | None
+) -> Catalogue:
+    """Ours and a user's rows, where nothing is wrong with these."""
     known = {**catalogue, **rows}
     for row in rows.values():
         problems += [f"task {row.name!r}: {problem}" for problem in _wrong_training(row, known)]
@@ -144,7 +172,7 @@ def _wrong_task(table: Mapping[str, Any]) -> list[str]:
         "name": lambda v: (
             None if _is(v, NAME) and v not in RESERVED else "a word of a-z, 0-9 and _, no word of the grammar"
         ),
-        "kind": _one_of(KINDS),
+        "kind": _kind,
         "role": _one_of(ROLES),
         "summary": _text,
         "languages": _languages,
@@ -168,10 +196,10 @@ def _wrong_task(table: Mapping[str, Any]) -> list[str]:
     problems = _wrong_keys(table, checks, NEEDED)
     if problems:
         return problems
-    kind, labelled = table["kind"], bool(table.get("labels") or table.get("open_labels"))
-    if labelled != (kind in ("classify", "tag")):
-        problems.append(f"kind {kind} {'has no labels' if labelled else 'needs labels, in head order'}")
-    if kind == "extract" and "stride" not in table:
+    form, labelled = _form(table["kind"]), bool(table.get("labels") or table.get("open_labels"))
+    if labelled != (form in ("classify", "tag")):
+        problems.append(f"kind {form} {'has no labels' if labelled else 'needs labels, in head order'}")
+    if form == "extract" and "stride" not in table:
         problems.append("kind extract needs a stride, such as 128")
     if "files" not in table and "hub" not in table:
         problems.append("it needs files, or a hub table")
@@ -180,9 +208,9 @@ def _wrong_task(table: Mapping[str, Any]) -> list[str]:
             problems.append(f"files.{split}: expected a list of files for {', '.join(SPLITS)}")
             continue
         for i, entry in enumerate(entries):
-            problems += [f"files.{split}[{i}]: {problem}" for problem in _wrong_file(entry, kind)]
+            problems += [f"files.{split}[{i}]: {problem}" for problem in _wrong_file(entry, form)]
     if "hub" in table:
-        problems += [f"hub: {problem}" for problem in _wrong_hub(table["hub"], kind)]
+        problems += [f"hub: {problem}" for problem in _wrong_hub(table["hub"], form)]
     return problems
 
 
@@ -191,7 +219,7 @@ def _wrong_file(entry: Any, kind: str) -> list[str]:
         return ["expected a table such as { path = ..., reader = ... }"]
     checks: dict[str, Check] = {
         "path": _path,
-        "reader": _one_of(tuple(READERS)),
+        "reader": _reader,
         "options": lambda v: None if isinstance(v, dict) else "a table",
         "beside": lambda v: _texts(v) or next((wrong for one in v if (wrong := _path(one))), None),
         "but": _languages,
@@ -201,11 +229,11 @@ def _wrong_file(entry: Any, kind: str) -> list[str]:
     problems = _wrong_keys(entry, checks, ("path", "reader"))
     if problems:
         return problems
-    if (made := KIND_READ[entry["reader"]]) != kind:
+    if (made := KIND_READ.get(entry["reader"], kind)) != kind:
         fitting = ", ".join(name for name, reads in KIND_READ.items() if reads == kind)
         return [f"reader {entry['reader']} is for the kind {made}, this task is of kind {kind}: {fitting}"]
-    parameters = list(inspect.signature(READERS[entry["reader"]]).parameters.values())[3:]
-    takes = [p.name for p in parameters if p.name != "language"]
+    parameters = options_of(entry["reader"])
+    takes = [p.name for p in parameters]
     given = entry.get("options", {})
     problems += [
         f"reader {entry['reader']} has no option {name!r}{nearest(name, takes)}"
@@ -283,6 +311,29 @@ def _is(value: Any, pattern: re.Pattern[str]) -> bool:
 
 def _one_of(words: Iterable[str]) -> Check:
     return lambda v: None if v in words else f"one of {', '.join(words)}"
+
+
+def _kind(value: Any) -> str | None:
+    if not (isinstance(value, str) and is_own(value)):
+        return None if value in KINDS else f"one of {', '.join(KINDS)}, or module.name of a class of your own"
+    try:
+        return None if _form(value) in KINDS else f"a class that serves one of {', '.join(KINDS)}"
+    except UserError as error:
+        return f"a class of your own: {error.got}"
+
+
+def _form(kind: str) -> str:
+    """The kind whose examples a kind reads."""
+    return str(getattr(found(kind), "serves", "")) if is_own(kind) else kind
+
+
+def _reader(value: Any) -> str | None:
+    if not (isinstance(value, str) and is_own(value)):
+        return _one_of((*READERS, "module.name of a function of your own"))(value)
+    try:
+        return None if callable(found(value)) else "a function"
+    except UserError as error:
+        return f"a function of your own: {error.got}"
 
 
 def _above(least: int) -> Check:

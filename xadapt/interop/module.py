@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.files import explained, sync, temporary
 from xadapt.common.hub import hub_answers
+from xadapt.common.own import is_own
 from xadapt.mount import Element
 from xadapt.mount.mount_spec import elements
 from xadapt.mount.weights import check_backbone
@@ -262,7 +264,28 @@ def _read(folder: Path, address: str, beside: tuple[str, ...] = ()) -> Saved:
             do="write it anew: Module.from_store(store, address).save_pretrained(folder)",
             path=folder,
         )
-    return read_module(folder, prove(folder, address, beside=beside))
+    manifest = prove(folder, address, beside=beside)
+    for name in _own_code(manifest):
+        if name.rpartition(".")[0] not in sys.modules:  # it comes from anywhere: nothing is imported for it
+            raise UserError(
+                f"{manifest.get('expression') or address} was made with the code {name}, which is not ours",
+                expected="that you have that code, and trust it",
+                do=f"import {name.rpartition('.')[0]} first",
+                path=folder,
+            )
+    return read_module(folder, manifest)
+
+
+def _own_code(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the kind, method and merges that a module was made with and this package has not."""
+    below: list[Any] = [manifest["determinants"].get("below")]
+    words = [str(manifest.get("kind")), str(manifest.get("method")).partition("(")[0]]
+    for part in below:
+        if isinstance(part, Mapping):
+            words.append(str(part.get("merge", "")))
+            below += [part.get("on"), part.get("part"), *part.get("fuse", ())]
+            below += [operand for _, operand in part.get("operands", ())]
+    yield from filter(is_own, words)
 
 
 def _copy(saved: Saved, place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xadapt.common.errors import UserError, nearest
+from xadapt.common.own import found, is_own
 from xadapt.kinds.choose import Choose
 from xadapt.kinds.classify import Classify
 from xadapt.kinds.extract import Extract
@@ -35,12 +36,32 @@ RETRIEVAL: dict[str, type[Untrained]] = {
 
 
 def kind_of(task: Task, layer: int | None = None) -> Kind:
-    """The task's kind, built for it; ``layer`` is the one that ``retrieve`` reads, None for its default."""
-    if task.kind not in KINDS:
+    """The task's kind, built for it; ``layer`` is the one that ``retrieve`` reads, None for its default.
+
+    Raises:
+        UserError: an unknown kind, or one that the row does not suit.
+    """
+    if is_own(task.kind):
+        kind = _own(task.kind)
+    elif task.kind == "retrieve":
+        kind = RETRIEVAL.get(task.metrics[0], Retrieve)
+    elif task.kind in KINDS:
+        kind = KINDS[task.kind]
+    else:
         raise UserError(
             f"task {task.name!r} is of the unknown kind {task.kind!r}{nearest(task.kind, list(KINDS))}",
-            expected=f"one of {', '.join(KINDS)}",
+            expected=f"one of {', '.join(KINDS)}, or module.name of a class of your own",
         )
-    if task.kind == "retrieve":
-        return RETRIEVAL.get(task.metrics[0], Retrieve)(task, layer)
-    return KINDS[task.kind](task)
+    return kind(task, layer) if issubclass(kind, Untrained) else kind(task)
+
+
+def _own(name: str) -> type[Kind]:
+    """A kind of a user's own. Raises ``UserError`` for what is none."""
+    kind = found(name)
+    if isinstance(kind, type) and issubclass(kind, Kind) and kind.serves in KINDS:
+        return kind
+    raise UserError(
+        f"{name} is no kind",
+        expected="a class made from xadapt.Kind, or from one of ours, that serves one of " + ", ".join(KINDS),
+        do="inherit from the kind that reads the same examples",
+    )

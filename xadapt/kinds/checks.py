@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def check_task(task: Task, kind: str, metrics: tuple[str, ...], *, labels: bool = False) -> None:
     """Refuse a row that this kind cannot serve: its kind, its metrics, its label set."""
-    if task.kind != kind:
+    if task.form != kind:
         raise UserError(f"task {task.name!r} is of kind {task.kind!r}", expected=kind)
     if unknown := [m for m in task.metrics if m not in metrics]:
         raise UserError(

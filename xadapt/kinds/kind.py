@@ -61,7 +61,8 @@ class Kind(ABC):
     with one sequence an item, sequence i is item i.
 
     Attributes:
-        serves: the word for it in a task's row.
+        serves: the word for it in a task's row; of a class outside this package, the kind whose examples it
+            reads.
         metrics: those that it can score; the task names some of them.
         labelled: whether the task's row has to list labels.
         tuned: whether ``decode`` needs what ``fit`` finds on the dev set of the same language.

@@ -39,6 +39,8 @@ class RecipeOptions(Overrides):
     """pocket, hub, or a folder in XTREME's download layout"""
     method: str = "lora"
     """lora(r=8), bottleneck(reduction=4) or full"""
+    tasks: Path | None = None
+    """a TOML file with tasks of your own"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """one run of everything a seed"""
     langs: tuple[str, ...] = ()

@@ -231,7 +231,7 @@ class Planner:
             "settings": asdict(settings),
             "seed": seed,
         }
-        if any(t.task.kind == "mlm" for t in tasks):
+        if any(t.task.form == "mlm" for t in tasks):
             # Its head starts as the checkpoint's, which the fingerprint leaves out.
             determinants["lm_head"] = self.backbone.lm_head_digest()
         return ModulePlan(address_of(determinants), need, seed, tasks, mixing, chosen, settings, determinants)

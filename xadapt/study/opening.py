@@ -8,6 +8,7 @@ from typing import Any
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.common.own import is_own, version_of
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
 from xadapt.mount import mount
@@ -76,7 +77,13 @@ def task_of(manifest: Mapping[str, Any]) -> Task:
         for key, default in (("stride", 0), ("unanswerable", False), ("max_length", 128))
     }
     metric = lesson.get("metrics") or (row.metrics[0] if row else "accuracy")
-    kind: Any = manifest["kind"]
+    kind = str(manifest["kind"])
+    if is_own(kind) and (now := version_of(kind)) != lesson["kind"]:
+        raise UserError(
+            f"'{manifest.get('expression')}' was trained with other code of its kind: {lesson['kind']}",
+            expected=f"what is here: {now}",
+            do="bring that code back, or train it again",
+        )
     labels = tuple(manifest["labels"])
     return Task(name, kind, "target", "", ("en",), name, (metric,), labels=labels, **kept)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from xadapt.common.errors import UserError
+from xadapt.tasks.task import OwnTasks
 
 # The largest number that an option takes; more threads than a system gives would end the process.
 MOST = {
@@ -45,8 +46,8 @@ class Overrides:
     """evaluate modules that were trained in this type; by default those of --dtype"""
     threads: int | None = None
     """CPU threads; by default all cores"""
-    tasks: Path | None = None
-    """a TOML file with tasks of your own"""
+    tasks: OwnTasks | None = None
+    """a TOML file with tasks of your own; from Python also rows, and several of both"""
     intermediate: Path | None = None
     """folder of intermediate tasks; DATA/../intermediate by default"""
 

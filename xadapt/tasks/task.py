@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from xadapt.common.identity import fields_of
+from xadapt.common.own import found, is_own, version_of
 
 KindName = Literal["classify", "choose", "tag", "extract", "retrieve", "mlm"]
 Role = Literal["intermediate", "target"]
@@ -21,8 +23,8 @@ class File:
             three-letter code; a path with neither serves English only. ``*`` and ``[..]`` stand for
             what they do in a shell: all files that match, in order of their names.
             ``intermediate:`` in front means below the folder of intermediate tasks.
-        reader: the name of a function in ``xadapt.data.readers``; ``unusable`` for a
-            file that is known and must not be read: ``options["why"]`` says so.
+        reader: the name of a function in ``xadapt.data.readers``, or ``module.name`` of one's own;
+            ``unusable`` for a file that is known and must not be read: ``options["why"]`` says so.
         options: that reader's keyword arguments (columns, header, label names...).
         beside: further files that the reader needs, all of them (the other half of parallel text).
         but: languages that this file must not serve.
@@ -89,7 +91,7 @@ class Task:
 
     Attributes:
         name: as it stands in expressions.
-        kind: what it asks of the model.
+        kind: what it asks of the model: a ``KindName``, or ``module.name`` of a class of one's own.
         role: ``intermediate`` (English, below) or ``target`` (evaluated in many languages).
         summary: one line for ``xadapt tasks``.
         languages: where the task is evaluated, ISO 639-1; XTREME's own list, or XTREME-R's for
@@ -119,7 +121,7 @@ class Task:
     """
 
     name: str
-    kind: KindName
+    kind: str
     role: Role
     summary: str
     languages: tuple[str, ...]
@@ -144,6 +146,18 @@ class Task:
     citation: str = ""
     url: str = ""
 
+    @property
+    def form(self) -> str:
+        """The kind whose examples it has: its own, or the one that a class of a user's own serves.
+
+        Raises:
+            UserError: there is no such class.
+        """
+        return str(getattr(found(self.kind), "serves", "")) if is_own(self.kind) else self.kind
+
+
+# Tasks of a user's own: a TOML file, a row, or several of these.
+OwnTasks = Path | str | Task | Sequence[Path | str | Task]
 
 # Fields of a row that no example, weight or score depends on ...
 _ABOUT = frozenset({"name", "role", "summary", "size", "no_hub", "licence", "citation", "url"})
@@ -156,15 +170,22 @@ _SETTINGS = frozenset({"max_length", "epochs", "batch_size"})
 def asked(task: Task) -> dict[str, Any]:
     """What a task asks of the model, in plain values: the row's part of what determines a module or a score.
     Two tasks that ask the same on the same data are the same to the store, whatever they are called."""
-    return fields_of(task, _ABOUT | _WHERE | _SETTINGS)
+    return _with_versions(fields_of(task, _ABOUT | _WHERE | _SETTINGS))
 
 
 def reading_of(task: Task, file: File | None = None, hub: Hub | None = None) -> dict[str, Any]:
     """How examples are read by a row, in plain values: all that decides, beside the bytes, which examples
     there are. The place itself (a path, a repository and its commit) is left to whoever has been there."""
-    how: dict[str, Any] = {"row": fields_of(task, _ABOUT | _WHERE | _SETTINGS | {"metrics", "stride"})}
+    row = fields_of(task, _ABOUT | _WHERE | _SETTINGS | {"metrics", "stride"})
+    how: dict[str, Any] = {"row": _with_versions(row)}
     if file is not None:
-        how["file"] = fields_of(file, {"path", "beside", "but", "pooled"})
+        how["file"] = _with_versions(fields_of(file, {"path", "beside", "but", "pooled"}))
     if hub is not None:
         how["hub"] = fields_of(hub, {"id", "config", "splits", "revision", "absent", "languages"})
     return how
+
+
+def _with_versions(row: dict[str, Any]) -> dict[str, Any]:
+    """The same, with the version of a kind or reader of a user's own in its name."""
+    own = {key: row[key] for key in ("kind", "reader") if key in row and is_own(row[key])}
+    return row | {key: version_of(name) for key, name in own.items()}

@@ -1,0 +1,203 @@
+"""Tasks, readers, kinds and merges of a user's own: what docs/your-own.md shows runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xadapt
+from xadapt.cli.main import main
+from xadapt.common.own import found, version_of
+from xadapt.tasks.task import asked, reading_of
+
+PAGE = (Path(__file__).parent.parent / "docs" / "your-own.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', PAGE, re.DOTALL | re.MULTILINE)
+FILES = {title: text for _, title, text in BLOCKS if title}
+COMMANDS = [line for language, _, text in BLOCKS if language == "sh" for line in text.splitlines()]
+LONGEST = 40  # lines of a user's code
+
+DATA = {
+    "stance/train.tsv": "we need more trains\ttrains are slow\tagainst\nwe need more trains\tso we do\tfor\n"
+    * 10,
+    "stance/dev-en.tsv": "buses are best\tthey are\tfor\n" * 3 + "buses are best\tno\tagainst\n",
+    "stance/dev-de.tsv": "Busse sind gut\tja\tfor\n" * 3 + "Busse sind gut\tnein\tagainst\n",
+    "verdicts-train.csv": "text,judged\nno idea,\n" + "good,good\nbad,bad\n" * 20,
+    "verdicts-test.csv": "text,judged\nno idea,\n" + "not good,bad\nnot bad,good\n",
+    "stars-train.tsv": "".join(f"rated\t{n} of five\t{n}\n" for n in range(1, 6)) * 8,
+    "stars-test.tsv": "".join(f"rated\t{n} of 5\t{n}\n" for n in range(1, 6)),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page's files, and data for them."""
+    root = tmp_path_factory.mktemp("own")
+    for name, text in (FILES | DATA).items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, as Python and the command line have it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_takes_fewer_than_forty_lines(name: str) -> None:
+    assert len(FILES[name].splitlines()) < LONGEST
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_page_run(command: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *words = shlex.split(command)
+    assert program == "xadapt"
+    main(words)
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("name", [n for n, text in FILES.items() if "xadapt.Study(" in text])
+def test_the_scripts_of_the_page_run(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(name, run_name="__main__")
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_command_finds_code_in_the_working_folder(folder: Path) -> None:
+    entry = "import sys; sys.path.remove(''); from xadapt.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", entry, "tasks", "check", "sheet.toml"],
+        cwd=folder, env={"PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 without a verdict" in done.stdout
+
+
+# -- what is an own name's version, and what is refused --------------------------------------------
+
+
+def task(kind: str = "classify", reader: str = "pairs", **row: object) -> xadapt.Task:
+    files = {"train": (xadapt.File("train.tsv", reader),), "test": (xadapt.File("{lang}.tsv", reader),)}
+    usual: dict[str, object] = {"metrics": ("accuracy",), "labels": ("a", "b"), "files": files}
+    usual |= {
+        "name": "own",
+        "kind": kind,
+        "role": "target",
+        "summary": "",
+        "languages": ("en",),
+        "train": "own",
+    }
+    return xadapt.Task(**(usual | row))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that Python finds modules in, and a working folder."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_version_is_what_the_file_states_or_else_a_hash_of_it(code: Path) -> None:
+    (code / "v_stated.py").write_text("VERSION = 7\ndef read(): ...\n", encoding="utf-8")
+    for name, text in (("v_one", "def read(): ...\n"), ("v_two", "def read(): ...  # other\n")):
+        (code / f"{name}.py").write_text(text, encoding="utf-8")
+    assert version_of("v_stated.read") == "v_stated.read:7"
+    one, two = version_of("v_one.read").split(":")[1], version_of("v_two.read").split(":")[1]
+    assert len(one) == len(two) == 16
+    assert one != two
+
+
+def test_it_stands_in_what_a_task_asks_and_in_how_its_data_are_read(code: Path) -> None:
+    (code / "stands_in.py").write_text(
+        "import xadapt\nVERSION = 3\nclass Mine(xadapt.Classify): ...\ndef read(paths, task, split): ...\n",
+        encoding="utf-8",
+    )
+    row = task("stands_in.Mine", "stands_in.read")
+    assert asked(row)["kind"] == "stands_in.Mine:3"
+    how = reading_of(row, row.files["train"][0])
+    assert (how["row"]["kind"], how["file"]["reader"]) == ("stands_in.Mine:3", "stands_in.read:3")
+    ours = task()
+    assert (asked(ours)["kind"], reading_of(ours, ours.files["train"][0])["file"]["reader"]) == (
+        "classify",
+        "pairs",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_file.read", "there is no Python module 'no_such_file'"),
+        ("broken_own.read", "importing 'broken_own' fails: ZeroDivisionError"),
+        ("plain_own.raed", "has no 'raed'; did you mean 'read'"),
+    ],
+)
+def test_code_that_cannot_be_had_is_said(name: str, message: str, code: Path) -> None:
+    (code / "broken_own.py").write_text("1 / 0\n", encoding="utf-8")
+    (code / "plain_own.py").write_text("def read(): ...\n", encoding="utf-8")
+    with pytest.raises(xadapt.UserError, match=message):
+        found(name)
+
+
+READERS = """
+import xadapt
+def nothing(paths, task, split): return xadapt.Reading([], True)
+def lists(paths, task, split): return []
+def other(paths, task, split): return xadapt.Reading([xadapt.Text("0", "a")], True)
+class Kindless: ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"reader": "odd_own.nothing"}, "finds no example"),
+        ({"reader": "odd_own.lists"}, "gives list"),
+        ({"reader": "odd_own.other"}, "examples of class Text"),
+        ({"kind": "odd_own.Kindless"}, "a class that serves one of classify"),
+        ({"kind": "clasify"}, "or module.name of a class of your own"),
+        ({"labels": ()}, "kind classify needs labels"),
+        ({"name": "xnli"}, "a task of this name already"),
+        ({"train": "nothing"}, "is no task"),
+    ],
+)
+def test_a_task_made_in_python_is_checked_before_anything_is_trained(
+    row: dict[str, str], message: str, code: Path, checkpoint: Path
+) -> None:
+    (code / "odd_own.py").write_text(READERS, encoding="utf-8")
+    for name in ("train", "en"):
+        (code / f"{name}.tsv").write_text("x\ty\ta\n", encoding="utf-8")
+    given = task(**row)
+    study = xadapt.Study(
+        given.name, str(checkpoint), data=".", tasks=given, max_steps=1, store=code / "store"
+    )
+    with pytest.raises(xadapt.UserError, match=message):
+        study.run(baselines=False)
+    assert not list((code / "store").glob("modules/*"))
+
+
+def test_a_module_of_an_own_kind_is_opened_where_its_code_is_the_same(here: Path, tmp_path: Path) -> None:
+    study = xadapt.Study("stars", data=".", tasks="grades.toml", max_steps=2, store=tmp_path / "store")
+    study.run(baselines=False)
+    module = xadapt.Module.from_store(xadapt.Store(tmp_path / "store"), study.addresses("stars")[-1])
+    folder = module.save_pretrained(tmp_path / "sent")
+    assert xadapt.Module.from_pretrained(folder).predictor()(["rated"])[0].label in "12345"
+    code = sys.modules.pop("grades")
+    try:
+        with pytest.raises(xadapt.UserError, match="import grades first"):
+            xadapt.Module.from_pretrained(folder)
+        code.VERSION = "another"  # type: ignore[attr-defined]
+        sys.modules["grades"] = code
+        with pytest.raises(xadapt.UserError, match="trained with other code of its kind"):
+            xadapt.Module.from_pretrained(folder).predictor()
+    finally:
+        del code.VERSION  # type: ignore[attr-defined]
