@@ -273,7 +273,7 @@ def test_other_backbones_heads_and_taken_folders_are_refused(
     with pytest.raises(UserError, match="belongs to"):
         export_peft(export_of(store, saved.address), odd, tmp_path / "out")
     exported = export_of(store, saved.address)
-    exported.top.manifest["kind"] = "mlm"
+    exported.top.manifest["kind"] = "joint"
     with pytest.raises(UserError, match=r"no class for the head.*\n.*\n.*--no-head"):
         export_merged(exported, backbone, tmp_path / "out")
     (tmp_path / "taken").mkdir()

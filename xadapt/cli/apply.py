@@ -66,4 +66,3 @@ def apply(options: Apply, errors: Console) -> None:
     with writing(options.out) as write, Bars(errors).stage("answer", count(options.source)) as advance:
         for answer in applied(predictor, rows, advance):
             write(f"{as_line(answer)}\n" if plain else json_text(as_object(answer)))
-

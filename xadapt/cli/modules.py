@@ -101,7 +101,13 @@ class Import:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a module, with what it stands on, for another library."""
+    """Write a module, with what it stands on, for another library.
+
+    The folder has the tokenizer, the labels' names, and a README with a few lines of Python that run:
+      --to merged    pipeline("text-classification", folder)
+      --to peft      AutoPeftModelForSequenceClassification.from_pretrained(folder)
+      --to adapters  AutoAdapterModel.from_pretrained(backbone).load_adapter(folder)
+    """
 
     module: tyro.conf.Positional[str]
     """an address, its first digits, or a name"""
@@ -113,6 +119,8 @@ class Export:
     """where its backbone lies; by default where it was when the module was trained"""
     choices: int | None = None
     """options an item of multiple choice; adapters needs it"""
+    base: Literal["auto", "inside", "named"] = "auto"
+    """--to peft: inside brings the encoder and opens without arguments; auto: named, if it is on the hub"""
     head: bool = True
     """with its head; without, what is written is an encoder"""
 
@@ -323,7 +331,7 @@ def _export(store: Store, wanted: Export, console: Console) -> None:
     backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
     match wanted.to:
         case "peft":
-            export_peft(exported, backbone, wanted.out)
+            export_peft(exported, backbone, wanted.out, base=wanted.base)
         case "adapters":
             export_adapters(exported, backbone, wanted.out, choices=wanted.choices)
         case "merged":

@@ -92,4 +92,3 @@ def show_tasks(options: Tasks, console: Console) -> None:
 
             for line in checked(file, examples, backbone):
                 print_plain(console, line)
-

@@ -5,15 +5,18 @@
     choose    AutoModelForMultipleChoice          dense, out_proj   roberta.pooler.dense, classifier
     tag       AutoModelForTokenClassification     classifier        classifier
     extract   AutoModelForQuestionAnswering       qa_outputs        qa_outputs
+    mlm       AutoModelForMaskedLM                dense, layer_norm lm_head.dense, lm_head.layer_norm
+                                                  bias              lm_head.bias
 
 HF's multiple choice has no layer of its own before the last one, but reads the encoder's pooler: dense and
 tanh on ``<s>``, which is what xadapt's head does first. All the others are HF's own. So each maps exactly.
+A masked language model's output embeddings are the encoder's (``tied``): it goes out as plain weights only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ class Form:
         hf: xadapt's linear -> HF's.
         flex: ``adapters``' type of head; its linears follow one another, with dropout and tanh between.
         rows: the linear with a row a label, where labels have names; else empty.
+        tied: a weight of HF's class -> the one that it equals, by HF's names.
     """
 
     auto: Any
@@ -43,6 +47,7 @@ class Form:
     hf: Mapping[str, str]
     flex: str
     rows: str = ""
+    tied: Mapping[str, str] = field(default_factory=dict)
 
 
 FORMS: Mapping[str, Form] = {
@@ -78,22 +83,44 @@ FORMS: Mapping[str, Form] = {
     ),
 }
 
+# What goes out as plain weights; neither PEFT nor ``adapters`` takes a head whose weights are the encoder's.
+MERGED_FORMS: Mapping[str, Form] = {
+    **FORMS,
+    "mlm": Form(
+        transformers.AutoModelForMaskedLM,
+        None,
+        (),
+        {"": "lm_head", "dense": "lm_head.dense", "layer_norm": "lm_head.layer_norm"},
+        "masked_lm",
+        tied={
+            "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
+            "lm_head.decoder.bias": "lm_head.bias",
+        },
+    ),
+}
 
-def form_of(manifest: Mapping[str, Any], head: Mapping[str, Tensor]) -> Form | None:
+
+def form_of(
+    manifest: Mapping[str, Any], head: Mapping[str, Tensor], forms: Mapping[str, Form] = FORMS
+) -> Form | None:
     """The form of a stored module's head; None for a module without one.
 
+    Args:
+        forms: those that can be written, by kind.
+
     Raises:
-        UserError: a head that no class of HF's has.
+        UserError: a head of another kind.
     """
     if not head:
         return None
-    if manifest.get("kind") not in FORMS:
+    if manifest.get("kind") not in forms:
+        elsewhere = "--to merged, or " if manifest.get("kind") in MERGED_FORMS else ""
         raise UserError(
-            f"HF's library has no class for the head of {manifest.get('task')} ({manifest.get('kind')})",
-            expected=f"a module of the kind {', '.join(FORMS)}",
-            do="export it without its head (--no-head), or use it with xadapt",
+            f"there is no class for the head of {manifest.get('task')} ({manifest.get('kind')})",
+            expected=f"a module of the kind {', '.join(forms)}",
+            do=f"export it {elsewhere}without its head (--no-head), or use it with xadapt",
         )
-    return FORMS[manifest["kind"]]
+    return forms[manifest["kind"]]
 
 
 def to_hf(form: Form, head: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,9 +17,10 @@ from transformers import AutoModel, PreTrainedModel
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
+from xadapt.interop.card import pipeline_code, write_card
 from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
-from xadapt.interop.heads import form_of, label_config, to_hf
+from xadapt.interop.heads import MERGED_FORMS, form_of, label_config, to_hf
 from xadapt.mount import Part, linear_shapes
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import method_of
@@ -28,7 +29,8 @@ from xadapt.stacks.methods import Full, LoRA
 
 
 def export_merged(exported: Export, backbone: Backbone, out: Path) -> None:
-    """Write the model, its configuration with the labels' names, and the tokenizer.
+    """Write the model, its configuration with the labels' names, the tokenizer, and a README whose lines run:
+    ``pipeline("text-classification", folder)`` prints the labels' names.
 
     Args:
         exported: a module with all it stands on.
@@ -42,6 +44,7 @@ def export_merged(exported: Export, backbone: Backbone, out: Path) -> None:
     with new_folder(out) as folder:
         model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
+        write_card(folder, exported, backbone, pipeline_code(exported), library="transformers")
 
 
 def merged(exported: Export, backbone: Backbone) -> PreTrainedModel:
@@ -59,7 +62,7 @@ def hf_model(exported: Export, backbone: Backbone, encoder: Mapping[str, Tensor]
         UserError: a head that HF has no class for.
     """
     top = exported.top
-    form = form_of(top.manifest, exported.head)
+    form = form_of(top.manifest, exported.head, MERGED_FORMS)
     config = copy.deepcopy(backbone.config)
     config.update(label_config(form, top.manifest, exported.head))
     with seeded("merged"):  # HF draws weights first, which are all replaced
@@ -69,7 +72,8 @@ def hf_model(exported: Export, backbone: Backbone, encoder: Mapping[str, Tensor]
         else:
             model = form.auto.from_config(config)
             head = to_hf(form, exported.head)
-            model.load_state_dict({f"roberta.{key}": t for key, t in encoder.items()} | head)
+            weights = {f"roberta.{key}": t for key, t in encoder.items()} | head
+            model.load_state_dict(weights | {key: weights[source] for key, source in form.tied.items()})
     return model.float().eval()
 
 
