@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 
 from xadapt.common.errors import UserError, shortened
 from xadapt.common.launch import ElsewhereError, leads
 
+WIDE, UNBROKEN = 160, 10_000  # columns of a file or pipe: for tables with lines, and for plain rows
 NOBODY_READS = 141  # what a shell reports of any tool that wrote into a closed pipe: 128 + SIGPIPE
 LEADER_SPEAKS = 30.0  # seconds that another process leaves to the one that leads, to end with its message
 STOPPED = 130  # and of one that Ctrl-C ended: 128 + SIGINT
@@ -24,6 +25,15 @@ STOPPED = 130  # and of one that Ctrl-C ended: 128 + SIGINT
 
 class _Output(Console):
     """A console whose errors end the run in ``one_message``."""
+
+    plain = False
+
+    @property
+    def options(self) -> ConsoleOptions:
+        found = super().options
+        if self.plain:
+            found.encoding = "ascii"  # what tables and trees ask, to know whether lines can be drawn
+        return found
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -37,11 +47,25 @@ class _Output(Console):
             raise _unwritten(error) from error
 
 
-def wide(*, stderr: bool = False) -> Console:
-    """A console; wide enough for tables where its output goes to a file. Of several processes only the one
-    that leads is heard."""
+def wide(*, stderr: bool = False, plain: bool = False) -> Console:
+    """A console, as wide as its terminal; in a file or pipe wide enough for tables. ``COLUMNS`` in the
+    environment sets another width. Of several processes only the one that leads is heard.
+
+    Args:
+        plain: without colours, without lines around tables, without bars that move; in a file or pipe each
+            row of a table is one line.
+    """
     console = _Output(stderr=stderr, quiet=not leads())
-    return console if console.is_terminal else _Output(stderr=stderr, width=160, quiet=not leads())
+    if console.is_terminal:
+        width = console.width if plain else None
+    else:
+        said = os.environ.get("COLUMNS", "")
+        width = int(said) if said.isdecimal() and int(said) else UNBROKEN if plain else WIDE
+    if not plain:
+        return console if width is None else _Output(stderr=stderr, width=width, quiet=not leads())
+    console = _Output(stderr=stderr, width=width, quiet=not leads(), color_system=None, force_terminal=False)
+    console.plain = True
+    return console
 
 
 def print_plain(console: Console, text: str) -> None:

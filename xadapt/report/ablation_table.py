@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from xadapt.report.sheet import Column, Sheet
 from xadapt.study.ablation import Ablation
 
 WIDE = 6  # languages across; more go down
@@ -43,11 +43,9 @@ def ablation_table(found: Ablation, world: str = "") -> Group:
         whole = whole or scores
     if len(asked.languages) > WIDE:
         grid = [list(line) for line in zip(*grid, strict=True)]
-    table = Table()
-    for i, column in enumerate(grid[0]):
-        table.add_column(Text(column), justify="right" if i else "left", no_wrap=not i)
+    table = Sheet(grid[0][0], *(Column(name, right=True) for name in grid[0][1:]))
     for line in grid[1:]:
-        table.add_row(*map(Text, line))
+        table.add(*line)
     items = " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
     split, data = asked.split, asked.asks.name
     title = (

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from xadapt.common.progress import Advance
@@ -18,6 +16,7 @@ from xadapt.grid.arrivals import Arrival, Tell, line_of
 from xadapt.grid.forecast import spoken
 from xadapt.grid.work import Outcome
 from xadapt.report.progress import Bars, advancing
+from xadapt.report.sheet import Column, Sheet
 from xadapt.study.results import Cell
 
 AROUND = 9  # lines of a screen that are not the table's rows
@@ -97,7 +96,7 @@ class _Screen:
         return Group(scores_so_far(self._cells, rows), Text(self._said), self._bars)
 
 
-def scores_so_far(cells: Sequence[Cell], rows: int) -> Table:
+def scores_so_far(cells: Sequence[Cell], rows: int) -> Sheet:
     """A line an expression and first metric of a task, the newest ``rows``: means over the seeds that are
     there; no intervals, as these are not all."""
     lines: dict[tuple[str, str, str, str, str], list[Cell]] = {}
@@ -109,18 +108,15 @@ def scores_so_far(cells: Sequence[Cell], rows: int) -> Table:
     named = [len({key[place] for key in lines}) > 1 for place in (0, 1)]
     shown = list(lines.items())[-rows:]
     title = "so far" if len(shown) == len(lines) else f"so far: the newest {len(shown)} of {len(lines)} lines"
-    table = Table(title=title, title_justify="left")
     heads = [name for name, several in zip(("backbone", "method"), named, strict=True) if several]
-    for head in (*heads, "expression", "task"):
-        table.add_column(head)
-    for head in ("seeds", "en", "others"):
-        table.add_column(head, justify="right")
+    numbers = (Column(head, right=True) for head in ("seeds", "en", "others"))
+    table = Sheet(*heads, "expression", "task", *numbers, title=title)
     for (backbone, method, task, metric, expr), scores in shown:
         names = [n for n, several in zip((backbone, method), named, strict=True) if several]
         english = [c.score for c in scores if c.lang == "en"]
         others = [c.score for c in scores if c.lang != "en"]
-        table.add_row(
-            *map(escape, (*names, expr, f"{task}: {metric}")),
+        table.add(
+            *(*names, expr, f"{task}: {metric}"),
             str(len({c.seed for c in scores})),
             *(f"{statistics.mean(some):.1f}" if some else "-" for some in (english, others)),
         )

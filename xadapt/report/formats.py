@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from xadapt.common.text_tables import TextTable, shown_value
 from xadapt.record.record import recorded
+from xadapt.report.sheet import Column, Sheet
 from xadapt.store.store import Store
 from xadapt.study.kept import Compared, Difference, Kept
 from xadapt.study.results import Finding, cell_table
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
 DIGITS = 8  # of a module's address: as many as commands need to know it by
+_KEYS = ("module", "key")  # to be copied
+_DROPPED = {"modules": 1, "made": 2}  # of the list of runs, where there is no room
 _SETTING = ("backbone", "method", "data", "split", "layer")
 
 
@@ -37,7 +37,7 @@ def score_table(kept: Kept, *, brief: bool) -> TextTable:
     return TextTable(table.columns, rows).without(["key", *table.constant(_SETTING)])
 
 
-def score_tables(kept: Kept) -> Iterator[Table]:
+def score_tables(kept: Kept) -> Iterator[Sheet]:
     """One table a task, metric and setting."""
     shown = ("expr", "seed", "lang", "score", "n", "module")
     for title, rows in _grouped(score_table(kept, brief=False).without(["key"])):
@@ -68,7 +68,7 @@ def difference_table(compared: Compared, *, brief: bool) -> TextTable:
     return TextTable(named, table.rows).without([*numbers, *table.constant(_SETTING)])
 
 
-def difference_tables(compared: Compared) -> Iterator[Table]:
+def difference_tables(compared: Compared) -> Iterator[Sheet]:
     """One table a task, metric and setting."""
     shown = ("expr", "difference", "seeds", "languages")
     for title, rows in _grouped(difference_table(compared, brief=False)):
@@ -162,7 +162,7 @@ def recorded_table(store: Store) -> TextTable:
     return TextTable(("study", "made", "question", "answer"), rows)
 
 
-def drawn(title: str, table: TextTable) -> Table:
+def drawn(title: str, table: TextTable) -> Sheet:
     """A plain table on a screen."""
     return _drawn(title, table.columns, table.rows)
 
@@ -178,12 +178,14 @@ def _grouped(table: TextTable) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"{task}: {metric} on {split} of {data}, {backbone} with {method}{at}", rows
 
 
-def _drawn(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    table = Table(title=escape(title), title_justify="left")
+def _drawn(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Sheet:
     plain = TextTable(tuple(columns), tuple(tuple(row) for row in rows))
+    set_so = []
     for i, name in enumerate(columns):
-        right = plain.numeric(i) and name != "module"
-        table.add_column(escape(name), justify="right" if right else "left", overflow="fold")
+        key = name in _KEYS
+        right = plain.numeric(i) and not key
+        set_so.append(Column(name, right=right, drop=_DROPPED.get(name, 0), whole=key))
+    table = Sheet(*set_so, title=title)
     for row in rows:
-        table.add_row(*(escape(shown_value(value)) for value in row))
+        table.add(*map(shown_value, row))
     return table

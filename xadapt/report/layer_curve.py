@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from xadapt.report.sheet import Column, Sheet
 from xadapt.study.results import Cell, Results
 
 WIDTH = 40  # characters of the longest bar
@@ -22,23 +22,19 @@ def print_layers(results: Results, console: Console) -> None:
         best = max(curve, key=lambda layer: curve[layer])
         top = max(curve.values())
         languages = list(dict.fromkeys(c.lang for c in cells))
-        console.print(
-            f"[bold]{escape(expr)}: {cells[0].metric} on {cells[0].split}[/] by hidden layer", highlight=False
-        )
-        table = Table()
+        of = f"{len(languages)} language" + "s" * (len(languages) > 1)
+        console.print(Text(f"{expr}: {cells[0].metric} on {cells[0].split} by hidden layer", "bold"))
         shown = languages if len(languages) <= WIDE else []
-        for column in ("layer", *shown, "mean"):
-            table.add_column(column, justify="right")
-        table.add_column("")
+        table = Sheet(*(Column(name, right=True) for name in ("layer", *shown, "mean")), Column("", drop=1))
         for layer, mean in curve.items():
             per_lang = [_mean(c.score for c in cells if (c.layer, c.lang) == (layer, lang)) for lang in shown]
             bar = "█" * round(WIDTH * mean / top) if top > 0 else ""
             style = "bold" if layer == best else None
-            table.add_row(str(layer), *(f"{s:.1f}" for s in (*per_lang, mean)), bar, style=style)
+            table.add(str(layer), *(f"{s:.1f}" for s in (*per_lang, mean)), bar, style=style)
         console.print(table)
         console.print(
-            f"best: layer {best}, {top:.1f} (mean of {len(languages)} languages); chosen on what it is "
-            "measured on: fix a layer beforehand to compare systems",
+            f"best: layer {best}, {top:.1f} (mean of {of}); chosen on "
+            "what it is measured on: fix a layer beforehand to compare systems",
             style="dim",
             highlight=False,
         )

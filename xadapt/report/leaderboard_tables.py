@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from xadapt.interop.leaderboards import XTREME, XTREME_R, Average, average, by_language_group
 from xadapt.interop.xtreme_files import asked
 from xadapt.interop.xtreme_scores import FolderScores
+from xadapt.report.sheet import Column, Sheet
 from xadapt.study.results import Predicted
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
@@ -22,11 +22,9 @@ BENCHMARKS = (XTREME, XTREME_R)
 
 def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console: Console) -> None:
     """What was written where."""
-    table = Table(title="predictions", title_justify="left")
-    for column, side in (("language", "left"), ("examples", "right"), ("file", "left")):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    table = Sheet("language", Column("examples", right=True), "file", title="predictions")
     for one, file in zip(made, files, strict=True):
-        table.add_row(one.lang, f"{asked(one.examples):,}", escape(str(file)))
+        table.add(one.lang, f"{asked(one.examples):,}", str(file))
     console.print(table)
 
 
@@ -105,13 +103,11 @@ def _averages(found: FolderScores) -> list[Average]:
     return [average(b, scores) for b in BENCHMARKS if any(task in b.languages for task in scores)]
 
 
-def _languages(found: FolderScores) -> Table:
+def _languages(found: FolderScores) -> Sheet:
     """Languages down, tasks and their metrics across; empty where a task is not in a language."""
-    table = Table(title="scores", title_justify="left")
-    table.add_column("")
     columns = {(r.task, metric): r.split for r in found.scored for metric in r.scores}
-    for (task, metric), split in columns.items():
-        table.add_column(f"{task}\n[dim]{metric.replace('exact_match', 'EM')}\n{split}[/]", justify="right")
+    heads = [f"{t}\n{m.replace('exact_match', 'EM')}\n{split}" for (t, m), split in columns.items()]
+    table = Sheet("", *(Column(head, right=True) for head in heads), title="scores")
     by_task = found.by_task()
     languages = sorted({row.lang for row in found.scored}, key=lambda lang: (lang != "en", lang))
     for lang in languages:
@@ -120,23 +116,21 @@ def _languages(found: FolderScores) -> Table:
             exists = any(lang in b.languages.get(task, ()) for b in BENCHMARKS)
             score = by_task[task].get(lang, {}).get(metric)
             cells.append(_shown(score) if exists or score is not None else "")
-        table.add_row(lang, *cells)
-    table.add_section()
+        table.add(lang, *cells)
+    table.section()
     means = [statistics.fmean(s[m] for s in by_task[t].values()) for t, m in columns]
-    table.add_row("mean of these", *map(_shown, means))
+    table.add("mean of these", *map(_shown, means))
     return table
 
 
-def _benchmarks(averages: Sequence[Average]) -> Table:
+def _benchmarks(averages: Sequence[Average]) -> Sheet:
     """Groups, their tasks below them, and the whole; one column a benchmark."""
-    table = Table(title="averages as the leaderboards have them", title_justify="left")
-    table.add_column("")
-    for one in averages:
-        table.add_column(one.benchmark.name, justify="right")
-        table.add_column("languages", justify="right")
+    heads = [head for one in averages for head in (one.benchmark.name, "languages")]
+    columns = (Column(head, right=True) for head in heads)
+    table = Sheet("", *columns, title="averages as the leaderboards have them")
     for group in dict.fromkeys(group for one in averages for group in one.groups):
         cells = [cell for one in averages for cell in (_shown(one.groups.get(group)), "")]
-        table.add_row(f"[bold]{group}[/]", *cells)
+        table.add(Text(group, "bold"), *cells)
         tasks = dict.fromkeys(t for one in averages for t in one.benchmark.groups.get(group, ()))
         for task in tasks:
             cells = []
@@ -148,10 +142,10 @@ def _benchmarks(averages: Sequence[Average]) -> Table:
                 shown, whole = _shown(here.score), len(here.scored) + len(here.missing)
                 partly = here.score is not None and here.missing
                 cells += [f"({shown})" if partly else shown, f"{len(here.scored)} of {whole}"]
-            table.add_row(f"  {task}", *cells)
-    table.add_section()
+            table.add(f"  {task}", *cells)
+    table.section()
     overall = [cell for one in averages for cell in (_shown(one.overall), "")]
-    table.add_row("[bold]overall[/]", *overall)
+    table.add(Text("overall", "bold"), *overall)
     return table
 
 
@@ -161,16 +155,14 @@ def _grouped(found: FolderScores, by: GroupBy | None) -> dict[str, tuple[str, ..
     return {} if by is None else grouped(languages, by)
 
 
-def _groups(found: FolderScores, by: GroupBy) -> Table:
+def _groups(found: FolderScores, by: GroupBy) -> Sheet:
     """Tasks down, groups of languages across, with how many languages each mean is over."""
     groups = _grouped(found, by)
-    table = Table(title="means over groups of languages (how many)", title_justify="left")
-    table.add_column("")
-    for group in groups:
-        table.add_column(escape(group), justify="right")
+    columns = (Column(group, right=True) for group in groups)
+    table = Sheet("", *columns, title="means over groups of languages (how many)")
     for task, per in by_language_group(found.by_task(), groups).items():
         cells = [f"{per[g][0]:.1f} ({len(per[g][1])})" if g in per else "-" for g in groups]
-        table.add_row(task, *cells)
+        table.add(task, *cells)
     return table
 
 

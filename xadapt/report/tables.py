@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from xadapt.report.formats import POCKET_NOTE, said
+from xadapt.report.sheet import Column, Sheet
 from xadapt.stacks.stack import Stack
 from xadapt.study.plan import held_out
 from xadapt.study.results import OTHERS, Cell, Results
@@ -25,28 +25,27 @@ NO_MODEL = "no model: "
 LONG_STACK = 12
 
 
-def plan_table(study: Study) -> Table:
+def plan_table(study: Study) -> Sheet:
     """What will be trained, what is in the store, what will be evaluated."""
     plan = study.plan
-    title = escape(f"plan: {plan.backbone.name} on {plan.source.name}")
-    table = Table("", "expression", "seed", "what", title=title, title_justify="left")
+    columns = ("", "expression", Column("seed", right=True), "what", Column("address", drop=1, whole=True))
+    table = Sheet(*columns, title=f"plan: {plan.backbone.name} on {plan.source.name}")
     for module in plan.modules:
         known = study.has(module.address)
-        action = "[green]reuse[/]" if known else "[yellow]train[/]"
+        action = Text("reuse", "green") if known else Text("train", "yellow")
         data = ", ".join(f"{t.data.name} ({'+'.join(t.languages)})" for t in module.tasks)
         what = f"{module.method} on {data}" + ("" if known else f", lr {module.settings.lr:g}")
-        shown = escape(brief(module.need.shown))
-        table.add_row(action, shown, str(module.seed), f"{escape(what)}  [dim]{module.address}[/]")
-    for action, what in _of_use_otherwise(study):
-        table.add_row(action, "", "", what)
+        table.add(action, brief(module.need.shown), str(module.seed), what, Text(module.address, "dim"))
+    for where, what in _of_use_otherwise(study):
+        table.add(where, "", "", what, "")
     layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
     for (expr, seed, split, languages), count in layers.items():
         at = f" at {count} layers" if count > 1 else ""
-        table.add_row("evaluate", escape(expr), str(seed), f"{split}: {' '.join(languages)}{at}")
+        table.add("evaluate", expr, str(seed), f"{split}: {' '.join(languages)}{at}", "")
     for task, split in {e.task.name: (e.task, e.split) for e in plan.evaluations}.values():
         if held := held_out(task, plan.source, split):
             why = f"has no dev set in {' '.join(held)}: the end of its training data chooses checkpoints"
-            table.add_row("not scored", "", "", f"{task.name} {why}")
+            table.add("not scored", "", "", f"{task.name} {why}", "")
     return table
 
 
@@ -83,7 +82,7 @@ def print_results(results: Results, console: Console, by: GroupBy | None = None)
         for title, table, caption in _task_tables(results, task, console.width, by):
             console.print(title, highlight=False)
             console.print(table)
-            console.print(caption, style="dim", highlight=False)
+            console.print(caption, style="dim", highlight=False, markup=False)
             console.print()
     if results.modules:
         console.print(_module_table(results))
@@ -92,12 +91,12 @@ def print_results(results: Results, console: Console, by: GroupBy | None = None)
     says = f"{trained} modules trained, {reused} reused, {results.seconds:.1f} s in all"
     console.print(says + ("" if trained or not results.modules else ": nothing was trained"))
     if results.pocket:
-        console.print(f"[dim]{POCKET_NOTE}[/]")
+        console.print(POCKET_NOTE, style="dim")
 
 
 def _task_tables(
     results: Results, task: str, width: int, by: GroupBy | None
-) -> Iterator[tuple[str, Table, str]]:
+) -> Iterator[tuple[Text, Sheet, str]]:
     """For each metric: a title, the table, what is to be known of it."""
     cells = [c for c in results.cells if c.task == task]
     seeds = len({c.seed for c in cells})
@@ -111,15 +110,11 @@ def _task_tables(
         # Many languages, or a narrow screen: languages go down, expressions across.
         if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
             header, *lines = [list(column) for column in zip(header, *lines, strict=True)]
-        title = (
-            f"[bold]{escape(task)}: {metric} on {split}{world}[/] "
-            f"({items} items a language, {seeds} seed{'s' * (seeds > 1)})"
-        )
-        table = Table()
-        for i, name in enumerate(header):
-            table.add_column(escape(name), justify="right" if i else "left", no_wrap=i == 0)
+        title = Text(f"{task}: {metric} on {split}{world}", "bold")
+        title.append(f" ({items} items a language, {seeds} seed{'s' * (seeds > 1)})", "not bold")
+        table = Sheet(header[0], *(Column(name, right=True) for name in header[1:]))
         for line in lines:
-            table.add_row(*map(escape, line), style="dim" if line[0].startswith(NO_MODEL) else None)
+            table.add(*line, style="dim" if line[0].startswith(NO_MODEL) else None)
         yield title, table, _caption(results, rows, split, seeds, by)
 
 
@@ -190,22 +185,14 @@ def _spread(scores: Sequence[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ±{statistics.stdev(scores):.1f}"
 
 
-def _module_table(results: Results) -> Table:
-    table = Table(title="modules", title_justify="left")
-    for column, side in (
-        ("expression", "left"),
-        ("seed", "right"),
-        ("", "left"),
-        ("seconds", "right"),
-        ("parameters", "right"),
-        ("on disk", "right"),
-    ):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
+def _module_table(results: Results) -> Sheet:
+    numbers = (Column("parameters", right=True, drop=2), Column("on disk", right=True, drop=1))
+    table = Sheet(
+        "expression", Column("seed", right=True), "", Column("seconds", right=True), *numbers, title="modules"
+    )
     for m in results.modules:
-        done = "[yellow]trained[/]" if m.trained else "[green]reused[/]"
-        table.add_row(
-            escape(m.expr), str(m.seed), done, f"{m.seconds:.1f}", f"{m.parameters:,}", decimal(m.bytes)
-        )
+        done = Text("trained", "yellow") if m.trained else Text("reused", "green")
+        table.add(m.expr, str(m.seed), done, f"{m.seconds:.1f}", f"{m.parameters:,}", decimal(m.bytes))
     return table
 
 

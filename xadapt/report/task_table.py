@@ -2,58 +2,59 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from xadapt.common.errors import UserError
 from xadapt.data.hub import HubSource
 from xadapt.data.pocket.source import Pocket
+from xadapt.report.sheet import Column, Sheet
 from xadapt.tasks import Catalogue, Task
 from xadapt.tasks.examples import Source
 
 MANY = 16  # languages that are named one by one; of longer lists the number says more
 
 
-def tasks_table(source: Source, catalogue: Catalogue) -> Table:
+def tasks_table(source: Source, catalogue: Catalogue) -> Sheet:
     """One line a task. Nothing is read or downloaded but what tells whether labels are placeholders.
 
     Args:
         source: what ``here`` is about; the pocket world and the hub are asked beside it.
     """
     others: tuple[Source, ...] = (Pocket(), HubSource(catalogue))
-    table = Table(title=f"{len(catalogue)} tasks (data: {escape(source.name)})", title_justify="left")
-    for column, side in (
-        ("task", "left"),
-        ("kind", "left"),
-        ("metric", "left"),
-        ("trains on", "left"),
-        ("examples", "right"),
-        ("here", "left"),
-        ("sources", "left"),
-        ("languages", "left"),
-        ("what it is", "left"),
-        ("licence", "left"),
-    ):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    table = Sheet(
+        "task",
+        "kind",
+        Column("metric", drop=4),
+        Column("trains on", drop=2),
+        Column("examples", right=True, drop=3),
+        Column("here", drop=6),
+        Column("sources", drop=5),
+        "languages",
+        "what it is",
+        Column("licence", drop=1),
+        title=f"{len(catalogue)} tasks (data: {source.name})",
+        caption="examples: of the original training set, as published. here: split and languages of this "
+        "source. sources: folder in brackets where none was named with --data.",
+    )
     for task in catalogue.values():
-        table.add_row(
+        table.add(
             task.name,
-            f"{task.kind}\n[dim]{task.role}[/]",
+            _two(task.kind, task.role),
             "\n".join(task.metrics),
             task.train or "-",
             _published(task, catalogue),
             _here(source, task),
             _sources(source, others, task),
             _languages(task),
-            f"{escape(task.summary)}\n[dim]{escape(task.citation)}[/]",
-            escape(task.licence),
+            _two(task.summary, task.citation),
+            task.licence,
         )
-    table.caption = (
-        "examples: of the original training set, as published. here: split and languages of this source. "
-        "sources: folder in brackets where none was named with --data."
-    )
-    table.caption_justify = "left"
     return table
+
+
+def _two(said: str, beside: str) -> Text:
+    """A line, and a paler one below it."""
+    return Text(said).append(f"\n{beside}", "dim") if beside else Text(said)
 
 
 def _published(task: Task, catalogue: Catalogue) -> str:
@@ -80,7 +81,7 @@ def _sources(source: Source, others: tuple[Source, ...], task: Task) -> str:
     """``pocket``, ``hub``, ``folder``: those that have the task in any split."""
     names = [other.name for other in others if _has(other, task)]
     if source.name in {other.name for other in others}:
-        names += ["[dim](folder)[/]"] if task.files or task.parts else []
+        names += ["(folder)"] if task.files or task.parts else []
     elif _has(source, task):
         names.append("folder")
     return "\n".join(names) or "-"
@@ -90,7 +91,7 @@ def _has(source: Source, task: Task) -> bool:
     return any(source.languages(task.name, split) for split in ("train", "dev", "test"))
 
 
-def _languages(task: Task) -> str:
+def _languages(task: Task) -> Text:
     named = task.languages
     shown = " ".join(named) if len(named) <= MANY else f"{len(named)}: {' '.join(named[:8])} ..."
-    return shown + (f"\n[dim]XTREME-R: and {' '.join(task.added)}[/]" if task.added else "")
+    return _two(shown, f"XTREME-R: and {' '.join(task.added)}" if task.added else "")

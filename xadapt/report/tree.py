@@ -144,7 +144,7 @@ def _labels(rows: Sequence[_Row]) -> Iterator[Text]:
     wide = max(row.depth * _INDENT + len(row.name) for row in rows)
     widths = [max(len(cell[i]) for cell in cells) for i in range(3)]
     for row, (state, parameters, size) in zip(rows, cells, strict=True):
-        label = Text(row.name.ljust(wide - row.depth * _INDENT), no_wrap=True, overflow="ignore")
+        label = Text(row.name.ljust(wide - row.depth * _INDENT), overflow="fold")
         label.append("  " + state.ljust(widths[0]), style=_STYLES.get(state, "dim"))
         label.append(f"  {parameters.rjust(widths[1])}  {size.rjust(widths[2])}  {row.bar}")
         label.append(f"  {row.note}" if row.note else "", style="dim")

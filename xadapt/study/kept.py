@@ -87,7 +87,7 @@ def kept_scores(store: Store) -> Kept:
     for key, file in store.all_scores():
         found = _read(key, file)
         scores += found
-        unnamed += not found
+        unnamed += not found and not _of_no_model(file)
     scores.sort(key=_order)
     return Kept(tuple(scores), unnamed)
 
@@ -107,6 +107,12 @@ def _read(key: str, file: dict[str, Any]) -> list[KeptScore]:
         return [KeptScore(c, about["generated"], str(about["revision"]), about["created"]) for c in cells]
     except (KeyError, TypeError, AttributeError):
         return []
+
+
+def _of_no_model(file: dict[str, Any]) -> bool:
+    """Whether these are scores of baselines, which are no module's and are shown beside a run's."""
+    scores = file.get("scores")
+    return isinstance(scores, dict) and any(isinstance(one, dict) for one in scores.values())
 
 
 def _order(score: KeptScore) -> tuple[Any, ...]:
