@@ -10,10 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import xadapt
+from xadapt.backbone.backbone import Backbone
 from xadapt.cli.main import main
 from xadapt.common.own import found, version_of
+from xadapt.mount import Merged, Part, mount
+from xadapt.stacks.methods import LoRA
 from xadapt.tasks.task import asked, reading_of
 
 PAGE = (Path(__file__).parent.parent / "docs" / "your-own.md").read_text(encoding="utf-8")
@@ -201,3 +205,101 @@ def test_a_module_of_an_own_kind_is_opened_where_its_code_is_the_same(here: Path
             xadapt.Module.from_pretrained(folder).predictor()
     finally:
         del code.VERSION  # type: ignore[attr-defined]
+
+
+# -- merges ----------------------------------------------------------------------------------------
+
+MERGES = """
+import torch
+def total(updates, weights, *, times=1.0):
+    return (times if len(updates) > 1 else 1) * sum(w * u for w, u in zip(weights, updates))
+def halved(updates, weights): return updates[0] / 2
+def one_number(updates, weights): return updates[0].sum()
+def thinned(updates, weights, *, keep=0.5):
+    if len(updates) == 1: return updates[0]
+    return sum(u * (torch.rand(u.shape) < keep) for u in updates)
+def listed(updates, weights, *, ways=()): return updates[0]
+"""
+
+
+@pytest.fixture
+def merges(code: Path) -> str:
+    """A module of merges, of a name that no other test has."""
+    name = f"merges_{code.name.replace('-', '_')}"
+    (code / f"{name}.py").write_text(MERGES, encoding="utf-8")
+    return name
+
+
+def test_a_merge_of_ones_own_is_text_like_any_other(merges: str) -> None:
+    stack = xadapt.Stack(f"{merges}.total(0.5*mnli, qqp, times=2) > xnli")
+    assert xadapt.Stack(str(stack)) == stack
+    assert str(stack) == f"{merges}.total(0.5*mnli, qqp, times=2.0) > xnli"
+    assert str(xadapt.Stack(f"{merges}.total(mnli, qqp, times=1)")) == f"{merges}.total(mnli, qqp)"
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("nowhere.total(mnli, qqp) > xnli", "there is no Python module 'nowhere'"),
+        ("MERGES.totl(mnli, qqp) > xnli", "has no 'totl'; did you mean 'total'"),
+        ("MERGES.total(mnli, qqp, tims=1) > xnli", "no option 'tims'; did you mean 'times'"),
+        ("MERGES.total(mnli, qqp, times=much) > xnli", "times must be a number"),
+        ("MERGES.total(mnli@bottleneck, qqp@bottleneck) > xnli", "cannot combine bottleneck modules"),
+        ("MERGES.total(mnli, mnli) > xnli", "stands twice"),
+        ("MERGES.total(mnli, qqp)@lora > xnli", "trains nothing"),
+        ("MERGES.listed(mnli, qqp) > xnli", "is no merge"),
+        ("MERGES.total > xnli", "cannot be the name of a task"),
+        ("xnli.total", "cannot be the name of a task"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said_in_the_expression(expression: str, message: str, merges: str) -> None:
+    with pytest.raises(xadapt.UserError, match=message):
+        xadapt.Stack(expression.replace("MERGES", merges))
+
+
+def lora(seed: int, backbone: Backbone) -> Part:
+    """A trained module with effects in every linear of its targets."""
+    fresh = mount(backbone, [Part("new", LoRA(r=2, targets="qv"), None)], seed=(seed,)).weights()
+    draw = torch.Generator().manual_seed(seed)
+    return Part(
+        f"m{seed}",
+        LoRA(r=2, targets="qv"),
+        {n: torch.randn(w.shape, generator=draw) for n, w in fresh.items()},
+    )
+
+
+def test_it_computes_what_it_says(merges: str, backbone: Backbone) -> None:
+    one, other = lora(1, backbone), lora(2, backbone)
+    batch = xadapt.pack([[0, 17, 33, 2]])
+
+    def outputs(how: str, **options: object) -> torch.Tensor:
+        merged = Merged("it", how, ((0.5, one), (2.0, other)), options)
+        with torch.inference_mode():
+            return mount(backbone, [merged]).encode(batch)
+
+    torch.testing.assert_close(outputs(f"{merges}.total"), outputs("cat"), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(outputs(f"{merges}.total", times=1.5), outputs("cat"), atol=1e-3)
+    for wrong, message in (("halved", "is not that module"), ("one_number", "updates' shape")):
+        with pytest.raises(xadapt.UserError, match=message):
+            outputs(f"{merges}.{wrong}")
+
+
+def test_its_draws_are_the_seeds_and_its_code_is_in_the_address(
+    merges: str, checkpoint: Path, world: Path
+) -> None:
+    def study(**more: object) -> xadapt.Study:
+        text, data = f"{merges}.thinned(mnli, udpos) > xnli", world / "xtreme"
+        return xadapt.Study(text, str(checkpoint), data, max_steps=1, looks=1, langs="en", **more)  # type: ignore[arg-type]
+
+    first = study(store="one", seeds=(0, 1)).run(baselines=False)
+    again = study(store="two", seeds=(0,)).run(baselines=False)
+    cells = {(c.seed, c.metric): c.score for c in first.cells}
+    assert {(c.seed, c.metric): c.score for c in again.cells}.items() <= cells.items()
+    before = study(store="one").plan.modules
+    module = xadapt.Module.from_store(xadapt.Store("one"), before[-1].address)
+    home = sys.modules[merges]
+    home.VERSION = 2  # type: ignore[attr-defined]
+    after = study(store="one").plan.modules
+    assert [a.address == b.address for a, b in zip(before, after, strict=True)] == [True, True, False]
+    with pytest.raises(xadapt.UserError, match="was merged with other code"):
+        module.predictor(str(checkpoint))

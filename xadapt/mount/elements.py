@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from xadapt.common.errors import UserError, nearest
-from xadapt.stacks.combinations import COMBINATIONS, MERGES, option_names, value_problem
+from xadapt.stacks.combinations import MERGES, combination, is_merge, option_names, value_problem
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, layer_range, layers_left
 
 
@@ -46,7 +46,7 @@ class Merged:
 
     Attributes:
         label: how messages name it.
-        how: one of ``MERGES``; the formulas are in merge.py.
+        how: one of ``MERGES``, whose formulas are in merge.py, or a user's own.
         operands: each with its weight. ``mean`` divides by the weights' sum, the others do not.
         options: of this way to merge, as ``COMBINATIONS`` has them.
         seed: names the draws of the ways that drop values at random.
@@ -62,7 +62,7 @@ class Merged:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.how not in MERGES:
+        if not is_merge(self.how):
             raise UserError(
                 f"{self.label!r}: {self.how!r} is not a way to merge{nearest(self.how, MERGES)}",
                 expected=f"one of {', '.join(MERGES)}",
@@ -78,7 +78,7 @@ class Merged:
                 expected="finite weights, and for mean a sum above 0",
             )
         if method_of(self) is Bottleneck:
-            if Bottleneck.name not in COMBINATIONS[self.how].methods:
+            if Bottleneck.name not in combination(self.how).methods:
                 raise UserError(
                     f"{self.label!r}: {self.how} of bottleneck modules",
                     expected="mean: bottlenecks are not linear, only their outputs can be averaged",

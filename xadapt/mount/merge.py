@@ -36,9 +36,10 @@ from peft.utils import merge_utils
 from torch import Tensor
 
 from xadapt.common.errors import UserError
+from xadapt.common.own import found, is_own
 from xadapt.common.randomness import seeded
 from xadapt.mount.low_rank import Effect, Factors, from_dense, total
-from xadapt.stacks.combinations import COMBINATIONS
+from xadapt.stacks.combinations import COMBINATIONS, combination
 
 Terms = Sequence[tuple[float, Factors]]
 
@@ -54,13 +55,13 @@ def merge(
 
     Args:
         label: how messages name the merge.
-        how: one of ``MERGES``.
+        how: one of ``MERGES``, or a user's own.
         effects: with their weights. One that does not have a linear counts as zero there.
         options: of ``how``; what is left out is as ``COMBINATIONS`` has it.
         seed: names the draws of the ways that drop values at random.
 
     Raises:
-        UserError: ``linear`` of modules that differ in rank or in their linears.
+        UserError: ``linear`` of modules that differ in rank or in their linears; a user's own that is none.
     """
     if how == "mean":
         weight = math.fsum(w for w, _ in effects)
@@ -70,12 +71,47 @@ def merge(
     if how == "linear":
         return _linear(label, effects)
     names = list(dict.fromkeys(name for _, effect in effects for name in effect))
+    if is_own(how):
+        _check_alone(how, effects[0][1], options)
     merged: Effect = {}
     for name in names:
         terms = [(w, effect[name]) for w, effect in effects if name in effect]
         with seeded("dare", seed, name):
-            merged[name] = _svd(terms, options) if how == "svd" else _dense(how, terms, len(effects), options)
+            if is_own(how):
+                merged[name] = _own(how, terms, options)
+            elif how == "svd":
+                merged[name] = _svd(terms, options)
+            else:
+                merged[name] = _dense(how, terms, len(effects), options)
     return merged
+
+
+def _own(how: str, terms: Terms, options: Mapping[str, Any]) -> Factors:
+    """A user's own merge of one linear's updates.
+
+    Raises:
+        UserError: it gives no update of their shape, or numbers that are not finite.
+    """
+    updates = [f.dense() for _, f in terms]
+    shape = updates[0].shape
+    made = found(how)(updates, [w for w, _ in terms], **(combination(how).defaults | dict(options)))
+    if not isinstance(made, Tensor) or made.shape != shape or not bool(made.isfinite().all()):
+        got = f"a tensor {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+        raise UserError(f"{how} gives {got}", expected=f"finite numbers of the updates' shape {tuple(shape)}")
+    return from_dense(made.float())
+
+
+def _check_alone(how: str, effect: Effect, options: Mapping[str, Any]) -> None:
+    """Every merge of one module with weight 1 is that module; a UserError for a user's own that is not."""
+    name, factors = next(iter(effect.items()))
+    with seeded("dare", 0, name):
+        made = _own(how, [(1.0, factors)], options).dense()
+    if not torch.allclose(made, factors.dense(), atol=1e-5 * float(factors.dense().abs().max())):
+        raise UserError(
+            f"{how} of one module with weight 1 is not that module",
+            expected="the update itself where it is the only one",
+            do="leave out scaling and thinning where len(updates) == 1",
+        )
 
 
 def _linear(label: str, effects: Sequence[tuple[float, Effect]]) -> Effect:

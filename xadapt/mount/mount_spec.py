@@ -6,6 +6,7 @@ A *description* is what a module's manifest keeps of what it stands on (``below`
     "3fa9c1..."                                        a module, on all that it stands on
     {"drop": [0, 5], "part": D}                        D without its top's layers 0 to 5
     {"merge": how, "operands": [[weight, D], ...], "options": {...}, "on": D}
+                                                       of a user's own also "code": its version
     {"fuse": [D, ...], "on": D}                        its weights are in the module above it
 
 Operands are described whole, from the backbone up; ``on`` is what they have in common below their
@@ -20,6 +21,8 @@ from typing import Any
 
 from torch import Tensor
 
+from xadapt.common.errors import UserError
+from xadapt.common.own import is_own, version_of
 from xadapt.mount import Dropped as MountedDrop
 from xadapt.mount import Element, Fused, Merged, Part, split_fusion
 from xadapt.stacks.methods import parse_method
@@ -51,7 +54,8 @@ def description(stack: Stack | None, addresses: Mapping[Stack, str], seed: int) 
     below = description(stack.below, addresses, seed)
     if is_fuse(part):
         return {"fuse": [top for _, top in tops], "on": below}
-    return {"merge": part.how, "operands": tops, "options": _options(part, seed), "on": below}
+    code = {"code": version_of(part.how)} if is_own(part.how) else {}
+    return {"merge": part.how, "operands": tops, "options": _options(part, seed), "on": below} | code
 
 
 def elements(described: Any, load: Callable[[str], Saved]) -> list[Element]:
@@ -92,6 +96,12 @@ def _elements(
         parts = [_operand(_elements(d, load, None)[len(under) :]) for d in described["fuse"]]
         return [*under, Fused(f"fuse({_listed(parts)})", tuple(parts), fusion)]
     how = described["merge"]
+    if is_own(how) and (now := version_of(how)) != described["code"]:
+        raise UserError(
+            f"what is merged was merged with other code: {described['code']}",
+            expected=f"what is here: {now}",
+            do="bring that code back, or train what stands on it again",
+        )
     operands = [(w, _operand(_elements(d, load, None)[len(under) :])) for w, d in described["operands"]]
     label = f"{how}({_listed([e for _, e in operands])})"
     options = {_FORMER.get(name, name): value for name, value in described["options"].items()}
@@ -114,4 +124,4 @@ def _listed(found: list[Element]) -> str:
 def _options(part: Combined, seed: int) -> dict[str, Any]:
     """The options of a merge, and what it draws from; what the merge is to work out is left out."""
     options: dict[str, Any] = {name: value for name, value in part.settings.items() if value is not None}
-    return options | ({"seed": seed} if part.how.startswith("dare") else {})
+    return options | ({"seed": seed} if part.how.startswith("dare") or is_own(part.how) else {})

@@ -3,17 +3,21 @@
     joint(a, b, cap=131072, temperature=1.0)    one module, trained on a mixture of tasks
     fuse(a, b)                                  weights over modules, learned with the part above
     mean linear cat svd ties dare_ties dare_linear      modules merged into one effect; nothing is trained
+    mine.largest(a, b, share=0.2)               a merge of a user's own: the function ``largest`` of mine.py
 
 A new merge is one more row. How one is computed is not known here.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from xadapt.common.errors import UserError, nearest
+from xadapt.common.own import found, is_own
 from xadapt.common.rules import Rule, between, option_problem, whole_number
 from xadapt.stacks.methods import LARGEST_RANK, Method
 
@@ -120,14 +124,55 @@ MERGES: Final = tuple(name for name in COMBINATIONS if name not in ("joint", "fu
 KEYWORDS: Final = (*COMBINATIONS, "drop")
 
 
+def combination(how: str) -> Combination:
+    """What a word means: one of ours, or ``module.name`` of a user's own merge.
+
+    That is a function ``(updates, weights, *, option=default...)`` from the updates (out, in) that several
+    modules make to one linear, and as many numbers, to one update; ``mount.merge`` calls it.
+
+    Raises:
+        UserError: no such word, no such function, or one that is no merge.
+    """
+    if how in COMBINATIONS:
+        return COMBINATIONS[how]
+    if not is_own(how):
+        raise UserError(
+            f"{how!r} combines nothing{nearest(how, tuple(COMBINATIONS))}",
+            expected=f"one of {', '.join(COMBINATIONS)}, or module.name of your own",
+        )
+    function = found(how)
+    options: dict[str, Option] = {}
+    try:
+        for one in list(inspect.signature(function).parameters.values())[2:]:
+            options[one.name] = Option(one.default, _RULES[type(one.default)])
+    except (TypeError, ValueError, KeyError):
+        raise UserError(
+            f"{how} is no merge",
+            expected="a function (updates, weights, *, option=default), a default being a number or a word",
+        ) from None
+    return Combination((inspect.getdoc(function) or how).partition("\n")[0], True, _LORA, options)
+
+
+_RULES: Final[Mapping[type, Rule]] = {
+    int: Rule("a whole number", lambda v: type(v) is int),
+    float: Rule("a number", lambda v: type(v) in (int, float) and math.isfinite(v)),
+    str: Rule("a word", lambda v: isinstance(v, str)),
+}
+
+
+def is_merge(how: str) -> bool:
+    """Whether a word merges modules: one of ours, or a user's own."""
+    return how in MERGES or is_own(how)
+
+
 def option_names(how: str) -> str:
     """The options of ``how`` in words, for messages."""
-    return f"options of {how}: {', '.join(COMBINATIONS[how].options) or 'none'}"
+    return f"options of {how}: {', '.join(combination(how).options) or 'none'}"
 
 
 def value_problem(how: str, name: str, value: object) -> str | None:
     """Why ``name=value`` is no option of ``how``; None where it is one."""
-    return option_problem(how, COMBINATIONS[how].rules, name, value)
+    return option_problem(how, combination(how).rules, name, value)
 
 
 def weight_problem(how: str, weight: float | None) -> str | None:
@@ -163,7 +208,7 @@ def nested_problem(how: str, parts: int, single: bool) -> str | None:
 def non_default(how: str, options: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
     """The options that differ from the defaults, in canonical order and type."""
     result: list[tuple[str, Value]] = []
-    for name, option in COMBINATIONS[how].options.items():
+    for name, option in combination(how).options.items():
         if name in options:
             value = float(options[name]) if isinstance(option.default, float) else options[name]
             if value != option.default:
@@ -175,9 +220,9 @@ def method_problem(how: str, method: Method | None) -> str | None:
     """Why a combination cannot have this method behind it."""
     if method is None or how == "joint":
         return None
-    if how in MERGES:
+    if is_merge(how):
         return f"{how} trains nothing: write the method behind its operands"
-    return None if method.name in COMBINATIONS[how].methods else f"{how} cannot take {method.name} modules"
+    return None if method.name in combination(how).methods else f"{how} cannot take {method.name} modules"
 
 
 def weight_text(weight: float) -> str:

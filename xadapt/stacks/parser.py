@@ -8,6 +8,7 @@
     SELECT  = SIZE | LANGS | SIZE "," LANGS             LANGS = LANG { "+" LANG }
     method  = NAME [ "(" option { "," option } ")" ]    see xadapt.stacks.methods
     COMBINE = joint fuse mean linear cat svd ties dare_ties dare_linear     see xadapt.stacks.combinations
+            | MODULE.NAME                               a merge of one's own
 
 What the words mean, and what cannot stand where, is decided by ``xadapt.stacks.stack``; the parser asks the
 same questions before, to put a caret under the place.
@@ -19,10 +20,12 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from xadapt.common.errors import UserError, nearest
+from xadapt.common.own import is_own
 from xadapt.stacks.combinations import (
     KEYWORDS,
     MERGES,
     Value,
+    combination,
     method_problem,
     option_names,
     value_problem,
@@ -56,6 +59,10 @@ _EXAMPLES = {
     "fuse": "fuse(mnli, squad_v1)",
     "drop": "drop(mnli, 0-5)",
 } | {how: f"{how}(0.7*mnli, 0.3*squad_v1)" for how in MERGES}
+
+
+def _example(how: str) -> str:
+    return _EXAMPLES.get(how, f"{how}(mnli, squad_v1)")
 
 
 def parse(
@@ -130,11 +137,14 @@ class _Parser:
     def part(self) -> Part:
         """What may stand between two ">"."""
         first = self.tokens.peek
-        if first.kind == "name" and first.text in KEYWORDS:
+        own = is_own(first.text) and self.tokens.following.text == "("
+        if first.kind == "name" and (own or first.text in KEYWORDS):
             self.tokens.take()
             if self.tokens.peek.text != "(":
                 what = f"{first.text!r} is a word of the grammar, not a task"
                 raise self.wrong((first.at, what), expected=_EXAMPLES[first.text])
+            if own:
+                self.check_own(first)
             self.open(first)
             part = self.dropped() if first.text == "drop" else self.combined(first)
             self.depth -= 1
@@ -153,6 +163,13 @@ class _Parser:
         if self.depth > _DEEPEST:
             raise self.wrong((first.at, f"more than {_DEEPEST} parentheses within each other"))
         self.tokens.expect("(", f"after {first.text!r}")
+
+    def check_own(self, how: Token) -> None:
+        """A merge of a user's own must be there."""
+        try:
+            combination(how.text)
+        except UserError as error:
+            raise self.wrong((how.at, error.got), expected=error.expected, do=error.do) from error
 
     # -- terms ----------------------------------------------------------------------------------
 
@@ -245,14 +262,14 @@ class _Parser:
     def combined(self, how: Token) -> Combined:
         """operand { "," operand } { "," OPTION "=" VALUE } ")" [ "@" method ]"""
         if self.tokens.peek.text == ")":
-            raise self.tokens.unexpected(f"what to combine, as in {_EXAMPLES[how.text]}")
+            raise self.tokens.unexpected(f"what to combine, as in {_example(how.text)}")
         operands: list[Operand] = []
         places: list[int] = []
         options: tuple[tuple[str, Value], ...] = ()
         while True:
             if self.tokens.peek.kind == "name" and self.tokens.following.text == "=":
                 if not operands:
-                    expected = f"what to combine before the options, as in {_EXAMPLES[how.text]}"
+                    expected = f"what to combine before the options, as in {_example(how.text)}"
                     raise self.tokens.unexpected(expected)
                 options = self.options(how)
                 break

@@ -15,10 +15,10 @@ from typing import Any, Final, TypeGuard
 
 from xadapt.common.errors import UserError
 from xadapt.stacks.combinations import (
-    COMBINATIONS,
     KEYWORDS,
-    MERGES,
     Value,
+    combination,
+    is_merge,
     method_problem,
     nested_problem,
     non_default,
@@ -98,7 +98,7 @@ class Combined:
     """Several stacks made into one part; each stands on what lies below the part.
 
     Attributes:
-        how: ``joint``, ``fuse`` or a merge: a key of ``COMBINATIONS``.
+        how: ``joint``, ``fuse`` or a merge: a key of ``COMBINATIONS``, or a user's own.
         operands: at least one, none twice. Those of ``joint`` are tasks, one term each.
         options: name and value; kept in canonical order, without those at their default.
         method: of ``joint``: the method of its module. A ``fuse`` hands its method to those of its
@@ -114,8 +114,7 @@ class Combined:
     method: Method | None = None
 
     def __post_init__(self) -> None:
-        if self.how not in COMBINATIONS:
-            raise UserError(f"{self.how!r} combines nothing", expected=f"one of {', '.join(COMBINATIONS)}")
+        combination(self.how)
         if not self.operands:
             raise UserError(f"{self.how}() of nothing", expected="one or more operands")
         wrong = [what for name, value in self.options if (what := value_problem(self.how, name, value))]
@@ -147,7 +146,7 @@ class Combined:
     @property
     def settings(self) -> Mapping[str, Value | None]:
         """Every option with its value, the defaults filled in; None is for the merge to work out."""
-        return COMBINATIONS[self.how].defaults | dict(self.options)
+        return combination(self.how).defaults | dict(self.options)
 
 
 @dataclass(frozen=True)
@@ -325,11 +324,11 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
     first: str | None = None  # the method of the operands before
     for at, stack in enumerate(stacks):
         names = method_names(stack)
-        cannot = next((name for name in names if name not in COMBINATIONS[how].methods), None)
+        cannot = next((name for name in names if name not in combination(how).methods), None)
         other = next((name for name in names if name != (first or names[0])), None)
         first = first or (names[0] if names else None)
         if stack in seen:
-            do = f"give it a weight, as in 2*{stack}" if how in MERGES and len(stack) == 1 else None
+            do = f"give it a weight, as in 2*{stack}" if is_merge(how) and len(stack) == 1 else None
             problems.append(Problem(at, f"{stack} stands twice in one {how}", do))
         elif how == "joint":
             problems += _joint_problem(at, stack, seen)
@@ -338,7 +337,7 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
             do = "put fuse(...) into the stack itself, as in fuse(mnli, qqp) > xnli"
             problems.append(Problem(at, what, do))
         elif cannot:
-            only = " or ".join(COMBINATIONS[how].methods)
+            only = " or ".join(combination(how).methods)
             problems.append(Problem(at, f"{how} cannot combine {cannot} modules, only {only}"))
         elif Bottleneck.name in names and (
             nested := nested_problem(how, len(stack), trains(undropped(stack.top)))

@@ -13,7 +13,7 @@ from typing import Literal
 
 from xadapt.common.errors import UserError
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")  # with a dot: a user's own code
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?[kKmM]?(?![A-Za-z0-9_.])")
 _SIGNS = ">[]()@=,*+-"
 _THOUSANDS = {"k": 1_000, "m": 1_000_000}
