@@ -279,7 +279,9 @@ class TestTestSplits:
     def test_only_test_files_may_go_without(self, folder: Folder, write: Write, split: str) -> None:
         for name in (f"pawsx/{split}-en.tsv", f"panx/{split}-en.tsv"):
             write(name, "a\tb\n" if "pawsx" in name else "word\n")
-        assert f"{split}-en.tsv:1: 2 columns, no label" in refused(folder, "pawsx", "en", split)
+        said = refused(folder, "pawsx", "en", split)
+        assert f"{split}-en.tsv:1: 2 columns, no label" in said
+        assert "name the reader `table`" in said
         assert f"{split}-en.tsv:1: words without tags" in refused(folder, "panx", "en", split)
 
 

@@ -19,7 +19,7 @@ from xadapt.stacks.methods import LoRA
 from xadapt.study.module_plan import Imported
 from xadapt.study.plan import Plan, make_plan
 from xadapt.tasks import CATALOGUE, File
-from xadapt.tasks.examples import Classified
+from xadapt.tasks.examples import Classified, notes_of
 
 STANCE = """
 [[task]]
@@ -90,6 +90,28 @@ def test_files_lie_beside_the_toml_whatever_the_data_folder(own: Path) -> None:
     assert source.languages("stance", "test") == ("nah",)
     assert source.load("stance", "nah", "test") == [Classified("0", "c", "d", "against")]
     assert (len(source.load("stance", "en", "train")), len(source.load("stance", "en", "dev"))) == (18, 2)
+
+
+@pytest.mark.parametrize("name", ["pocket", "hub"])
+def test_its_files_are_read_beside_the_pocket_world_and_the_hub(own: Path, name: str) -> None:
+    """So MNLI from there can lie below it."""
+    source, bare = open_source(name, catalogue=read_tasks(own)), open_source(name)
+    assert source.load("stance", "nah", "test") == [Classified("0", "c", "d", "against")]
+    assert (source.languages("stance", "test"), source.test_split("stance")) == (("nah",), "test")
+    assert source.held_out("stance", "en")
+    assert notes_of(source, "stance", "nah", "test") == {}
+    assert (source.name, source.generated) == (bare.name, bare.generated)
+    assert source.languages("mnli", "train") == bare.languages("mnli", "train") != ()
+    assert source.revision("mnli", "en", "train") == bare.revision("mnli", "en", "train")
+
+
+def test_a_hub_row_with_files_too_is_read_from_where_one_says(own: Path) -> None:
+    hub = '[task.hub]\nid = "owner/name"\nrevision = "' + "a" * 40 + '"\nsplits = { test = "test" }\n'
+    columns = 'columns = { text = "a", pair = "b", label = "c" }\nlabels = { "0" = "for", "1" = "against" }\n'
+    own.write_text(STANCE + hub + columns, encoding="utf-8")
+    catalogue = read_tasks(own)
+    assert open_source("hub", catalogue=catalogue).languages("stance", "train") == ()
+    assert open_source("pocket", catalogue=catalogue).languages("stance", "train") == ("en",)
 
 
 def test_braces_in_the_folders_own_name(tmp_path: Path) -> None:

@@ -77,12 +77,12 @@ def placeholders(count: int, distinct: Collection[object], split: str) -> bool:
     return split == "test" and count >= PLACEHOLDER_ROWS and len(distinct) == 1
 
 
-def missing_label(split: str, got: str, path: Path, line: int | None = None) -> UserError:
-    """The error for a file that may not go without labels."""
+def missing_label(split: str, got: str, path: Path, line: int | None = None, *, do: str = "") -> UserError:
+    """The error for a file that may not go without labels; ``do`` is what to try first."""
     return UserError(
         got,
         expected=f"labels in the {split} split; only test files may go without",
-        do="download the file again, or remove it to do without this split",
+        do=f"{do}download the file again, or remove it to do without this split",
         path=path,
         line=line,
     )

@@ -15,12 +15,14 @@ def open_source(name: str, intermediate: Path | None = None, catalogue: Catalogu
     Args:
         name: ``pocket``, ``hub``, or the path of a folder in XTREME's ``download/`` layout.
         intermediate: the folder of intermediate tasks, for a folder only.
-        catalogue: the rows, those of a user's own among them; the pocket world has no others than ours.
+        catalogue: the rows, those of a user's own among them: their files are read whatever the source.
 
     Raises:
         UserError: no such folder, or not in that layout.
     """
     if name in ("pocket", "hub"):
+        from xadapt.data.own_files import with_own_files
+
         if intermediate is not None:
             raise UserError(
                 f"a folder of intermediate tasks ({intermediate}) with the source {name!r}",
@@ -30,10 +32,10 @@ def open_source(name: str, intermediate: Path | None = None, catalogue: Catalogu
         if name == "pocket":
             from xadapt.data.pocket.source import Pocket
 
-            return Pocket()
+            return with_own_files(Pocket(), catalogue)
         from xadapt.data.hub import HubSource
 
-        return HubSource(catalogue)
+        return with_own_files(HubSource(catalogue), catalogue)
     from xadapt.data.folder import Folder
 
     return Folder(Path(name), intermediate, catalogue)

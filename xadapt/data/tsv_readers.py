@@ -93,7 +93,8 @@ def pairs(paths: Sequence[Path], task: Task, split: str) -> Reading:
         columns = line.text.split("\t")
         if line.number == 1 and len(columns) == 2:
             if split != "test":
-                raise missing_label(split, "2 columns, no label", path, 1)
+                one_text = "for one text and its label a row, name the reader `table`; else "
+                raise missing_label(split, "2 columns, no label", path, 1, do=one_text)
             width, rows.label = 2, None
         if len(columns) != width:
             raise ragged(path, line.number, len(columns), ("text", "pair", "label")[:width])
