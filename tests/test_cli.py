@@ -7,14 +7,17 @@ import io
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import COMMON, refused
 from folders import PAIRS
 from rich.console import Console
 
-from xadapt.cli.main import main
+from xadapt.cli.commands import COMMANDS
+from xadapt.cli.main import main, parsed
 from xadapt.report.progress import Bars
 from xadapt.study import module_plan as steps
 from xadapt.tasks import CATALOGUE
@@ -242,17 +245,104 @@ def test_modules_are_shown_copied_swept_and_removed(
         refused(capsys, "modules", *words)
 
 
-def test_the_version_and_the_help_say_what_this_is(capsys: pytest.CaptureFixture[str]) -> None:
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command prints that ends at once, with status 0."""
     with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
-    assert re.fullmatch(r"xadapt \d+\.\d+\S*\n", capsys.readouterr().out)
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    said = capsys.readouterr().out
+        main(list(words))
+    assert not ended.value.code
+    return capsys.readouterr().out
+
+
+def test_the_version_and_the_help_say_what_this_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.fullmatch(r"xadapt \d+\.\d+\S*\n", printed(capsys, "--version"))
+    said = printed(capsys, "--help")
     for example in re.findall(r"^  (xadapt \S+)", said, re.M):
         assert example.split()[1] in {"run", "study", "results", "apply"}
     assert said.count("  xadapt ") == 5
+    assert set(re.findall(r"^  ([a-z]\S+)  ", said, re.M)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_fits_and_says_no_empty_default(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = printed(capsys, command, "--help")
+    assert max(map(len, said.splitlines())) <= 80
+    assert "None" not in said
+    assert "--plain" in said
+    assert printed(capsys, "--help").count(f"\n  {command} ") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["mdules"], "no command 'mdules'; did you mean 'modules'?"),
+        (["modules", "shw"], "'xadapt modules' has no 'shw'; did you mean 'show'?"),
+        (["modules", "--store", "elsewhere", "verfy"], "did you mean 'verify'?"),
+        (["tasks", "--plain", "chek"], "did you mean 'check'?"),
+        (["run", "xnli", "--sed", "0"], "'xadapt run' has no option '--sed'; did you mean '--seeds'?"),
+        (["explain", "xnli", "--weight"], "did you mean '--weights'?"),
+        (["modules", "show", "abcd", "--stor", "x"], "'xadapt modules show' has no option '--stor'; did you"),
+        (["results", "xnli"], "'xadapt results' has no place for 'xnli'"),
+        (["--plain"], "no command"),
+        ([], "no command"),
+    ],
+    ids=" ".join,
+)
+def test_what_was_likely_meant_is_said(
+    capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    assert says in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "seeds", "langs"),
+    [
+        (["run", "xnli", "--seeds", "0,1", "--langs", "de"], "0,1", "de"),
+        (["run", "--seed", "0", "1", "xnli", "--languages=de,sw"], "0,1", "de,sw"),
+        (["layers", "--seed=2", "--languages", "de"], "2", "de"),
+        (["results", "--seed", "0", "1", "--lang", "de"], "0,1", "de"),
+        (["results", "--seeds", "0, 1", "--langs", "de"], "0, 1", "de"),
+        (["explain", "xnli", "--seeds", "3", "--languages", "de"], 3, "de"),
+        (["predict", "xnli", "--seeds", "3", "--languages", "de"], 3, "de"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_seeds_and_languages_are_spelt_alike_everywhere(
+    words: list[str], seeds: str | int, langs: str
+) -> None:
+    said: Any = parsed(words).command
+    assert getattr(said, "seeds", None) == seeds or said.seed == seeds
+    assert said.langs == langs
+
+
+def test_seeds_are_not_taken_for_expressions_nor_expressions_for_seeds() -> None:
+    said: Any = parsed(["run", "--seeds", "0", "1", "xnli", "mnli > xnli", "--seeds", "2"]).command
+    assert said.expressions == ("xnli", "mnli > xnli")
+    apply: Any = parsed(["apply", "xnli", "--seeds", "4"]).command
+    assert apply.seed == 4
+    study: Any = parsed(["study", "my.toml", "--seed", "0", "1"]).command
+    assert study.seeds == "0,1"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_given_what_completes_commands(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = printed(capsys, "completion", shell)
+    assert "modules" in said
+    assert "--dry-run" in said
+
+
+def test_bash_completes_commands_actions_and_options(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "completion").write_text(printed(capsys, "completion", "bash"))
+    script = """source completion
+for line in "mod" "modules sh" "run xnli --dry"; do
+  COMP_WORDS=(xadapt $line); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tyro_xadapt; echo "${COMPREPLY[@]}"
+done"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.splitlines() == ["modules", "show", "--dry-run"]
 
 
 def test_a_log_says_now_and_then_how_far_a_long_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Apply:
-    """Answer texts with a trained stack, a line an example: with what evaluation would have scored."""
+    """Answer texts with a trained stack, a line an example: with what evaluation would have scored. Parts of
+    an example are premise and hypothesis, question and context, or context and options."""
 
     module: tyro.conf.Positional[str]
     """an expression such as "mnli > xnli", an address, a name, a folder, or a hub id"""
     source: Annotated[Path, tyro.conf.arg(name="in")] = Path("-")
-    """texts, - for standard input: a line an example, tabs between premise and hypothesis, question and
-    context, or context and options; .jsonl has objects with these names"""
+    """texts, - for standard input: a line an example, tabs between its parts, or .jsonl with their names"""
     out: Path = Path("-")
     """answers, - for standard output: .tsv has the prediction alone, all else JSON lines"""
     form: Literal["auto", "tsv", "jsonl"] = "auto"

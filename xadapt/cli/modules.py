@@ -94,7 +94,7 @@ class Import:
     labels: str | None = None
     """what the rows of its head stand for, in order, where the folder does not say: a,b,c"""
     head: bool = True
-    """without its head, a module can stand below others only"""
+    """take its head too; with --no-head the module can stand below others only"""
     any_base: bool = False
     """do not compare the name of the backbone that the folder gives"""
 
@@ -122,7 +122,7 @@ class Export:
     base: Literal["auto", "inside", "named"] = "auto"
     """--to peft: inside brings the encoder and opens without arguments; auto: named, if it is on the hub"""
     head: bool = True
-    """with its head; without, what is written is an encoder"""
+    """with its head; with --no-head, what is written is an encoder"""
 
 
 Action = (

@@ -27,11 +27,11 @@ class ShowResults:
 
     task: str | None = None
     """tasks, such as xnli,udpos; all by default, here and below"""
-    lang: str | None = None
+    langs: str | None = None
     """languages, such as de,sw"""
     expr: tuple[str, ...] = ()
     """expressions, each in quotes"""
-    seed: str | None = None
+    seeds: str | None = None
     """seeds, such as 0,1,2"""
     backbone: str | None = None
     """one backbone, by the name that is listed"""
@@ -48,8 +48,7 @@ class ShowResults:
     format: Format = "table"
     """what is printed; json as --json - gives it"""
     json: Path | None = None
-    """write the scores and differences to this file as well; with - they go to standard output, and
-    the tables to standard error"""
+    """write scores and differences to this file as well; - for standard output, tables to standard error"""
     store: Path = Path(".xadapt")
     """where modules and scores are kept"""
 
@@ -62,8 +61,8 @@ def show_results(options: ShowResults, console: Console, errors: Console) -> Non
     """
     if options.json is not None:
         check_place(options.json)
-    named = words(options.seed, "--seed") if options.seed is not None else []
-    seeds = [whole(word, "--seed") for word in named] or None
+    named = words(options.seeds, "--seeds") if options.seeds is not None else []
+    seeds = [whole(word, "--seeds") for word in named] or None
     check_store(options.store, reading=True)
     from xadapt.store.store import Store
 
@@ -121,9 +120,10 @@ def _wanted(store: Store, options: ShowResults, seeds: list[int] | None) -> Kept
         do = "'xadapt run' makes some"
         raise UserError(f"the store holds no scores that can be listed{unnamed}", do=do, path=options.store)
     with_base = [*options.expr, *([options.against] if options.against is not None else [])]
+    asked = {"task": "task", "lang": "langs", "split": "split", "metric": "metric"}
     several = {
-        name: None if (text := getattr(options, name)) is None else words(text, f"--{name}")
-        for name in ("task", "lang", "split", "metric")
+        name: None if (text := getattr(options, option)) is None else words(text, f"--{option}")
+        for name, option in asked.items()
     }
     return kept.select(
         expr=with_base if options.expr else None,
@@ -137,7 +137,7 @@ def _wanted(store: Store, options: ShowResults, seeds: list[int] | None) -> Kept
 def _studies(store: Store, options: ShowResults, console: Console) -> None:
     from xadapt.report.formats import drawn, recorded_table, study_table
 
-    named = ("task", "lang", "expr", "seed", "backbone", "method", "split", "metric", "against")
+    named = ("task", "langs", "expr", "seeds", "backbone", "method", "split", "metric", "against")
     if given := [f"--{name}" for name in named if getattr(options, name)]:
         raise UserError(f"--studies with {', '.join(given)}", expected="all runs and studies are listed")
     tables = {"runs": study_table(store), "studies": recorded_table(store)}

@@ -31,7 +31,7 @@ class Evaluated(Planned):
     split: Literal["auto", "dev", "test"] = "auto"
     """what to evaluate on; auto is test where it has real labels, else dev"""
     seeds: str = "0"
-    """seeds of the modules, such as 0,1,2"""
+    """seeds of the modules, such as 0,1,2 or 0 1 2"""
     items: int | None = None
     """evaluate on so many items a language, taken evenly from all over them; all by default"""
     dry_run: bool = False
@@ -39,8 +39,7 @@ class Evaluated(Planned):
     track: Literal["tensorboard", "wandb", "mlflow"] | None = None
     """also keep a record of each training there; TensorBoard's is in the store, in tracking/"""
     json: Path | None = None
-    """write the results to this file as well; with - they go to standard output, and
-    the tables to standard error"""
+    """write the results to this file as well; - for standard output, tables then go to standard error"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Run(Evaluated):
     layer: int | None = None
     """hidden layer that retrieval pools, 0 for the embeddings; by default 14/24 of the depth"""
     baselines: bool = True
-    """put scores that need no model beside the results"""
+    """scores that need no model stand beside the results; --no-baselines leaves them out"""
     by: GroupBy | None = None
     """add means over groups of languages, English left out"""
 

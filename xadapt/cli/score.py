@@ -31,13 +31,11 @@ class Score:
     tasks: Path | None = None
     """a TOML file with tasks of your own"""
     split: Literal["auto", "dev", "test"] = "auto"
-    """what was predicted; auto is what the predictions say themselves, else test where it has real
-    labels, else dev"""
+    """what was predicted; auto: as the predictions say, else test where it has real labels, else dev"""
     by: GroupBy | None = None
     """add means over groups of languages, English left out"""
     json: Path | None = None
-    """write the scores to this file as well; with - they go to standard output, and
-    the tables to standard error"""
+    """write the scores to this file as well; - for standard output, tables then go to standard error"""
 
 
 def score(options: Score, console: Console, errors: Console) -> FolderScores:

@@ -71,8 +71,7 @@ class Study(Instead):
     track: Literal["tensorboard", "wandb", "mlflow"] | None = None
     """also keep a record of each training there (one worker); TensorBoard's is in the store, in tracking/"""
     json: Path | None = None
-    """write the results to this file as well; with - they go to standard output, and
-    the tables to standard error"""
+    """write the results to this file as well; - for standard output, tables then go to standard error"""
 
 
 def study(options: Study, console: Console, errors: Console) -> Results | None:

@@ -74,7 +74,7 @@ def print_plain(console: Console, text: str) -> None:
 
 
 @contextmanager
-def one_message(*, goes_on: bool = True) -> Iterator[None]:
+def one_message(*, goes_on: bool = True, plain: bool = False) -> Iterator[None]:
     """Every end but success is one message on standard error and an exit status; no traceback.
 
     2 for what the user can put right and what the system refuses, 130 for Ctrl-C. Where nobody reads the
@@ -82,11 +82,12 @@ def one_message(*, goes_on: bool = True) -> Iterator[None]:
 
     Args:
         goes_on: whether the same command would find what this one has finished.
+        plain: without colours.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name of a file may hold what no encoding can say
             stream.reconfigure(errors="backslashreplace")
-    stopped = _Stop()
+    stopped, red = _Stop(), None if plain else "red"
     try:
         try:
             with stopped.heard():
@@ -94,9 +95,9 @@ def one_message(*, goes_on: bool = True) -> Iterator[None]:
         finally:
             _flush()
     except UserError as error:
-        _end(str(error), 2, style="red")
+        _end(str(error), 2, style=red)
     except ElsewhereError as error:
-        _end(str(error), 1, style="red")
+        _end(str(error), 1, style=red)
     except BrokenPipeError:
         _silence()
         sys.exit(NOBODY_READS)
@@ -107,7 +108,7 @@ def one_message(*, goes_on: bool = True) -> Iterator[None]:
         if not isinstance(error, OSError):
             raise
         place = f"{error.filename}: " if error.filename else ""
-        _end(f"{place}the system refuses: {error.strerror or error}", 2, style="red")
+        _end(f"{place}the system refuses: {error.strerror or error}", 2, style=red)
 
 
 class _Stop:

@@ -119,7 +119,8 @@ def _order(score: KeptScore) -> tuple[Any, ...]:
     c = score.cell
     # A target alone before what stands on something.
     expr = (c.expr.count(">"), c.expr)
-    return (c.task, c.metric, *expr, c.lang != "en", c.lang, c.seed, score.created, c.key)
+    layer = -1 if c.layer is None else c.layer
+    return (c.task, c.metric, layer, *expr, c.lang != "en", c.lang, c.seed, score.created, c.key)
 
 
 # -- comparisons ------------------------------------------------------------------------------
