@@ -127,7 +127,7 @@ def _joined(
     if problems:
         raise UserError(
             "\n  ".join([f"{len(problems)} thing{'s' * (len(problems) > 1)} to put right", *problems]),
-            do="the README shows a whole row; `xadapt tasks` lists ours",
+            do="`xadapt tasks show xnli` prints a whole row; `xadapt tasks` lists ours",
             path=path,
         )
     return MappingProxyType(known)
