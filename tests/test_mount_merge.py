@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mount_common import BATCH, module, outputs
+from packaging.version import Version
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
@@ -151,8 +154,11 @@ def peft_merge(how: str, terms: list[tuple[float, Factors]], **options: object) 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.7, 0.3), (1.0, -0.5)])
 def test_merges_equal_pefts(weights: tuple[float, float]) -> None:
     two = [(w, factors(n, 4, 2.0)) for n, w in enumerate(weights)]
-    for how in ("linear", "cat", "svd"):
+    for how in ("linear", "cat"):
         close(merged(how, two), peft_merge(how, two))
+    if Version(version("peft")) < Version("0.21"):  # its svd and ties_svd scaled each module twice
+        two = [(w, replace(f, scale=1.0)) for w, f in two]
+    close(merged("svd", two), peft_merge("svd", two))
     cut = merged("ties", two, density=0.4, rank=8)
     close(cut, peft_merge("ties_svd", two, density=0.4, svd_rank=8))
     mixed = [(w, factors(n, 2 + n, 1.0)) for n, w in enumerate(weights)]

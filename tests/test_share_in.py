@@ -461,7 +461,7 @@ def test_malformed_adapters_are_refused(store: Store, backbone: Backbone, tmp_pa
     refused(head, "label2id=", lambda c: c["config"].update(label2id={"a": None}))
     for file in ("adapter.safetensors", "model_head.safetensors"):
         path = tmp_path / "a" / file
-        weights = load_file(path)
+        weights = {name: tensor.clone() for name, tensor in load_file(path).items()}  # not a view of the file
         name = min(weights)
         save_file(weights | {name: torch.full_like(weights[name], float("nan"))}, path)
         with pytest.raises(UserError, match=rf"{re.escape(name)} holds NaN"):

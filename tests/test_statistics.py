@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from xadapt.common.randomness import generator
 from xadapt.statistics.estimate import Estimate
 from xadapt.statistics.intervals import estimates, holm, needed, not_worse, ratio, slope_weights
 from xadapt.statistics.resampling import Scored
+
+RNG = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"  # scipy before 1.15
 
 
 def accuracy(hits: np.ndarray) -> Scored:
@@ -48,7 +51,10 @@ def test_with_one_seed_an_accuracy_has_scipys_percentile_interval(rate: float) -
     hits = (random.random(500) < rate).astype(float)
     (ours,) = estimates([accuracy(hits[None])], np.eye(1))
     assert ours.value == pytest.approx(100 * hits.mean())
-    close(ours, stats.bootstrap((100 * hits,), np.mean, n_resamples=10_000, method="percentile", rng=random))
+    theirs = stats.bootstrap(
+        (100 * hits,), np.mean, n_resamples=10_000, method="percentile", **{RNG: random}
+    )  # fmt: skip
+    close(ours, theirs)
 
 
 def test_with_one_seed_a_ratio_of_few_skewed_items_has_scipys_percentile_interval() -> None:
@@ -58,7 +64,7 @@ def test_with_one_seed_a_ratio_of_few_skewed_items_has_scipys_percentile_interva
     (ours,) = estimates([Scored(num[None], den[None])], np.eye(1))
     theirs = stats.bootstrap(
         (num, den), lambda n, d, axis: 100 * n.sum(axis) / d.sum(axis), paired=True, n_resamples=10_000,
-        method="percentile", rng=random,
+        method="percentile", **{RNG: random},
     )  # fmt: skip
     close(ours, theirs)
     assert ours.high - ours.value > 1.05 * (ours.value - ours.low)  # the shape is the percentiles'
@@ -71,7 +77,7 @@ def test_with_one_seed_a_difference_has_scipys_paired_interval() -> None:
     (ours,) = estimates([accuracy(a[None]), accuracy(b[None])], np.array([[1.0, -1.0]]))
     theirs = stats.bootstrap(
         (100 * a, 100 * b), lambda x, y, axis: x.mean(axis) - y.mean(axis), paired=True, n_resamples=10_000,
-        method="percentile", rng=random,
+        method="percentile", **{RNG: random},
     )  # fmt: skip
     close(ours, theirs)
 
