@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from transformers import XLMRobertaModel, pipeline
+from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, XLMRobertaModel, pipeline
 
 import xadapt
 from xadapt import Backbone, Module, Results, Store, Study, UserError
@@ -225,6 +225,8 @@ def test_a_stack_goes_into_pipelines_and_peft(study: Study, results: Results) ->
         assert {one["label"]: one["score"] for one in found} == pytest.approx(answer.probabilities, abs=1e-5)
     both = study.peft_model("mnli > xnli")
     assert isinstance(both, PeftModel)
+    pipe = pipeline("text-classification", model=both, tokenizer=tokenizer)
+    assert [one["label"] for one in pipe(texts)] == [answer.label for answer in ours]
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         torch.testing.assert_close(both(**batch).logits, model(**batch).logits, atol=1e-5, rtol=0)
@@ -236,3 +238,26 @@ def test_a_stack_goes_into_pipelines_and_peft(study: Study, results: Results) ->
     assert not torch.equal(study.model("xcopa").roberta.state_dict()[query], encoder.state_dict()[query])
     with pytest.raises(UserError, match="the backbone alone"):
         study.model("tatoeba")
+
+
+@pytest.mark.parametrize("how", ["model", "peft_model"])
+def test_a_stack_goes_into_hf_s_trainer(study: Study, results: Results, tmp_path: Path, how: str) -> None:
+    """What may learn there learns: everything, or the LoRA and the head."""
+    model, tokenizer = getattr(study, how)("mnli > xnli"), study.plan.backbone.tokenizer
+    rows = [{**tokenizer(text), "labels": i} for i, text in enumerate(("a man eats", "the apple", "he eats"))]
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer = Trainer(
+        model,
+        TrainingArguments(str(tmp_path), max_steps=2, report_to=[], save_strategy="no", use_cpu=True),
+        train_dataset=rows,  # type: ignore[arg-type]  # any list does
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )
+    assert trainer.train().training_loss > 0
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert any("classifier" in name for name in moved)
+    if how == "peft_model":
+        assert any("lora_A" in name for name in moved)
+        assert all("lora_" in name or "modules_to_save" in name for name in moved)
+    else:
+        assert any("encoder.layer.0.attention" in name for name in moved)
+    study.plan.backbone.verify()

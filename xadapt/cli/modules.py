@@ -107,12 +107,13 @@ class Export:
       --to merged    pipeline("text-classification", folder)
       --to peft      AutoPeftModelForSequenceClassification.from_pretrained(folder)
       --to adapters  AutoAdapterModel.from_pretrained(backbone).load_adapter(folder)
+      --to onnx      onnxruntime.InferenceSession("model.onnx"), or "model-int8.onnx"
     """
 
     module: tyro.conf.Positional[str]
     """an address, its first digits, or a name"""
-    to: Literal["peft", "adapters", "merged"]
-    """a PEFT folder (LoRA), a folder of the library adapters (bottleneck), or plain HF weights"""
+    to: Literal["peft", "adapters", "merged", "onnx"]
+    """a PEFT folder (LoRA), one of the library adapters (bottleneck), plain HF weights, or ONNX"""
     out: Path
     """a new or an empty folder"""
     backbone: str | None = None
@@ -336,6 +337,12 @@ def _export(store: Store, wanted: Export, console: Console) -> None:
             export_adapters(exported, backbone, wanted.out, choices=wanted.choices)
         case "merged":
             export_merged(exported, backbone, wanted.out)
+        case "onnx":
+            from xadapt.interop.onnx_out import export_onnx
+
+            with console.status("writing two files, and answering a whole test set with each"):
+                agreement = export_onnx(exported, backbone, wanted.out)
+            console.print(f"{agreement}.", markup=False, soft_wrap=True)
     console.print(f"{exported.shown} on {backbone.name} is in {wanted.out}", markup=False)
 
 

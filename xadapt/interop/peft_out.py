@@ -39,12 +39,13 @@ Base = Literal["auto", "inside", "named"]
 
 
 def peft_model(exported: Export, backbone: Backbone) -> PeftModel:
-    """The same as an object on a model of HF's of its own, in float32, ready for evaluation; raises as
-    ``export_peft``."""
+    """The same as an object on a model of HF's of its own, in float32 and in evaluation mode; LoRA and head
+    can be trained on. Raises as ``export_peft``."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "module"
         export_peft(exported, backbone, folder, base="named")
-        return PeftModel.from_pretrained(hf_model(exported, backbone, _plain(backbone)), str(folder)).eval()
+        model = hf_model(exported, backbone, _plain(backbone))
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True).eval()
 
 
 def export_peft(exported: Export, backbone: Backbone, out: Path, *, base: Base = "auto") -> None:

@@ -313,7 +313,8 @@ class Study(Overrides):
 
     def model(self, stack: Stack | str | None = None, seed: int | None = None) -> PreTrainedModel:
         """A trained stack of LoRA or full modules as a plain model of ``transformers``, in float32:
-        ``XLMRobertaFor...`` with the stack added to its weights and the labels' names in its configuration.
+        ``XLMRobertaFor...`` with the stack added to its weights and the labels' names in its configuration,
+        for ``pipeline("text-classification", model=..., tokenizer=backbone.tokenizer)`` and ``Trainer``.
         A target that trains nothing gives the encoder. Arguments as of ``predictor``.
 
         Raises:
@@ -322,8 +323,8 @@ class Study(Overrides):
         return merged(*self._export(stack, seed))
 
     def peft_model(self, stack: Stack | str | None = None, seed: int | None = None) -> PeftModel:
-        """A trained stack of LoRA modules as a ``PeftModel``: one LoRA of the summed rank, with the head.
-        Arguments and errors as of ``model``."""
+        """A trained stack of LoRA modules as a ``PeftModel``: one LoRA of the summed rank, with the head;
+        both can be trained on, by ``Trainer`` say. Arguments and errors as of ``model``."""
         return peft_model(*self._export(stack, seed))
 
     def batches(self, language: str, examples: int) -> list[Packed]:
