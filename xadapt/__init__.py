@@ -50,10 +50,11 @@ if TYPE_CHECKING:
     from xadapt.store.store import Store
     from xadapt.study.available import available, training_languages
     from xadapt.study.evidence import Contrast, Evidence, Row, average
+    from xadapt.study.one_call import run
     from xadapt.study.opening import Module, load
     from xadapt.study.predictor import Predictor
     from xadapt.study.results import Results
-    from xadapt.study.study import Backbone, Study, run
+    from xadapt.study.study import Backbone, Study
     from xadapt.tasks.catalogue import BENCHMARKS, NINE_INTERMEDIATE
     from xadapt.tasks.examples import Answer, Chosen, Classified, Extracted, Paired, Sought, Tagged, Text
     from xadapt.tasks.languages import basis_of, grouped
@@ -181,10 +182,11 @@ _HOMES = {
     "store.store": ("Store",),
     "study.available": ("available", "training_languages"),
     "study.evidence": ("Contrast", "Evidence", "Row", "average"),
+    "study.one_call": ("run",),
     "study.opening": ("Module", "load"),
     "study.predictor": ("Predictor",),
     "study.results": ("Results",),
-    "study.study": ("Backbone", "Study", "run"),
+    "study.study": ("Backbone", "Study"),
     "tasks.catalogue": ("BENCHMARKS", "NINE_INTERMEDIATE"),
     "tasks.examples": (
         "Answer",

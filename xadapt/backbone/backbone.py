@@ -15,6 +15,7 @@ from xadapt.backbone.checkpoint import POCKETS, Checkpoint
 from xadapt.backbone.packing import pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.launch import on_this_machine
+from xadapt.common.text_tables import html_facts
 
 __all__ = ["BF16_WIDTH", "POCKETS", "Backbone"]
 
@@ -133,6 +134,23 @@ class Backbone:
     def __repr__(self) -> str:
         shape = f"{self.layers} layers of {self.config.hidden_size}, {self.parameters:,} parameters"
         return f"{type(self).__name__}({self.name!r}, {shape}, {self.dtype_name} on {self.device})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_facts(
+            {
+                "backbone": self.name,
+                "layers": self.layers,
+                "width": self.config.hidden_size,
+                "parameters": self.parameters,
+                "of them in layers": self.layer_parameters,
+                "vocabulary": self.config.vocab_size,
+                "longest sequence": self.max_length,
+                "type": self.dtype_name,
+                "device": str(self.device),
+                "fingerprint": self.fingerprint[:16],
+            }
+        )
 
     def lm_head(self) -> dict[str, Tensor] | None:
         """The checkpoint's masked-language-modelling head but for the word embeddings, which are the

@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -103,6 +103,24 @@ def html_table(table: TextTable) -> str:
     head = line("th", map(html.escape, table.columns))
     body = "\n".join(line("td", values) for values in _shown(table, html.escape))
     return f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def html_facts(facts: Mapping[str, Any]) -> str:
+    """An HTML table of what one thing is: a line a fact, its name before it; what is None is left out."""
+    lines = "\n".join(
+        f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+        f'<td style="text-align:left">{html.escape(shown_value(value))}</td></tr>'
+        for name, value in facts.items()
+        if value is not None
+    )
+    return f"<table>\n<tbody>\n{lines}\n</tbody>\n</table>"
+
+
+def html_first(table: TextTable, most: int = 20) -> str:
+    """An HTML table of the first ``most`` lines, and how many more there are."""
+    more = len(table.rows) - most
+    rest = f"<p>and {more:,} more</p>" if more > 0 else ""
+    return html_table(TextTable(table.columns, table.rows[:most])) + rest
 
 
 def markdown_text(text: str) -> str:

@@ -18,6 +18,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.files import explained, sync, temporary
 from xadapt.common.hub import hub_answers
 from xadapt.common.own import is_own
+from xadapt.common.text_tables import html_facts
 from xadapt.mount import Element
 from xadapt.mount.mount_spec import elements
 from xadapt.mount.weights import check_backbone
@@ -56,6 +57,26 @@ class Module:
         if manifest.get("seed") is not None:
             facts.insert(1, f"seed {manifest['seed']}")
         return f"Module({self.expression!r}, {', '.join(facts)}, {self.address})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        manifest = self.manifest
+        dev = manifest.get("dev") or {}
+        return html_facts(
+            {
+                "module": self.expression,
+                "address": self.address,
+                "method": str(manifest.get("method")),
+                "seed": manifest.get("seed"),
+                "backbone": manifest.get("backbone", {}).get("name"),
+                "parameters": manifest.get("parameters"),
+                "labels": ", ".join(self.labels) or None,
+                "data": manifest.get("data", {}).get("source"),
+                "licence": manifest.get("data", {}).get("licence"),
+                f"dev {dev.get('metric', '')}": dev.get("score"),
+                "stands on": ", ".join(str(saved.manifest.get("expression")) for saved in self.below) or None,
+            }
+        )
 
     # -- what it is -------------------------------------------------------------------------
 

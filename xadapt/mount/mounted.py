@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.packing import Packed, continued, encode, states
+from xadapt.backbone.packing import Packed, continued, encode, pack, states
 from xadapt.common.errors import UserError
+from xadapt.common.text_tables import html_facts
 from xadapt.mount.adapter_fusion import penalty
 from xadapt.mount.weights import changes_nothing, fill
 
@@ -66,6 +68,21 @@ class Mounted:
         where = f"{self.model.config.num_hidden_layers} layers of {self.model.config.hidden_size}"
         return f"Mounted({stacked} on {where}, {str(self.dtype).removeprefix('torch.')} on {self.device})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_facts(
+            {
+                "modules, lowest first": ", ".join(self.labels) or "none",
+                "fusions": ", ".join([*self.fused, *(label for label, _ in self.mixtures)]) or None,
+                "to be trained": sum(p.numel() for p in self.trainable.values()) or None,
+                "layers": self.model.config.num_hidden_layers,
+                "lowest layer that it acts in": self.lowest if self.labels else None,
+                "width": self.model.config.hidden_size,
+                "type": str(self.dtype).removeprefix("torch."),
+                "device": str(self.device),
+            }
+        )
+
     @property
     def labels(self) -> tuple[str, ...]:
         """What ``swap`` can be asked for: the single modules of the stack, lowest first."""
@@ -75,6 +92,50 @@ class Mounted:
         """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
         with self.autocast():
             return encode(self.model, batch, layers)
+
+    def __call__(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, output_hidden_states: bool = False
+    ) -> BaseModelOutput:
+        """What HF's encoder gives: ``mounted(**tokenizer(texts, padding=True, return_tensors="pt"))``.
+
+        Padding is left out of the computation: where it stands, states are zero. On all other tokens they are
+        HF's. Positions count the tokens that are kept.
+
+        Args:
+            input_ids: (N, L) token ids, on any device.
+            attention_mask: (N, L), 0 where there is padding; by default where the padding token stands.
+            output_hidden_states: also give the states after the embeddings and after each layer.
+
+        Returns:
+            ``last_hidden_state`` (N, L, H) on this device, and ``hidden_states`` if asked for.
+
+        Raises:
+            UserError: no such shape, or a row of padding alone.
+        """
+        if input_ids.ndim != 2 or (attention_mask is not None and attention_mask.shape != input_ids.shape):
+            shapes = [tuple(t.shape) for t in (input_ids, attention_mask) if t is not None]
+            raise UserError(
+                f"tensors of shape {' and '.join(map(str, shapes))}",
+                expected="(sequences, tokens), both alike",
+            )
+        ids, padding = input_ids.cpu(), self.model.config.pad_token_id
+        assert padding is not None, "XLM-R has one"
+        given = (ids.ne(padding) if attention_mask is None else attention_mask).cpu().bool()
+        if empty := [row for row, kept in enumerate(given) if not kept.any()]:
+            raise UserError(f"row {empty[0]} is padding alone", expected="one token or more in each")
+        batch = pack([row[kept].numpy() for row, kept in zip(ids, given, strict=True)])
+        before = given.sum(1).cumsum(0) - given.sum(1)
+        column = given.nonzero()[:, 1][before[batch.owner] + batch.positions].to(self.device)
+        batch = batch.to(self.device)
+
+        def padded(hidden: Tensor) -> Any:  # a FloatTensor, as HF's types have it
+            out = hidden.new_zeros((*given.shape, hidden.shape[-1]))
+            return out.index_put((batch.owner, column), hidden)
+
+        if not output_hidden_states:
+            return BaseModelOutput(last_hidden_state=padded(self.encode(batch)))
+        steps = tuple(map(padded, self.states(batch)))
+        return BaseModelOutput(last_hidden_state=steps[-1], hidden_states=steps)
 
     def states(self, batch: Packed, layers: int | None = None) -> Iterator[Tensor]:
         """The same after each layer, the embeddings first, one at a time."""

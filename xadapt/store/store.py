@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from xadapt.common.errors import UserError
 from xadapt.common.files import TEMPORARY, NoRoomError, explained, json_text, read_json, sync, temporary
 from xadapt.common.tensors import check_tensors, read_tensors, write_tensors
+from xadapt.common.text_tables import TextTable, html_first
 from xadapt.store.cache import Cache
 from xadapt.store.integrity import (
     CONFIG,
@@ -100,6 +101,12 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r}, {len(_entries(self._modules)):,} modules)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the newest modules."""
+        columns = ("address", "expression", "method", "seed", "backbone", "data", "dev", "created")
+        rows = tuple(tuple(getattr(info, name) for name in columns) for info in reversed(self.modules()))
+        return html_first(TextTable(columns, rows))
 
     # -- modules ----------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Overrides:
         """Raises ``UserError`` for the first number that is set and can mean nothing."""
         for name, most in MOST.items():
             value = getattr(self, name)
-            if value is not None and not 0 < value <= most:  # NaN is not
+            kinds = (int, float) if name == "lr" else (int,)
+            if value is not None and not (type(value) in kinds and 0 < value <= most):  # NaN is not
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} {value}", expected=f"a number above 0, and at most {most:,}")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
+from xadapt.common.text_tables import TextTable, html_first
 from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
 from xadapt.mount.mount_spec import description
@@ -86,6 +87,20 @@ class Plan:
             f"Plan({len(self.modules)} modules and {len(self.evaluations)} evaluations, {seeds} "
             f"seed{'s' * (seeds != 1)}, {self.backbone.name} on {self.source.name})"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what must be trained, and what is evaluated."""
+        modules = [
+            (m.shown, m.seed, " + ".join(t.task.name for t in m.tasks), str(m.method), m.address)
+            for m in self.modules
+        ]
+        cells = [
+            (e.expr, e.seed, e.task.name, e.split, " ".join(e.languages), ", ".join(e.task.metrics))
+            for e in self.evaluations
+        ]
+        made = TextTable(("module", "seed", "trained on", "method", "address"), tuple(modules))
+        scored = TextTable(("evaluated", "seed", "task", "split", "languages", "metrics"), tuple(cells))
+        return html_first(made) + html_first(scored)
 
     @property
     def other_dtype(self) -> str:

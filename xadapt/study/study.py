@@ -131,7 +131,7 @@ class Study(Overrides):
         method: where an expression names none.
         languages: where to evaluate, a list or ``"en,de"``; None for all that the data has. The command
             line's name for it, ``langs``, is taken too.
-        split: ``dev`` or ``test``; None for ``test`` where its labels are real.
+        split: ``dev`` or ``test``; None, or ``auto``, for ``test`` where its labels are real.
         store: where modules and scores are kept.
         layer: the hidden layer that retrieval is read at, 0 for the embeddings, or ``every``; None for 14/24
             of the depth.
@@ -163,12 +163,25 @@ class Study(Overrides):
             "expressions": (self.expressions,) if alone else self.expressions,
             "seeds": (self.seeds,) if isinstance(self.seeds, int) else self.seeds,
             "languages": None if asked == ["all"] else asked,
+            "split": None if self.split == "auto" else self.split,
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         for seed in self.seeds:
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
                 raise UserError(f"seed {seed!r}", expected="whole numbers from 0, such as (0, 1, 2)")
+        if isinstance(self.method, str):
+            parse_method(self.method)
+        if self.split not in (None, "dev", "test"):
+            raise UserError(
+                f"split {self.split!r}", expected="'dev', 'test', or None for what has real labels"
+            )
+        if not (self.items is None or (type(self.items) is int and self.items > 0)):
+            raise UserError(f"--items {self.items}", expected="a whole number above 0, or none for all")
+        if not (self.layer in (None, "every") or (type(self.layer) is int and self.layer >= 0)):
+            raise UserError(
+                f"--layer {self.layer}", expected="a hidden layer, 0 for the embeddings, or 'every'"
+            )
 
     @cached_property
     def plan(self) -> Plan:
@@ -378,8 +391,3 @@ class Study(Overrides):
             f"'{stack}' (seed {seed}) is not in this study",
             expected=" or ".join(f"'{e.expr}' (seed {e.seed})" for e in self.plan.evaluations),
         )
-
-
-def run(expressions: Sequence[str | Stack], **options: object) -> Results:
-    """``Study(expressions, **options).run()``"""
-    return Study(expressions, **options).run()  # type: ignore[arg-type]
