@@ -96,6 +96,30 @@ def test_the_readme_of_a_folder_runs(
     assert len(code_of(out).splitlines()) <= 6
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "encoder"])
+def test_the_readme_of_a_folder_for_adapters_runs(
+    store: Store,
+    backbone: Backbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    low = trained(store, backbone, "qqp", "bottleneck", seed=1) if kind in ("tag", "choose") else None
+    saved = trained(store, backbone, KINDS.get(kind, "mnli"), "bottleneck", below=low)
+    exported, out = export_of(store, saved.address, head=kind != "encoder"), tmp_path / "out"
+    export_adapters(exported, backbone, out, choices=3)
+    shown = printed(out, monkeypatch, capsys)
+    if kind == "classify":
+        assert shown in task_named("mnli").labels
+    elif kind == "tag":
+        assert set(ast.literal_eval(shown)) <= set(task_named("panx").labels)
+    elif kind == "choose":
+        assert shown in ("0", "1", "2")
+    elif kind == "encoder":
+        assert len(ast.literal_eval(shown)) == 3
+
+
 def test_a_readme_runs_in_a_fresh_interpreter_without_a_network(
     store: Store, backbone: Backbone, tmp_path: Path
 ) -> None:

@@ -107,7 +107,7 @@ class Export:
       --to merged    pipeline("text-classification", folder)
       --to peft      AutoPeftModelForSequenceClassification.from_pretrained(folder)
       --to adapters  AutoAdapterModel.from_pretrained(backbone).load_adapter(folder)
-      --to onnx      onnxruntime.InferenceSession("model.onnx"), or "model-int8.onnx"
+      --to onnx      onnxruntime.InferenceSession("model.onnx")
     """
 
     module: tyro.conf.Positional[str]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from adapters import AutoAdapterModel, SeqBnConfig
 from adapters.composition import Fuse, Stack
 from torch import Tensor
 
-from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.backbone import POCKETS, Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
+from xadapt.interop.card import write_card
 from xadapt.interop.export import Export
 from xadapt.interop.folder import new_folder
 from xadapt.interop.heads import form_of, label_config, to_flex
@@ -33,7 +35,8 @@ from xadapt.stacks.methods import Bottleneck
 
 
 def export_adapters(exported: Export, backbone: Backbone, out: Path, *, choices: int | None = None) -> None:
-    """Write the adapters, the uppermost one's head, and the composition of a stack.
+    """Write the adapters, the uppermost one's head, the composition of a stack, the tokenizer, and a README
+    whose lines run. The encoder is named and not brought.
 
     Args:
         exported: a module with all it stands on.
@@ -77,7 +80,36 @@ def export_adapters(exported: Export, backbone: Backbone, out: Path, *, choices:
         else:
             head = None if form is None else last
             model.save_adapter_setup(str(folder), setup, head_setup=head, use_safetensors=True)
+        backbone.tokenizer.save_pretrained(folder)
+        load = "load_adapter" if len(setup) == 1 else "load_adapter_setup"
+        asked = _ASKED[str(top.manifest["kind"])] if form is not None else _ENCODED
+        code = _OPENED.format(base=str(POCKETS.get(backbone.name, backbone.name)), load=load)
+        code += asked.format(others=(choices or 2) - 1)
+        write_card(folder, exported, backbone, code, library="adapter-transformers")
 
+
+_OPENED = """\
+from adapters import AutoAdapterModel
+from transformers import AutoTokenizer
+model, tokenizer = AutoAdapterModel.from_pretrained("{base}"), AutoTokenizer.from_pretrained(".")
+model.{load}(".", use_safetensors=True, set_active=True)
+"""
+_PAIR = 'batch = tokenizer("A man sleeps.", "He is awake.", return_tensors="pt")\n'
+_ENCODED = _PAIR + "print(model(**batch).last_hidden_state[0, 0, :3].tolist())"
+_ASKED: Mapping[str, str] = {
+    "classify": _PAIR + "print(model.get_labels_dict()[model(**batch).logits.argmax().item()])",
+    "tag": """\
+best = model(**tokenizer("Anna lives in Berlin", return_tensors="pt")).logits[0].argmax(-1)
+print([model.get_labels_dict()[tag] for tag in best.tolist()][1:-1])""",
+    "extract": """\
+batch = tokenizer("Where does Anna live?", "Anna lives in Berlin.", return_tensors="pt")
+start, end = (logits.argmax() for logits in model(**batch).to_tuple()[:2])
+print(tokenizer.decode(batch["input_ids"][0][start : end + 1]))""",
+    "choose": """\
+options = ["It broke."] + ["It flew away."] * {others}
+batch = tokenizer(["The glass fell."] * len(options), options, padding=True, return_tensors="pt")
+print(model(**{{name: ids.unsqueeze(0) for name, ids in batch.items()}}).logits.argmax().item())""",
+}
 
 _ADD = {"question_answering": "qa"}
 
