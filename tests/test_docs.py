@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import xadapt
+from xadapt.cli.commands import COMMANDS
 from xadapt.cli.main import main, parsed
 from xadapt.cli.study_file import read_study
 from xadapt.data.user_tasks import read_tasks
@@ -181,6 +182,12 @@ def test_every_public_name_is_in_the_reference() -> None:
     described = re.findall(r"^::: xadapt\.(\w+)$", page, re.M)
     assert len(described) == len(set(described))
     assert set(described) | set(re.findall(r"`xadapt\.(\w+)`", page)) == set(xadapt.__all__)
+
+
+def test_the_page_of_the_command_line_has_every_command() -> None:
+    table = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8").split("| command |")[1]
+    cells = re.findall(r"^\| (`.*?) \|", table.split("\n\n")[0], re.M)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(COMMANDS)
 
 
 @pytest.mark.slow
