@@ -9,20 +9,37 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from rich.filesize import decimal
 
-from xadapt.cli.checks import check_store
+from xadapt.cli.checks import check_store, words
+from xadapt.common.console import print_plain
 from xadapt.common.errors import UserError
+from xadapt.common.output import check_place, write_output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from xadapt.store.store import ModuleInfo, Store
 
+LEFTOVERS = 5  # of what stopped runs have left, so many lines
 Words = tyro.conf.Positional[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Ls:
-    """List the modules, their sizes, and what stopped runs have left."""
+    """List the modules, what tells them apart, and what stopped runs have left. 'ls' may be left out:
+    'xadapt modules --task xnli'."""
+
+    task: str | None = None
+    """trained for one of these, such as xnli,udpos"""
+    method: str | None = None
+    """of one method: lora for every lora, "lora(r=16)" for those alone"""
+    name: str | None = None
+    """that have this name; * stands for anything"""
+    since: str | None = None
+    """made at that time or later: 2026-11-01, or 12h, 7d, 2w ago"""
+    newest: int = 100
+    """show so many of them; 0 for all"""
+    json: Path | None = None
+    """write all of them to this file as well; - for standard output, tables then go to standard error"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,11 @@ class Show:
     """Print what a module's manifest says, and what it stands on."""
 
     module: tyro.conf.Positional[str]
-    """an address, its first digits, or a name"""
+    """an address, its first digits, a name, or an expression such as "mnli > xnli" """
+    seed: int | None = None
+    """of an expression's module, where there are several"""
+    json: Path | None = None
+    """write the whole manifest to this file as well; - for standard output"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,7 @@ class Rm:
     """Remove modules; those that others stand on only with --force."""
 
     modules: Words
-    """addresses, their first digits, or names"""
+    """addresses, their first digits, names, or expressions"""
     force: bool = False
     """also what other modules stand on"""
 
@@ -61,7 +82,7 @@ class Cp:
     """Copy modules, with all they stand on, to another store; verified at both ends."""
 
     modules: Words
-    """addresses, their first digits, or names"""
+    """addresses, their first digits, names, or expressions"""
     to: Path
     """the other store; made if it is not there"""
 
@@ -111,7 +132,7 @@ class Export:
     """
 
     module: tyro.conf.Positional[str]
-    """an address, its first digits, or a name"""
+    """an address, its first digits, a name, or an expression"""
     to: Literal["peft", "adapters", "merged", "onnx"]
     """a PEFT folder (LoRA), one of the library adapters (bottleneck), plain HF weights, or ONNX"""
     out: Path
@@ -157,18 +178,18 @@ def modules(options: Modules, console: Console) -> None:
     check_store(options.store, reading=_reads(options))
     match options.action:
         case Ls():
-            _ls(store, console)
-        case Show(module):
-            _show(store, module, console)
+            _ls(store, options.action, console)
+        case Show():
+            _show(store, options.action, console)
         case Verify():
             _verify(store, console)
-        case Rm(words, force):
-            _rm(store, words, force, console)
+        case Rm(named, force):
+            _rm(store, named, force, console)
         case Gc(dry_run):
             _gc(store, dry_run, console)
-        case Cp(words, to):
+        case Cp(named, to):
             check_store(to)
-            _cp(store, words, Store(to), console)
+            _cp(store, named, Store(to), console)
         case Import() as wanted:
             _import(store, wanted, console)
         case Export() as wanted:
@@ -181,74 +202,80 @@ def modules(options: Modules, console: Console) -> None:
 
 def _reads(options: Modules) -> bool:
     """Whether there must be a store already: all but importing, and listing where none is named, need one."""
-    return not isinstance(options.action, Import) and options != Modules()
+    if isinstance(options.action, Ls):
+        return options.store != Modules().store
+    return not isinstance(options.action, Import)
 
 
-def _ls(store: Store, console: Console) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _ls(store: Store, wanted: Ls, console: Console) -> None:
+    from xadapt.report.module_tables import module_table, modules_json
     from xadapt.store.maintenance import bytes_in
     from xadapt.study.versions import outdated
+    from xadapt.study.wanted_modules import moment, select
 
+    if wanted.json is not None:
+        check_place(wanted.json)
+    if wanted.newest < 0:
+        raise UserError(f"--newest {wanted.newest}", expected="how many to show; 0 for all")
+    since = None if wanted.since is None else moment(wanted.since, "--since")
     names: dict[str, list[str]] = {}
     for name, address in store.records.names().items():
         names.setdefault(address, []).append(name)
-    columns = (
-        "address",
-        "expression",
-        "seed",
-        "method",
-        "backbone",
-        "data",
-        "dev",
-        "parameters",
-        "on disk",
-        "made",
+    every = store.modules()
+    found = select(
+        every,
+        names,
+        task=None if wanted.task is None else words(wanted.task, "--task"),
+        method=None if wanted.method is None else [wanted.method],
+        name=wanted.name,
+        since=since,
     )
-    table = Table(*columns, title=f"modules in {store.root}", title_justify="left")
-    found = store.modules()
-    for m in found:
-        shown = ", ".join([*(f"{name} =" for name in names.get(m.address, ())), m.expression])
-        table.add_row(
-            m.address,
-            escape(shown),
-            "" if m.seed is None else str(m.seed),
-            m.method,
-            m.backbone,
-            m.data,
-            m.dev,
-            f"{m.parameters:,}",
-            decimal(m.bytes),
-            m.created,
-        )
-    console.print(table)
-    console.print(f"{len(found)} modules, {decimal(sum(m.bytes for m in found))}")
+    if wanted.json is not None:
+        write_output(wanted.json, {"modules": modules_json(found, names)})
+    shown = found[-wanted.newest :]
+    console.print(module_table(shown, names, f"modules in {store.root}"))
+    of = "" if len(found) == len(every) else f" of {len(every):,}"
+    print_plain(console, f"{len(found):,}{of} modules, {decimal(sum(m.bytes for m in found))}")
+    if older := len(found) - len(shown):
+        say = f"{older:,} older ones are not shown: --newest 0 shows all; --task, --method, --since fewer"
+        console.print(say, highlight=False)
     if old := sum(map(outdated, found)):
-        console.print(f"{old} of an earlier version of the training: runs train what they need of them again")
-    for path, what in store.leftovers():
-        console.print(f"also there: {path.relative_to(store.root)}, {decimal(bytes_in(path))}: {what}")
+        console.print(
+            f"{old:,} of an earlier version of the training: runs train what they need of them again"
+        )
+    left = store.leftovers()
+    for path, what in left[:LEFTOVERS]:
+        print_plain(console, f"also there: {path.relative_to(store.root)}, {decimal(bytes_in(path))}: {what}")
+    if len(left) > LEFTOVERS:
+        print_plain(console, f"and {len(left) - LEFTOVERS:,} more that stopped runs have left")
 
 
-def _show(store: Store, word: str, console: Console) -> None:
-    from rich.table import Table
-
-    from xadapt.store.maintenance import resolve, stands_on
+def _show(store: Store, wanted: Show, console: Console) -> None:
+    from xadapt.report.sheet import Sheet
+    from xadapt.store.maintenance import stands_on
     from xadapt.store.summary import facts
+    from xadapt.study.wanted_modules import the_module
 
-    address = resolve(store, word)
-    manifest = store.load(address).manifest
-    table = Table(show_header=False, box=None)
+    address = the_module(store, wanted.module, wanted.seed)
+    if not store.has(address):
+        raise UserError(
+            f"the store has no module {address}", do="'xadapt modules' lists them", path=store.root
+        )
+    manifest = store.manifest(address)
+    if wanted.json is not None:
+        check_place(wanted.json)
+        write_output(wanted.json, manifest)
     rows = {"address": address, **facts(manifest)}
     rows["stands on"] = ", ".join(stands_on(manifest)) or "the bare backbone"
     rows["names"] = ", ".join(n for n, a in store.records.names().items() if a == address)
     rows["kept by studies"] = ", ".join(s.key for s in store.records.all() if address in s.modules)
     for name, file in manifest["files"].items():
         rows[name] = f"{decimal(file['bytes'])}, sha256 {file['sha256'][:16]}..."
+    sheet = Sheet("of the module", "its manifest says")
     for key, value in rows.items():
         if value:
-            table.add_row(key, _plain(value))
-    console.print(table)
+            sheet.add(key, f"{value:,}" if type(value) is int else str(value))
+    console.print(sheet)
 
 
 def _verify(store: Store, console: Console) -> None:
@@ -269,11 +296,12 @@ def _verify(store: Store, console: Console) -> None:
         )
 
 
-def _rm(store: Store, words: tuple[str, ...], force: bool, console: Console) -> None:
-    from xadapt.store.maintenance import remove, resolve
+def _rm(store: Store, named: tuple[str, ...], force: bool, console: Console) -> None:
+    from xadapt.store.maintenance import remove
+    from xadapt.study.wanted_modules import the_module
 
     # All words are understood before the first module goes.
-    addresses = dict.fromkeys(resolve(store, word) for word in _some(words))
+    addresses = dict.fromkeys(the_module(store, word) for word in _some(named))
     for address in addresses:
         remove(store, address, force=force)
         console.print(f"removed {address}")
@@ -292,10 +320,11 @@ def _gc(store: Store, dry_run: bool, console: Console) -> None:
     console.print(f"{would} {count} modules and {len(swept.leftovers)} leftovers, {decimal(swept.bytes)}")
 
 
-def _cp(store: Store, words: tuple[str, ...], target: Store, console: Console) -> None:
-    from xadapt.store.maintenance import copy, resolve
+def _cp(store: Store, named: tuple[str, ...], target: Store, console: Console) -> None:
+    from xadapt.store.maintenance import copy
+    from xadapt.study.wanted_modules import the_module
 
-    for address in dict.fromkeys(resolve(store, word) for word in _some(words)):
+    for address in dict.fromkeys(the_module(store, word) for word in _some(named)):
         for each in copy(store, address, target):
             console.print(f"{each} is in {target.root}", markup=False)
 
@@ -325,9 +354,9 @@ def _export(store: Store, wanted: Export, console: Console) -> None:
     from xadapt.interop.export import export_of
     from xadapt.interop.merged import export_merged
     from xadapt.interop.peft_out import export_peft
-    from xadapt.store.maintenance import resolve
+    from xadapt.study.wanted_modules import the_module
 
-    exported = export_of(store, resolve(store, wanted.module), head=wanted.head)
+    exported = export_of(store, the_module(store, wanted.module), head=wanted.head)
     name = wanted.backbone or exported.top.manifest["backbone"]["name"]
     backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
     match wanted.to:
@@ -347,15 +376,9 @@ def _export(store: Store, wanted: Export, console: Console) -> None:
 
 
 def _studies(store: Store, console: Console) -> None:
-    from rich.table import Table
+    from xadapt.report.module_tables import kept_table
 
-    columns = ("key", "why", "expressions", "modules", "backbone", "data", "seeds", "made")
-    table = Table(*columns, title=f"studies that {store.root} keeps modules for", title_justify="left")
-    for s in store.records.all():
-        said = [s.facts.get(key, "") for key in ("backbone", "data", "seeds")]
-        cells = [s.key, s.why, "\n".join(s.expressions), str(len(s.modules)), *map(str, said), s.created]
-        table.add_row(*map(_plain, cells))
-    console.print(table)
+    console.print(kept_table(store.records.all(), f"studies that {store.root} keeps modules for"))
 
 
 def _forget(store: Store, keys: tuple[str, ...], console: Console) -> None:
@@ -375,9 +398,3 @@ def _some(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def _line(module: ModuleInfo) -> str:
     return f"{module.address}  {module.expression}  (seed {module.seed}, {decimal(module.bytes)})"
-
-
-def _plain(value: object) -> str:
-    from rich.markup import escape
-
-    return escape(str(value))

@@ -34,10 +34,9 @@ def tidied(words: Sequence[str]) -> list[str]:
             expected=f"one of {', '.join(COMMANDS)}",
             do="'xadapt --help' says what they do",
         )
-    words = _spelt(words, name)
     actions = _actions(name)
     if not actions:
-        return words
+        return _spelt(words, COMMANDS[name])
     place = _action_at(words, at + 1)
     if place is None:
         helped = {"-h", "--help"} & set(words)
@@ -48,7 +47,7 @@ def tidied(words: Sequence[str]) -> list[str]:
             expected=f"one of {', '.join(actions)}",
             do=f"'xadapt {name} --help' says what they do",
         )
-    return words
+    return _spelt(words, actions[words[place]])
 
 
 def unknown(word: str, words: Sequence[str], help_of: str) -> UserError:
@@ -89,9 +88,9 @@ def _joined(words: Sequence[str]) -> Iterator[str]:
         yield ",".join(seeds)
 
 
-def _spelt(words: Sequence[str], command: str) -> list[str]:
-    """Options of which commands know one spelling each, in that of this command."""
-    known = {field.name for field in fields(COMMANDS[command])}
+def _spelt(words: Sequence[str], command: Any) -> list[str]:
+    """Options of which commands know one spelling each, in that of this command or action."""
+    known = {field.name for field in fields(command)}
     spelt = []
     for word in words:
         option, sign, value = word.partition("=")

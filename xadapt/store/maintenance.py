@@ -59,8 +59,7 @@ def resolve(store: Store, word: str) -> str:
         return names[word]
     if ADDRESS.fullmatch(word):
         return word
-    addresses = [info.address for info in store.modules()]
-    found = [a for a in addresses if len(word) >= 4 and a.startswith(word)]
+    found = store.addresses(word) if len(word) >= 4 else []
     if len(found) == 1:
         return found[0]
     raise UserError(

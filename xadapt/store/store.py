@@ -283,6 +283,11 @@ class Store:
                 found.append(describe(path, manifest))
         return sorted(found, key=lambda info: (info.created, info.address))
 
+    def addresses(self, beginning: str = "") -> list[str]:
+        """Of the modules whose address begins so; no manifest is read."""
+        found = [path for path in _entries(self._modules) if path.name.startswith(beginning)]
+        return [p.name for p in found if ADDRESS.fullmatch(p.name) and (p / MANIFEST).is_file()]
+
     def verify(self) -> list[Check]:
         """Prove every module, and name what lies among them and is none."""
         found = []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -13,8 +15,9 @@ class ModuleInfo:
     """A line of ``xadapt modules``: from the manifest, without loading or proving the weights.
 
     Each is the manifest's key of its name, or its determinants'; of a mapping its ``name`` (a backbone)
-    or ``source`` (data); empty where neither has one. ``version`` is that of the
-    training (``xadapt.study.module_plan``), None where it was not trained here.
+    or ``source`` (data); empty where neither has one. ``version`` is that of the training
+    (``xadapt.study.module_plan``), ``steps`` how many optimiser steps it took, ``lr`` its peak learning
+    rate, ``examples`` the size of its training set: None where it was not trained here.
     """
 
     address: str
@@ -30,6 +33,9 @@ class ModuleInfo:
     bytes: int
     created: str
     version: int | None
+    steps: int | None = None
+    lr: float | None = None
+    examples: int | None = None
 
 
 def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
@@ -42,6 +48,8 @@ def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
     seed, parameters = _value(manifest, "seed"), _value(manifest, "parameters")
     sizes = [file.get("bytes") for file in manifest["files"].values() if isinstance(file, dict)]
     dev = _value(manifest, "dev")
+    training, data = _mapping(manifest.get("training")), _mapping(manifest.get("data"))
+    settings = _mapping(manifest["determinants"].get("settings"))
     return ModuleInfo(
         address=path.name,
         path=path,
@@ -56,12 +64,23 @@ def describe(path: Path, manifest: Mapping[str, Any]) -> ModuleInfo:
         bytes=sum(size for size in sizes if isinstance(size, int)),
         created=_text(manifest, "created"),
         version=manifest["determinants"].get("training_version"),
+        steps=_number(training.get("steps"), int),
+        lr=_number(settings.get("lr"), float),
+        examples=_number(data.get("examples"), int),
     )
 
 
 def _value(manifest: Mapping[str, Any], key: str) -> Any:
     """The manifest's own ``key``, else that of its determinants, else an empty text."""
     return manifest.get(key, manifest["determinants"].get(key, ""))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any, kind: type[N]) -> N | None:
+    return kind(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _text(manifest: Mapping[str, Any], key: str) -> str:
@@ -88,10 +107,13 @@ def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "method": info.method,
         "task": info.task,
         "seed": info.seed,
-        "trained on": f"{info.data} {source.get('task', '')} {source.get('examples', '')}".strip(),
+        "trained on": f"{info.data} {source.get('task', '')}".strip(),
+        "examples": info.examples,
         "data's licence": source.get("licence"),
         "data's citation": source.get("citation"),
         "data's home": source.get("url"),
+        "steps": info.steps,
+        "peak learning rate": info.lr,
         "on English dev": info.dev,
         "parameters": info.parameters,
         "made": info.created,

@@ -12,15 +12,12 @@ from xadapt.common.own import is_own, version_of
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
 from xadapt.mount import mount
-from xadapt.stacks.methods import parse_method
-from xadapt.stacks.parser import parse
-from xadapt.stacks.stack import Stack
 from xadapt.store.integrity import MANIFEST
 from xadapt.store.maintenance import resolve
 from xadapt.store.store import Store
-from xadapt.store.summary import ModuleInfo
 from xadapt.study.module_loader import fold_for, trained_head
 from xadapt.study.predictor import Predictor
+from xadapt.study.wanted_modules import by_expression
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.task import Task
 
@@ -123,51 +120,8 @@ def _found(
     path = Path(what).expanduser()
     if (path / MANIFEST).is_file() or what.startswith(("/", "./", "../", "~")):
         return Module.from_pretrained(path)
-    address = _by_expression(what, store, backbone, seed)
+    own = backbone.name if isinstance(backbone, Backbone) else backbone
+    address = by_expression(what, store, backbone=own, seed=seed)
     if address is None and what.count("/") == 1 and " " not in what:
         return Module.from_pretrained(what, revision=revision)
     return Module.from_store(store, address or resolve(store, what))
-
-
-def _is(info: ModuleInfo, wanted: Stack) -> bool:
-    """Whether a module is what an expression asks for, methods that it does not name being the module's."""
-    try:
-        return str(wanted.with_method(parse_method(info.method))) == info.expression
-    except UserError:  # imported, by a method that has no word here
-        return False
-
-
-def _by_expression(word: str, store: Store, backbone: Backbone | str | None, seed: int | None) -> str | None:
-    """The address of the one module that a store has of an expression; None for what is no expression.
-
-    Raises:
-        UserError: none, or several that differ in more than the seed.
-    """
-    if word in store.records.names():
-        return None
-    try:
-        wanted = parse(word)
-    except UserError:
-        if any(sign in word for sign in ">(["):
-            raise
-        return None
-    if len(wanted.parts) == 1 and word not in CATALOGUE and not any(sign in word for sign in "([@"):
-        return None  # an address looks like a task's name
-    own = backbone.name if isinstance(backbone, Backbone) else backbone
-    held = [info for info in store.modules() if own in (None, info.backbone) and _is(info, wanted)]
-    seeds = sorted({info.seed for info in held if info.seed is not None})
-    chosen = [info for info in held if info.seed == (seed if seed is not None else next(iter(seeds), None))]
-    if len(chosen) == 1:
-        return chosen[0].address
-    if not chosen:
-        raise UserError(
-            f"'{word}'" + (f" of seed {seed}" if seed is not None else "") + f" is not in {store.root}",
-            expected=f"a seed of {', '.join(map(str, seeds))}" if seeds else "a stack that was trained there",
-            do=f'train it: xadapt run "{word}", or name its store',
-        )
-    raise UserError(
-        f"'{word}' means {len(chosen)} modules in {store.root}: "
-        + "; ".join(f"{i.address} ({i.method} on {i.backbone}, {i.data}, dev {i.dev})" for i in chosen),
-        expected="one",
-        do="give its address, or the backbone",
-    )
