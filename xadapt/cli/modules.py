@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.filesize import decimal
 
 from xadapt.cli.checks import check_store, words
+from xadapt.cli.exchange import Export, Import, export_one, import_one
 from xadapt.common.console import print_plain
 from xadapt.common.errors import UserError
 from xadapt.common.output import check_place, write_output
@@ -100,53 +101,6 @@ class Forget:
     """keys, as 'studies' lists them"""
 
 
-@dataclass(frozen=True)
-class Import:
-    """Take in a PEFT LoRA folder, or one of the library adapters, under a name."""
-
-    folder: tyro.conf.Positional[Path]
-    """adapter_config.json with adapter_model.safetensors (PEFT) or adapter.safetensors (adapters)"""
-    task: str
-    """the task that it was trained on: its kind, labels and metric"""
-    name: str
-    """what it is called from then on"""
-    backbone: str = "pocket"
-    """pocket, a hub id, or a folder in HF format: what it was trained on"""
-    labels: str | None = None
-    """what the rows of its head stand for, in order, where the folder does not say: a,b,c"""
-    head: bool = True
-    """take its head too; with --no-head the module can stand below others only"""
-    any_base: bool = False
-    """do not compare the name of the backbone that the folder gives"""
-
-
-@dataclass(frozen=True)
-class Export:
-    """Write a module, with what it stands on, for another library.
-
-    The folder has the tokenizer, the labels' names, and a README with a few lines of Python that run:
-      --to merged    pipeline("text-classification", folder)
-      --to peft      AutoPeftModelForSequenceClassification.from_pretrained(folder)
-      --to adapters  AutoAdapterModel.from_pretrained(backbone).load_adapter(folder)
-      --to onnx      onnxruntime.InferenceSession("model.onnx")
-    """
-
-    module: tyro.conf.Positional[str]
-    """an address, its first digits, a name, or an expression"""
-    to: Literal["peft", "adapters", "merged", "onnx"]
-    """a PEFT folder (LoRA), one of the library adapters (bottleneck), plain HF weights, or ONNX"""
-    out: Path
-    """a new or an empty folder"""
-    backbone: str | None = None
-    """where its backbone lies; by default where it was when the module was trained"""
-    choices: int | None = None
-    """options an item of multiple choice; adapters needs it"""
-    base: Literal["auto", "inside", "named"] = "auto"
-    """--to peft: inside brings the encoder and opens without arguments; auto: named, if it is on the hub"""
-    head: bool = True
-    """with its head; with --no-head, what is written is an encoder"""
-
-
 Action = (
     Annotated[Ls, tyro.conf.subcommand("ls")]
     | Annotated[Show, tyro.conf.subcommand("show")]
@@ -191,9 +145,9 @@ def modules(options: Modules, console: Console) -> None:
             check_store(to)
             _cp(store, named, Store(to), console)
         case Import() as wanted:
-            _import(store, wanted, console)
+            import_one(store, wanted, console)
         case Export() as wanted:
-            _export(store, wanted, console)
+            export_one(store, wanted, console)
         case ListStudies():
             _studies(store, console)
         case Forget(keys):
@@ -327,52 +281,6 @@ def _cp(store: Store, named: tuple[str, ...], target: Store, console: Console) -
     for address in dict.fromkeys(the_module(store, word) for word in _some(named)):
         for each in copy(store, address, target):
             console.print(f"{each} is in {target.root}", markup=False)
-
-
-def _import(store: Store, wanted: Import, console: Console) -> None:
-    from xadapt.backbone.backbone import Backbone
-    from xadapt.interop.import_module import import_module
-
-    labels = [word.strip() for word in wanted.labels.split(",")] if wanted.labels else None
-    saved = import_module(
-        wanted.folder,
-        store,
-        Backbone.from_pretrained(wanted.backbone, device="cpu", dtype="float32"),
-        task=wanted.task,
-        name=wanted.name,
-        labels=labels,
-        with_head=wanted.head,
-        any_base=wanted.any_base,
-    )
-    head = "with its head" if saved.head else "without a head: it can stand below others only"
-    console.print(f"{wanted.name} = {saved.address}, {saved.manifest['method']}, {head}", markup=False)
-
-
-def _export(store: Store, wanted: Export, console: Console) -> None:
-    from xadapt.backbone.backbone import Backbone
-    from xadapt.interop.adapters_out import export_adapters
-    from xadapt.interop.export import export_of
-    from xadapt.interop.merged import export_merged
-    from xadapt.interop.peft_out import export_peft
-    from xadapt.study.wanted_modules import the_module
-
-    exported = export_of(store, the_module(store, wanted.module), head=wanted.head)
-    name = wanted.backbone or exported.top.manifest["backbone"]["name"]
-    backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
-    match wanted.to:
-        case "peft":
-            export_peft(exported, backbone, wanted.out, base=wanted.base)
-        case "adapters":
-            export_adapters(exported, backbone, wanted.out, choices=wanted.choices)
-        case "merged":
-            export_merged(exported, backbone, wanted.out)
-        case "onnx":
-            from xadapt.interop.onnx_out import export_onnx
-
-            with console.status("writing two files, and answering a whole test set with each"):
-                agreement = export_onnx(exported, backbone, wanted.out)
-            console.print(f"{agreement}.", markup=False, soft_wrap=True)
-    console.print(f"{exported.shown} on {backbone.name} is in {wanted.out}", markup=False)
 
 
 def _studies(store: Store, console: Console) -> None:
