@@ -1,4 +1,4 @@
-"""Tasks, readers, kinds and merges of a user's own: what docs/your-own.md shows runs as it stands."""
+"""Tasks, readers, kinds, methods and merges of a user's own: docs/your-own.md runs as it stands."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mount_common import trained
 
 import xadapt
 from xadapt.backbone.backbone import Backbone
 from xadapt.cli.main import main
 from xadapt.common.own import found, version_of
 from xadapt.mount import Merged, Part, mount
-from xadapt.stacks.methods import LoRA
+from xadapt.stacks.methods import LoRA, Own, parse_method
 from xadapt.tasks.task import asked, reading_of
 
 PAGE = (Path(__file__).parent.parent / "docs" / "your-own.md").read_text(encoding="utf-8")
@@ -211,6 +212,7 @@ def test_a_module_of_an_own_kind_is_opened_where_its_code_is_the_same(here: Path
 
 MERGES = """
 import torch
+from mount_common import trained
 def total(updates, weights, *, times=1.0):
     return (times if len(updates) > 1 else 1) * sum(w * u for w, u in zip(weights, updates))
 def halved(updates, weights): return updates[0] / 2
@@ -303,3 +305,127 @@ def test_its_draws_are_the_seeds_and_its_code_is_in_the_address(
     assert [a.address == b.address for a, b in zip(before, after, strict=True)] == [True, True, False]
     with pytest.raises(xadapt.UserError, match="was merged with other code"):
         module.predictor(str(checkpoint))
+
+
+# -- methods ---------------------------------------------------------------------------------------
+
+METHODS = """
+import torch
+from mount_common import trained
+def shift(model, *, size=1.0, where="last"):
+    layer = model.encoder.layer[-1 if where == "last" else 0]
+    dense = layer.output.dense
+    bias = getattr(dense, "base_layer", dense)
+    bias.bias = torch.nn.Parameter(bias.bias.detach().float().clone())
+    name = next(n for n, m in model.named_modules() if m is bias)
+    return {f"{name}.bias": bias.bias}
+shift.lr = 0.5
+def shared(model): return {"word": model.embeddings.word_embeddings.weight}
+def nothing(model): return {}
+"""
+
+
+@pytest.fixture
+def methods(code: Path) -> str:
+    """A module of methods, of a name that no other test has."""
+    name = f"methods_{code.name.replace('-', '_')}"
+    (code / f"{name}.py").write_text(METHODS, encoding="utf-8")
+    return name
+
+
+def test_a_method_of_ones_own_is_text_like_any_other(methods: str) -> None:
+    stack = xadapt.Stack(f"mnli@{methods}.shift(where=first, size=1) > xnli")
+    assert str(stack) == f"mnli@{methods}.shift(where=first) > xnli"
+    assert xadapt.Stack(str(stack)) == stack
+    assert parse_method(f"{methods}.shift(size=2)") == Own(f"{methods}.shift", (("size", 2),))
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("mnli@nowhere.shift > xnli", "there is no Python module 'nowhere'"),
+        ("mnli@METHODS.shit > xnli", "has no 'shit'; did you mean 'shift'"),
+        ("mnli@METHODS.shift(sise=1) > xnli", "no option 'sise'; did you mean 'size'"),
+        ("mnli@METHODS.shift(where=1) > xnli", "where must be a word"),
+        ("mean(mnli@METHODS.shift, qqp@METHODS.shift) > xnli", "cannot combine"),
+        ("fuse(mnli@METHODS.shift, qqp@METHODS.shift) > xnli", "cannot combine"),
+        ("drop(mnli@METHODS.shift, 0-1) > xnli", "no module to drop"),
+    ],
+)
+def test_what_is_wrong_with_a_method_is_said_in_the_expression(
+    expression: str, message: str, methods: str
+) -> None:
+    with pytest.raises(xadapt.UserError, match=message):
+        xadapt.Stack(expression.replace("METHODS", methods))
+
+
+def test_it_acts_is_taken_off_and_leaves_the_backbone_as_it_was(methods: str, backbone: Backbone) -> None:
+    batch, method = xadapt.pack([[0, 17, 33, 2]]), parse_method(f"{methods}.shift")
+    with torch.no_grad():
+        bare = mount(backbone, []).encode(batch)
+    fresh = mount(backbone, [lora(1, backbone), Part("own", method, None)])
+    (name,) = fresh.trainable
+    assert name == "encoder.layer.3.output.dense.bias"
+    assert [n for n, p in fresh.model.named_parameters() if p.requires_grad] != []
+    optimizer = torch.optim.AdamW(fresh.trainable.values(), lr=0.1)
+    fresh.encode(batch).square().sum().backward()
+    optimizer.step()
+    own = Part("own", method, fresh.weights())
+    with torch.no_grad():
+        again = mount(backbone, [lora(1, backbone), own])
+        torch.testing.assert_close(again.encode(batch), fresh.encode(batch))
+        assert not again.trainable
+        assert not any(p.requires_grad for p in again.model.parameters())
+        folded = mount(backbone, [lora(1, backbone), own], fold=True)
+        torch.testing.assert_close(folded.encode(batch), fresh.encode(batch), atol=1e-5, rtol=1e-4)
+        above = mount(backbone, [own, lora(1, backbone)])
+        torch.testing.assert_close(above.encode(batch), fresh.encode(batch), atol=1e-5, rtol=1e-4)
+        assert torch.equal(mount(backbone, []).encode(batch), bare)
+    backbone.verify()
+
+
+def test_a_method_that_gives_nothing_or_the_backbones_own_is_refused(
+    methods: str, backbone: Backbone
+) -> None:
+    for name, message in (("shared", "of the backbone itself"), ("nothing", "gives no parameters")):
+        with pytest.raises(xadapt.UserError, match=message):
+            mount(backbone, [Part("own", parse_method(f"{methods}.{name}"), None)])
+
+
+def test_its_code_is_in_the_address_and_its_module_is_opened_again(
+    methods: str, checkpoint: Path, world: Path
+) -> None:
+    def study() -> xadapt.Study:
+        text, data = f"mnli@{methods}.shift > xnli@{methods}.shift(where=first)", world / "xtreme"
+        return xadapt.Study(text, str(checkpoint), data, max_steps=2, looks=1, langs="en", store="one")
+
+    first = study()
+    first.run(baselines=False)
+    assert [m.settings.lr for m in first.plan.modules] == [0.5, 0.5]
+    assert not any(m.trained for m in study().run(baselines=False).modules)
+    predictor = xadapt.load(first.expressions[0], store="one", backbone=str(checkpoint))
+    assert predictor(["the man eats"], ["the man eats"]) == first.predictor()(
+        ["the man eats"], ["the man eats"]
+    )
+    sent = xadapt.Module.from_store(xadapt.Store("one"), first.plan.modules[-1].address)
+    folder = sent.save_pretrained("sent")
+    code = sys.modules.pop(methods)
+    with pytest.raises(xadapt.UserError, match=f"import {methods} first"):
+        xadapt.Module.from_pretrained(folder)
+    code.VERSION = 2  # type: ignore[attr-defined]
+    sys.modules[methods] = code
+    assert not {m.address for m in study().plan.modules} & {m.address for m in first.plan.modules}
+    with pytest.raises(xadapt.UserError, match="trained with other code of its method"):
+        xadapt.Module.from_pretrained(folder).predictor(str(checkpoint))
+
+
+@pytest.mark.parametrize("below", ["nothing", "lora", "bottleneck"])
+def test_the_pages_method_stands_on_any_other(below: str, here: Path, backbone: Backbone) -> None:
+    low = [] if below == "nothing" else [Part("low", m := parse_method(below), trained(backbone, m))]
+    fresh = mount(backbone, [*low, Part("own", parse_method("bitfit.biases"), None)])
+    alone = mount(backbone, [Part("own", parse_method("bitfit.biases"), None)])
+    assert alone.trainable.keys() <= fresh.trainable.keys()
+    if below != "bottleneck":  # whose own biases are trained with it
+        assert alone.trainable.keys() == fresh.trainable.keys()
+    fresh.encode(xadapt.pack([[0, 17, 33, 2]])).square().sum().backward()
+    assert all(p.grad is not None for p in fresh.trainable.values())

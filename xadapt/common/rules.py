@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +34,26 @@ def between(low: float, high: float, what: str = "a number", example: str = "") 
     return Rule(
         f"{what} from {low} to {high}{example}", lambda v: type(v) in (int, float) and low <= v <= high
     )
+
+
+# What an option of a user's own code may be, by the type of its default.
+_BY_TYPE: Mapping[type, Rule] = {
+    int: Rule("a whole number", lambda v: type(v) is int),
+    float: Rule("a number", lambda v: type(v) in (int, float) and math.isfinite(v)),
+    str: Rule("a word", lambda v: isinstance(v, str)),
+}
+
+
+def options_behind(function: Callable[..., Any], first: int) -> dict[str, tuple[Any, Rule]]:
+    """Of each parameter of a function behind its ``first``: its default, and what it may be.
+
+    Raises:
+        TypeError: it is no function, has fewer, or a default that is neither a number nor a word.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) < first or any(type(one.default) not in _BY_TYPE for one in parameters[first:]):
+        raise TypeError("not of that form")
+    return {one.name: (one.default, _BY_TYPE[type(one.default)]) for one in parameters[first:]}
 
 
 def option_problem(word: str, rules: Mapping[str, Rule], name: str, value: object) -> str | None:

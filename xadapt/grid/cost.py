@@ -268,4 +268,4 @@ def _fused(below: Any) -> int:
 
 
 def _fusing(module: ModulePlan) -> float:
-    return 1 + FUSED[module.method.name] * _fused(module.determinants["below"])
+    return 1 + FUSED.get(module.method.name, 0.0) * _fused(module.determinants["below"])

@@ -35,8 +35,9 @@ from xadapt.mount.elements import (
 from xadapt.mount.lora import LoRAs, lora_config, peft_json
 from xadapt.mount.low_rank import Effect, total
 from xadapt.mount.mounted import Mounted, encode_many
+from xadapt.mount.own_method import attach_own
 from xadapt.mount.weights import Attached, attach_full, changes_nothing
-from xadapt.stacks.methods import Bottleneck, Full, LoRA
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Own
 
 __all__ = [
     "Dropped",
@@ -166,7 +167,7 @@ class _Stack:
         if any(element is each for each in self.replaced):
             return
         parameters, self.config = self._attach(element)
-        if isinstance(element, Part) and not isinstance(element.method, Full):
+        if isinstance(element, Part) and not isinstance(element.method, Full | Own):
             self.held.append((element.label, parameters))
         if not fresh(element):
             self._prove(element.label)
@@ -179,6 +180,8 @@ class _Stack:
         """Put on an element with its parameters, to be trained or swapped."""
         if isinstance(element, Part) and isinstance(element.method, Full):
             return attach_full(self.model, element.label, element.weights)
+        if isinstance(element, Part) and isinstance(element.method, Own):
+            return attach_own(self.model, element.label, element.method, element.weights, self.backbone)
         if self.bottlenecks is not None and method_of(element) is Bottleneck:
             return self.bottlenecks.add(element, lean=bool(self.fold) and not fresh(element))
         if isinstance(element, Part) and isinstance(element.method, LoRA):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.stacks.combinations import MERGES, combination, is_merge, option_names, value_problem
-from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, layer_range, layers_left
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, Own, layer_range, layers_left
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,10 @@ class Dropped:
             raise UserError(
                 f"drop of the fully fine-tuned {self.label!r}", expected="a LoRA or bottleneck module"
             )
+        if method_of(self.part) is Own:
+            raise UserError(
+                f"drop of {self.label!r}, which may act anywhere", expected="a LoRA or bottleneck"
+            )
         if not 0 <= self.first <= self.last:
             raise UserError(
                 f"drop({self.label}, {self.first}-{self.last})", expected="layers such as 0-5, from 0"
@@ -167,7 +171,7 @@ def fresh(element: Element) -> bool:
     return isinstance(element, Part | Fused) and element.weights is None
 
 
-def method_of(element: Element) -> type[LoRA] | type[Bottleneck] | type[Full]:
+def method_of(element: Element) -> type[Method]:
     """The one method of all modules in ``element``."""
     element = undropped(element)
     if isinstance(element, Part):
@@ -189,7 +193,7 @@ def acting_layers(element: Element, layers: int) -> set[int]:
     """
     if isinstance(element, Part):
         own = set(layer_range(element.method.layers, layers))
-        return own | {-1} if isinstance(element.method, Full) else own
+        return own | {-1} if isinstance(element.method, Full | Own) else own
     if isinstance(element, Dropped):
         drop = f"drop({element.label}, {element.first}-{element.last})"
         dropped = range(element.first, element.last + 1)
@@ -234,7 +238,7 @@ def _check_operands(label: str, operands: Sequence[Element]) -> None:
                 do="train it first: it is a stack of its own",
             )
     kinds = {method_of(element) for element in operands}
-    if len(kinds) > 1 or Full in kinds:
+    if len(kinds) > 1 or kinds & {Full, Own}:
         raise UserError(
             f"{label!r} combines {' and '.join(sorted(k.name for k in kinds))} modules",
             expected="LoRA modules only, or bottleneck modules only",

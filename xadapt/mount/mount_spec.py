@@ -81,6 +81,7 @@ def _elements(
     while isinstance(described, str):
         saved = load(described)
         fusion, own = split_fusion(saved.weights)
+        _check_code(saved.manifest)
         label, method = str(saved.manifest["expression"]), parse_method(str(saved.manifest["method"]))
         chain.append(Part(label, method, own))
         described = saved.manifest["determinants"].get("below")
@@ -107,6 +108,18 @@ def _elements(
     options = {_FORMER.get(name, name): value for name, value in described["options"].items()}
     seed = options.pop("seed", 0)
     return [*under, Merged(label, how, tuple(operands), options, seed)]
+
+
+def _check_code(manifest: Mapping[str, Any]) -> None:
+    """Refuse a module whose method is a user's own and now other code: a UserError."""
+    then = manifest["determinants"].get("code")
+    name = str(manifest["method"]).partition("(")[0]
+    if then is not None and (now := version_of(name)) != then:
+        raise UserError(
+            f"'{manifest['expression']}' was trained with other code of its method: {then}",
+            expected=f"what is here: {now}",
+            do="bring that code back, or train it again",
+        )
 
 
 def _operand(found: list[Element]) -> Element:

@@ -18,7 +18,7 @@ from typing import Final
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.common.own import found, is_own
-from xadapt.common.rules import Rule, between, option_problem, whole_number
+from xadapt.common.rules import Rule, between, option_problem, options_behind, whole_number
 from xadapt.stacks.methods import LARGEST_RANK, Method
 
 Value = int | float | str
@@ -141,23 +141,14 @@ def combination(how: str) -> Combination:
             expected=f"one of {', '.join(COMBINATIONS)}, or module.name of your own",
         )
     function = found(how)
-    options: dict[str, Option] = {}
     try:
-        for one in list(inspect.signature(function).parameters.values())[2:]:
-            options[one.name] = Option(one.default, _RULES[type(one.default)])
-    except (TypeError, ValueError, KeyError):
+        options = {name: Option(*one) for name, one in options_behind(function, 2).items()}
+    except (TypeError, ValueError):
         raise UserError(
             f"{how} is no merge",
             expected="a function (updates, weights, *, option=default), a default being a number or a word",
         ) from None
     return Combination((inspect.getdoc(function) or how).partition("\n")[0], True, _LORA, options)
-
-
-_RULES: Final[Mapping[type, Rule]] = {
-    int: Rule("a whole number", lambda v: type(v) is int),
-    float: Rule("a number", lambda v: type(v) in (int, float) and math.isfinite(v)),
-    str: Rule("a word", lambda v: isinstance(v, str)),
-}
 
 
 def is_merge(how: str) -> bool:

@@ -3,6 +3,7 @@
     lora(r=8, alpha=16, dropout=0.0, targets=all, layers=all)
     bottleneck(reduction=4, layers=all)
     full
+    mine.bitfit(layers=top4)                of a user's own: the function ``bitfit`` of mine.py
 
 Only what differs from the defaults is printed, so two equal methods have one text, and the
 text can stand in an address. How a method is mounted is not known here.
@@ -16,7 +17,8 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final
 
 from xadapt.common.errors import UserError, nearest
-from xadapt.common.rules import Rule, between, option_problem, whole_number
+from xadapt.common.own import found, is_own
+from xadapt.common.rules import Rule, between, option_problem, options_behind, whole_number
 from xadapt.stacks.tokens import Tokens, pointed, read_option
 
 LARGEST_RANK: Final = 1024
@@ -106,7 +108,53 @@ class Full:
         return self.name
 
 
-Method = LoRA | Bottleneck | Full
+@dataclass(frozen=True)
+class Own:
+    """A method of a user's own: a function ``(model, *, option=default...)`` that puts trainable parameters
+    on a model and gives them by the names that they are stored under (``mount.own_method``).
+
+    Attributes:
+        name: ``module.name`` of the function.
+        options: those that differ from the function's defaults, in its order.
+
+    Raises:
+        UserError: no such function, or an option that it cannot have.
+    """
+
+    name: str = "own"
+    options: tuple[tuple[str, Any], ...] = ()
+    layers: ClassVar[str] = "all"
+
+    def __post_init__(self) -> None:
+        known, given = own_options(self.name), dict(self.options)
+        rules = {name: rule for name, (_, rule) in known.items()}
+        wrong = [p for n, v in given.items() if (p := option_problem(self.name, rules, n, v))]
+        if wrong:
+            raise UserError(
+                "; ".join(wrong), expected=f"options of {self.name}: {', '.join(known) or 'none'}"
+            )
+        kept = tuple(
+            (name, given[name]) for name, (default, _) in known.items() if given.get(name, default) != default
+        )
+        object.__setattr__(self, "options", kept)
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.name}({inside})" if inside else self.name
+
+
+def own_options(name: str) -> Mapping[str, tuple[Any, Rule]]:
+    """The options of a user's own method, with their defaults. Raises ``UserError`` for what is none."""
+    try:
+        return options_behind(found(name), 1)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{name} is no method",
+            expected="a function (model, *, option=default), a default being a number or a word",
+        ) from None
+
+
+Method = LoRA | Bottleneck | Full | Own
 METHODS: Final[Mapping[str, type[LoRA] | type[Bottleneck] | type[Full]]] = {
     "lora": LoRA,
     "bottleneck": Bottleneck,
@@ -136,14 +184,16 @@ def read_method(tokens: Tokens) -> Method:
     word = tokens.peek
     if word.kind != "name":
         raise tokens.unexpected(f"a method: {', '.join(METHODS)}")
-    if word.text not in METHODS:
+    if word.text not in METHODS and not is_own(word.text):
         close = nearest(word.text.lower(), tuple(METHODS))
         raise pointed(
             tokens.text, [(word.at, f"{word.text!r} is not a method{close}")], f"one of {', '.join(METHODS)}"
         )
     tokens.take()
-    cls = METHODS[word.text]
-    rules = _rules(cls)
+    try:
+        rules = _rules(METHODS[word.text]) if word.text in METHODS else _own_rules(word.text)
+    except UserError as error:
+        raise pointed(tokens.text, [(word.at, error.got)], error.expected, error.do) from error
     values: dict[str, int | float | str | None] = {}
     problems: list[tuple[int, str]] = []
     if tokens.accept("("):
@@ -160,7 +210,9 @@ def read_method(tokens: Tokens) -> Method:
     if problems:
         options = ", ".join(rules) or "none"
         raise pointed(tokens.text, problems, f"options of {word.text}: {options}")
-    return cls(**values)  # type: ignore[arg-type]  # each value has passed its option's rule
+    if is_own(word.text):
+        return Own(word.text, tuple(values.items()))
+    return METHODS[word.text](**values)  # type: ignore[arg-type]  # each value has passed its option's rule
 
 
 def layer_range(layers: str, n_layers: int) -> range:
@@ -199,6 +251,10 @@ def layers_left(acting: Set[int], drop: str, dropped: range, n_layers: int) -> s
     if not left:
         raise UserError(f"{drop} leaves nothing of it", expected="at least one layer with a module")
     return left
+
+
+def _own_rules(name: str) -> dict[str, Rule]:
+    return {option: rule for option, (_, rule) in own_options(name).items()}
 
 
 def _rules(cls: type[LoRA] | type[Bottleneck] | type[Full]) -> dict[str, Rule]:

@@ -14,6 +14,7 @@ from functools import cached_property, reduce
 from typing import Any, Final, TypeGuard
 
 from xadapt.common.errors import UserError
+from xadapt.common.own import is_own
 from xadapt.stacks.combinations import (
     KEYWORDS,
     Value,
@@ -312,8 +313,8 @@ def drop_problem(part: Part) -> str | None:
     """Why no layers can be dropped from ``part``."""
     if isinstance(part, Dropped):
         return "a drop within a drop: write one range of layers"
-    if "full" in method_names([part]):
-        return "full fine-tuning changes the layers themselves: there is no module to drop"
+    if any(name == Full.name or is_own(name) for name in method_names([part])):
+        return "full fine-tuning, or a method of one's own, changes the layers: there is no module to drop"
     return None
 
 

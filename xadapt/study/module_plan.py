@@ -14,11 +14,12 @@ from typing import Any
 from xadapt.backbone.backbone import Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.identity import canonical
+from xadapt.common.own import found, version_of
 from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
 from xadapt.kinds.checks import check_length
 from xadapt.mount.mount_spec import description
-from xadapt.stacks.methods import Method, parse_method
+from xadapt.stacks.methods import Method, Own, parse_method
 from xadapt.stacks.places import Need, acting_layers, needs, nodes
 from xadapt.stacks.stack import Combined, Stack, Term
 from xadapt.store.integrity import peek
@@ -59,13 +60,13 @@ class Imported:
 
 def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
     """The modules that the store has under names of their own."""
-    found: dict[str, Imported] = {}
+    named: dict[str, Imported] = {}
     for name, address in store.records.names().items():
         manifest = peek(store.path(address))
         if manifest is not None and manifest["task"] in catalogue:
             task = replace(catalogue[manifest["task"]], labels=tuple(manifest["labels"]))
-            found[name] = Imported(address, task, parse_method(manifest["method"]))
-    return found
+            named[name] = Imported(address, task, parse_method(manifest["method"]))
+    return named
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,8 @@ class Planner:
             "settings": asdict(settings),
             "seed": seed,
         }
+        if isinstance(chosen, Own):
+            determinants["code"] = version_of(chosen.name)
         if any(t.task.form == "mlm" for t in tasks):
             # Its head starts as the checkpoint's, which the fingerprint leaves out.
             determinants["lm_head"] = self.backbone.lm_head_digest()
@@ -281,7 +284,7 @@ class Planner:
         epochs and the largest batch of its tasks, and its limit of steps for each of them."""
         width = self.backbone.config.hidden_size
         settings = Settings(
-            lr=next(rates for widest, rates in RATES.items() if width < widest)[method.name],
+            lr=_rate(method, width),
             epochs=max(t.data.epochs for t in tasks),
             batch_size=max(t.data.batch_size for t in tasks),
             max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
@@ -292,3 +295,12 @@ class Planner:
         settings = replace(settings, **{name: value for name, value in wanted.items() if value is not None})
         limit = settings.max_steps
         return replace(settings, max_steps=limit and limit * len(tasks))
+
+
+def _rate(method: Method, width: int) -> float:
+    """The peak learning rate of a method on an encoder of this width; a user's own says it as ``lr``, and has
+    LoRA's if it does not."""
+    rates = next(rates for widest, rates in RATES.items() if width < widest)
+    if isinstance(method, Own):
+        return float(getattr(found(method.name), "lr", rates["lora"]))
+    return rates[method.name]
