@@ -13,6 +13,8 @@ from xadapt.common.errors import UserError
 from xadapt.study.overrides import Overrides
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from xadapt.study.study import Study
     from xadapt.tasks import Catalogue
 
@@ -45,6 +47,15 @@ def study_of(options: Planned, expressions: Sequence[str], **more: Any) -> Study
 
     shared = {field.name: getattr(options, field.name) for field in fields(Planned)}
     return Study(expressions, **shared, **more)
+
+
+def say_if_hub_is_silent(data: str, errors: Console) -> None:
+    """For a plan that is only shown: without the hub it may not be possible to run it."""
+    if data == "hub":
+        from xadapt.common.hub import silence
+
+        if said := silence():
+            errors.print(said, style="yellow", markup=False, highlight=False)
 
 
 def with_target(expression: str, task: str | None, catalogue: Catalogue) -> str:

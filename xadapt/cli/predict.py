@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from xadapt.cli.checks import words
-from xadapt.cli.options import Planned, study_of, with_target
+from xadapt.cli.options import Planned, say_if_hub_is_silent, study_of, with_target
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +61,7 @@ def predict(options: Predict, console: Console, errors: Console) -> list[Path]:
     check_place(options.out, study.plan.evaluations[0].task, overwrite=options.overwrite)  # before training
     console.print(plan_table(study))
     if options.dry_run:
+        say_if_hub_is_silent(options.data, errors)
         return []
     made = study.predict(watch=Bars(errors))
     files = write(study.plan, made, options.out, overwrite=options.overwrite)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from xadapt.cli.checks import whole, words
-from xadapt.cli.options import Planned, study_of
+from xadapt.cli.options import Planned, say_if_hub_is_silent, study_of
 from xadapt.common.output import check_place, write_output
 from xadapt.tasks.languages import GroupBy
 
@@ -90,6 +90,7 @@ def run(
 
     console.print(plan_table(study))
     if options.dry_run:
+        say_if_hub_is_silent(options.data, errors)
         return None
     bars = Bars(errors)
     if options.track is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from xadapt.cli.checks import check_store, whole, words
+from xadapt.cli.options import say_if_hub_is_silent
 from xadapt.common.errors import UserError
 from xadapt.common.output import check_place, write_output
 
@@ -111,6 +112,7 @@ def study(options: Study, console: Console, errors: Console) -> Results | None:
         )
     console.print(grid_table(forecast))
     if options.dry_run:
+        say_if_hub_is_silent(str(said.get("data", "pocket")), errors)
         return None
     results = grid.run(
         workers=options.workers,

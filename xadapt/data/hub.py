@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from xadapt.common.errors import UserError
-from xadapt.common.hub import hub_answers
+from xadapt.common.hub import SECONDS, hub_answers
 from xadapt.common.identity import digest
 from xadapt.data.hub_rows import REPORT, config_of, examples_of, file_of
 from xadapt.data.reading import added_up, hold_out, joined, revision_of
@@ -32,7 +32,7 @@ class HubSource:
     def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
         self.catalogue = catalogue
         self._commits: dict[tuple[str, str], str] = {}
-        self._online: bool | None = None  # asked once, at the first download
+        self._online: bool | None = None  # asked once, when it is first needed
         self._notes: dict[tuple[str, str, str], dict[str, int]] = {}
 
     def languages(self, task: str, split: str) -> tuple[str, ...]:
@@ -78,9 +78,7 @@ class HubSource:
 
     def _load(self, row: Task, language: str, split: str) -> Sequence[Example]:
         hub, part, held = _placed(row, language, split)
-        if self._online is None:
-            self._online = hub_answers()
-        data = _download(hub, language, hub.splits[part], self._online)
+        data = _download(hub, language, hub.splits[part], self._answers())
         notes: dict[str, int] = {}
         examples = examples_of(row, hub, data, language, split, notes)
         self._notes[row.name, language, split] = notes
@@ -93,11 +91,16 @@ class HubSource:
         hub, part, held = _placed(row, language, split)
         key = (hub.id, hub.revision)
         if key not in self._commits:
-            self._commits[key] = _commit(hub)
+            self._commits[key] = hub.revision if _is_commit(hub.revision) else _commit(hub, self._answers())
         suffix = {"train": "-kept", "dev": "-held"}[split] if held else ""
         where = config_of(hub, language) or "default"
         how = digest({"split": part, **reading_of(row, hub=hub)})[:8]
         return f"{hub.id}@{self._commits[key]}/{where}/{hub.splits[part]}{suffix}/{how}"
+
+    def _answers(self) -> bool:
+        if self._online is None:
+            self._online = hub_answers()
+        return self._online
 
 
 def _languages(row: Task, split: str) -> tuple[str, ...]:
@@ -221,14 +224,14 @@ def _is_commit(revision: str) -> bool:
     return len(revision) == 40 and set(revision) <= set("0123456789abcdef")
 
 
-def _commit(hub: Hub) -> str:
-    """The commit that the row's revision is. Raises ``UserError`` where the hub can't be asked."""
-    if _is_commit(hub.revision):
-        return hub.revision
+def _commit(hub: Hub, online: bool = True) -> str:
+    """The commit that a branch or tag is at. Raises ``UserError`` where the hub can't be asked."""
     from huggingface_hub import HfApi
 
     try:
-        return str(HfApi().dataset_info(hub.id, revision=hub.revision).sha)
+        if not online:
+            raise ConnectionError("it does not answer")
+        return str(HfApi().dataset_info(hub.id, revision=hub.revision, timeout=SECONDS).sha)
     except Exception as error:
         raise _unreachable(f"the commit of {hub.id}@{hub.revision}", error) from None
 
