@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from xadapt.stacks.combinations import COMBINATIONS, KEYWORDS, MERGES
 from xadapt.stacks.methods import METHODS, Bottleneck, Full, LoRA, Method
 from xadapt.stacks.places import Node
-from xadapt.stacks.stack import Combined, Dropped, Operand, Part, Stack, Term, is_fuse, trains
+from xadapt.stacks.stack import Combined, Dropped, Operand, Part, Stack, is_fuse, trains
+from xadapt.stacks.term import Term
 
 layers = st.just("all") | st.integers(1, 48).map("top{}".format)
 loras = st.builds(

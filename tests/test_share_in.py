@@ -402,7 +402,8 @@ def test_an_adapter_out_and_in_again_is_the_same_module(
     ("config", "says"),
     [
         (ParBnConfig(), "is_parallel=True"),
-        (SeqBnInvConfig(), "inv_adapter='nice'"),
+        (SeqBnInvConfig(inv_adapter="glow"), "inv_adapter='glow' .seq_bn_inv: 'nice'"),
+        (SeqBnInvConfig(inv_adapter_reduction_factor=4), "inv_adapter_reduction_factor=4"),
         (SeqBnConfig(non_linearity="gelu"), "non_linearity='gelu' .seq_bn: 'relu'"),
         (SeqBnConfig(use_gating=True), "use_gating=True"),
         (LoRAConfig(), "architecture 'lora'"),

@@ -27,7 +27,7 @@ from xadapt.store.store import Saved, Store
 from xadapt.tasks import task_named
 
 LORAS = ["lora(r=4)", "lora(r=3, alpha=5, targets=qv, layers=top2)"]
-BOTTLENECKS = ["bottleneck", "bottleneck(reduction=8, layers=top2)"]
+BOTTLENECKS = ["bottleneck", "bottleneck(reduction=8, layers=top2)", "bottleneck(reduction=2, inv=nice)"]
 
 
 def in_peft(folder: Path, backbone: Backbone, kind: str) -> Any:

@@ -71,12 +71,14 @@ def _files_of_a_study() -> dict[str, str]:
     files["mlqa/MLQA_V1/dev/dev-context-en-question-en.json"] = json.dumps(squad)
     files["laser-tatoeba-v1/tatoeba.deu-eng.deu"] = "der Mann\nder Apfel\nim Park\n"
     files["laser-tatoeba-v1/tatoeba.deu-eng.eng"] = "the man\nthe apple\nin the park\n"
+    for lang, sentence in (("en", "the man eats an apple\n"), ("de", "der Mann isst einen Apfel\n")):
+        files |= {f"mlm/{name}.txt": sentence * 8 for name in (lang, f"dev-{lang}")}
     return files
 
 
 @pytest.fixture(scope="session")
 def world(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``backbone`` and ``xtreme``: XNLI (MNLI reads it too), POS, XQuAD and MLQA with SQuAD, Tatoeba."""
+    """``backbone`` and ``xtreme``: XNLI (MNLI reads it too), POS, XQuAD and MLQA with SQuAD, Tatoeba, MLM."""
     root = tmp_path_factory.mktemp("world")
     (root / "backbone").symlink_to(checkpoint)
     _write(root / "xtreme", _files_of_a_study())

@@ -35,6 +35,8 @@ class Apply:
     """pocket, a hub id or a folder; by default what the module was trained on"""
     seed: int | None = None
     """of an expression's modules; by default the lowest that the store has"""
+    lang: str | None = None
+    """of the texts, where the expression has lang(...): whose language module stands below"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1"""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -56,6 +58,7 @@ def apply(options: Apply, errors: Console) -> None:
         store=options.store,
         backbone=options.backbone,
         seed=options.seed,
+        language=options.lang,
         device=options.device,
         dtype=options.dtype,
     )

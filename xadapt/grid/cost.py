@@ -117,10 +117,10 @@ class Costs:
         share = [min(count, cap) / sum(min(count, cap) for count in items) for count in items]
         for training, amount, part in zip(module.tasks, amounts, share, strict=True):
             task = training.task
-            dev = self._amount(run, study, task, training.data, "en", "dev", training.max_length)
+            dev = self._amount(run, study, task, training.data, training.dev, "dev", training.max_length)
             fixed += self._encoding(
                 amount, ("train", study, str(training.languages), training.data.name)
-            ) + self._encoding(dev, ("dev", study, task.name))
+            ) + self._encoding(dev, ("dev", study, task.name, training.dev))
             if seen is None:
                 speed = training_speed(run, task, module.method, amount.sample, dev.sample, module.settings)
                 each = amount.tokens / amount.items * module.settings.batch_size

@@ -106,7 +106,7 @@ def units_of(plans: Sequence[Plan], seeds: Sequence[int]) -> list[Unit]:
                 first = group[0]
                 if first.seed != seed:
                     continue
-                needed = _needed(plan, first.stack, seed)
+                needed = tuple(dict.fromkeys((*_needed(plan, first.stack, seed), *first.exchanged)))
                 for address in needed:
                     if address not in found and (module := modules[number].get(address)):
                         below = _needed(plan, module.need.below, seed)

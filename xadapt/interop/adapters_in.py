@@ -1,4 +1,5 @@
-"""A folder of the library ``adapters`` as a module: a bottleneck in the ``seq_bn`` (Pfeiffer) shape."""
+"""A folder of the library ``adapters`` as a module: a bottleneck in the ``seq_bn`` (Pfeiffer) shape, with an
+invertible adapter or without: AdapterHub's language adapters have one."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from adapters import SeqBnConfig
+from adapters import SeqBnConfig, SeqBnInvConfig
 from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
@@ -30,9 +31,17 @@ from xadapt.interop.folder import (
 from xadapt.mount.bottleneck import STORED
 from xadapt.stacks.methods import Bottleneck
 
-_NAMED = ("seq_bn", "pfeiffer")  # configurations that older folders give by name
+# Configurations that older folders give by name.
+_NAMED: Mapping[str, type[SeqBnConfig]] = {
+    "seq_bn": SeqBnConfig,
+    "pfeiffer": SeqBnConfig,
+    "seq_bn_inv": SeqBnInvConfig,
+    "pfeiffer+inv": SeqBnInvConfig,
+}
 # What may differ from ``seq_bn``: what starts or trains a module, and what is understood below.
 _FREE = {"reduction_factor", "leave_out", "init_weights", "init_weights_seed", "dropout"}
+# An invertible adapter, where there is one, is that of ``seq_bn_inv``.
+_INVERTIBLE = {"inv_adapter": (None, False, "nice"), "inv_adapter_reduction_factor": (2,)}
 # Details of options that are off.
 _DETAILS = {
     "phm_layer": r"phm_.*|shared_phm_rule|shared_W_phm|factorized_phm_.*|learn_phm|hypercomplex_.*",
@@ -44,8 +53,9 @@ _OPTION_RULES = {"reduction_factor": either(NUMBER, _OBJECT), "leave_out": list_
 _IDS = dict_of(either(INDEX, Rule("digits", lambda v: isinstance(v, str) and v.isdecimal())))
 _HEAD_RULES = {"name": TEXT, "config": _OBJECT, "label2id": _IDS}
 _LAYER = re.compile(
-    r"encoder\.layer\.(\d+)\.output\.adapters\.(.+?)\.(adapter_down\.0|adapter_up)\.(weight|bias)"
+    r"(encoder\.layer\.\d+\.output\.adapters)\.(.+?)\.(adapter_down\.0|adapter_up)\.(weight|bias)"
 )
+_INVERSE = re.compile(r"(invertible)(?:_lang)?_adapters\.(.+?)\.([FG]\.[02])\.(weight|bias)")
 
 
 def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -> ForeignModule:
@@ -63,7 +73,7 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
     if isinstance(config, str):
         if config not in _NAMED:
             raise _unsupported(f"the configuration {config!r}", path)
-        config = SeqBnConfig().to_dict()
+        config = _NAMED[config]().to_dict()
     if not isinstance(config, Mapping):
         raise UserError("not a configuration of the library adapters", path=path)
     check_values(config, _OPTION_RULES, path)
@@ -77,8 +87,9 @@ def read_adapters(folder: Path, backbone: Backbone, *, with_head: bool = True) -
     if not kept:
         raise _unsupported(f"leave_out={sorted(left)}: no layer is left", path)
     layers = "all" if kept[0] == 0 else f"top{backbone.layers - kept[0]}"
-    method = Bottleneck(reduction=int(reduction), layers=layers)
-    own = _weights(weights, name, kept, folder)
+    inverts = bool(config.get("inv_adapter"))
+    method = Bottleneck(reduction=int(reduction), layers=layers, inv="nice" if inverts else "none")
+    own = _weights(weights, name, kept, inverts, folder)
     # A layer that was left out, above one that was not: a bottleneck of zeros hands its input on.
     example = {
         key.partition(f".{kept[0]}.")[2]: tensor for key, tensor in own.items() if f".{kept[0]}." in key
@@ -101,7 +112,10 @@ def _check(config: Mapping[str, Any], path: Path) -> None:
     for key, value in sorted(config.items()):
         if key in _FREE or key == "architecture" or any(re.fullmatch(pattern, key) for pattern in off):
             continue
-        if (value != usual[key]) if key in usual else bool(value):
+        if key in _INVERTIBLE:
+            if value not in _INVERTIBLE[key]:
+                wrong.append(f"{key}={value!r} (seq_bn_inv: {_INVERTIBLE[key][-1]!r})")
+        elif (value != usual[key]) if key in usual else bool(value):
             wrong.append(f"{key}={value!r}" + (f" (seq_bn: {usual[key]!r})" if key in usual else ""))
     if wrong:
         raise _unsupported("; ".join(wrong), path)
@@ -110,29 +124,38 @@ def _check(config: Mapping[str, Any], path: Path) -> None:
 def _unsupported(what: str, path: Path) -> UserError:
     return UserError(
         f"an adapter that cannot be represented: {what}",
-        expected="a bottleneck in the shape of SeqBnConfig ('seq_bn', formerly 'pfeiffer')",
+        expected="a bottleneck in the shape of SeqBnConfig ('seq_bn', formerly 'pfeiffer') or SeqBnInvConfig",
         do="train one with SeqBnConfig(reduction_factor=..., leave_out=...)",
         path=path,
     )
 
 
-def _weights(weights: Mapping[str, Tensor], name: str, kept: list[int], folder: Path) -> dict[str, Tensor]:
+def _weights(
+    weights: Mapping[str, Tensor], name: str, kept: list[int], inverts: bool, folder: Path
+) -> dict[str, Tensor]:
     """The same under the names of the store."""
     own = {}
     for key, tensor in weights.items():
-        match = _LAYER.fullmatch(key.removeprefix("roberta."))
+        bare = key.removeprefix("roberta.")
+        match = _LAYER.fullmatch(bare) or _INVERSE.fullmatch(bare)
         if match is None or match[2] != name:
             raise UserError(
                 f"{key!r} is no weight of a bottleneck called {name!r} behind an XLM-R block",
                 do="save the one adapter alone: model.save_adapter(folder, name, use_safetensors=True)",
                 path=folder,
             )
-        own[f"encoder.layer.{match[1]}.output.adapters.{STORED}.{match[3]}.{match[4]}"] = tensor.float()
+        place = "invertible_adapters" if match[1] == "invertible" else match[1]
+        own[f"{place}.{STORED}.{match[3]}.{match[4]}"] = tensor.float()
     wanted = {
         f"encoder.layer.{layer}.output.adapters.{STORED}.{part}"
         for layer in kept
         for part in ("adapter_down.0.weight", "adapter_down.0.bias", "adapter_up.weight", "adapter_up.bias")
     }
+    if inverts:
+        blocks = (
+            f"{net}.{linear}.{which}" for net in "FG" for linear in (0, 2) for which in ("weight", "bias")
+        )
+        wanted |= {f"invertible_adapters.{STORED}.{block}" for block in blocks}
     if own.keys() != wanted:
         odd = sorted(wanted ^ own.keys())
         raise UserError(

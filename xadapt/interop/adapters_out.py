@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from adapters import AutoAdapterModel, SeqBnConfig
+from adapters import AutoAdapterModel, SeqBnConfig, SeqBnInvConfig
 from adapters.composition import Fuse, Stack
 from torch import Tensor
 
@@ -112,6 +112,7 @@ print(model(**{{name: ids.unsqueeze(0) for name, ids in batch.items()}}).logits.
 }
 
 _ADD = {"question_answering": "qa"}
+_INVERTIBLE = "invertible_adapters"
 
 
 def _add(model: Any, element: Element, taken: set[str]) -> str | Fuse:
@@ -155,18 +156,20 @@ def _single(model: Any, element: Element, taken: set[str]) -> str:
     name = word if word not in taken else f"{word}_{len(taken) + 1}"
     layers = model.config.num_hidden_layers
     weights = _weights(element, layers)
-    left = sorted(set(range(layers)) - set(map(layer_of, weights)))
+    inverts = any(key.startswith(_INVERTIBLE) for key in weights)
+    left = sorted(set(range(layers)) - {layer_of(key) for key in weights if not key.startswith(_INVERTIBLE)})
     width = next(t.shape[0] for key, t in weights.items() if key.endswith("adapter_down.0.bias"))
     # A quotient that comes back to this very width when the library divides by it.
     factor = model.config.hidden_size / width
     while int(model.config.hidden_size // factor) < width:
         factor = float(torch.nextafter(torch.tensor(factor, dtype=torch.float64), torch.tensor(0.0)))
     reduction = int(factor) if factor == int(factor) else factor
-    model.add_adapter(name, config=SeqBnConfig(reduction_factor=reduction, leave_out=left))
+    shape = SeqBnInvConfig if inverts else SeqBnConfig
+    model.add_adapter(name, config=shape(reduction_factor=reduction, leave_out=left))
     parameters = {
         key.removeprefix("roberta.").replace(f".{name}.", f".{STORED}."): tensor
         for key, tensor in model.named_parameters()
-        if f".adapters.{name}." in key
+        if f".adapters.{name}." in key or f".{_INVERTIBLE}.{name}." in key
     }
     fill(parameters, weights, element.label)
     return name
@@ -182,10 +185,17 @@ def _weights(element: Element, layers: int) -> dict[str, Tensor]:
         return dict(element.weights or {})
     if isinstance(element, Dropped):
         kept = acting_layers(element, layers)
-        return {k: t for k, t in _weights(element.part, layers).items() if layer_of(k) in kept}
+        whole = _weights(element.part, layers)
+        return {k: t for k, t in whole.items() if k.startswith(_INVERTIBLE) or layer_of(k) in kept}
     assert isinstance(element, Merged), "a fusion within a combination is refused by the parser"
-    whole = sum(weight for weight, _ in element.operands)
-    parts = [(weight / whole, _weights(each, layers)) for weight, each in element.operands]
+    if -1 in acting_layers(element, layers):
+        raise UserError(
+            f"{element.label} is a mean of modules with invertible adapters",
+            expected="what adapters has a form for: it runs one invertible adapter",
+            do="use it with xadapt",
+        )
+    total = sum(weight for weight, _ in element.operands)
+    parts = [(weight / total, _weights(each, layers)) for weight, each in element.operands]
     made: dict[str, Tensor] = {}
     for key in sorted({key for _, weights in parts for key in weights}):
         here = [(share, weights[key]) for share, weights in parts if key in weights]

@@ -256,6 +256,7 @@ class _Stack:
             held=self.held,
             mixtures=self.mixtures,
             drift=self.drift,
+            inverse=self.bottlenecks.inverse() if self.bottlenecks else None,
             fused=[p.label for p in parts if isinstance(undropped(p), Fused) and method_of(p) is Bottleneck],
         )
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import adapters
+import torch
 from adapters import SeqBnConfig
 from adapters.composition import Fuse
 from adapters.composition import Stack as AdapterStack
 from adapters.configuration import build_full_config
-from torch import nn
+from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
+from xadapt.common.errors import UserError
 from xadapt.mount.adapter_fusion import LeanFusion, averaged
 from xadapt.mount.elements import Element, Fused, Merged, Part, acting_layers
 from xadapt.mount.weights import Attached, changes_nothing, fill
@@ -51,6 +53,12 @@ class Bottlenecks:
             its parameters, named as ``adapters`` stores a module called ``module`` or a fusion
             called ``fusion``, and its configuration; both empty for what has none of its own.
         """
+        if self.active and -1 in acting_layers(element, len(self._outputs())):
+            raise UserError(
+                f"{element.label!r} has an invertible adapter on the embeddings, and stands on a bottleneck",
+                expected="such a module below all bottlenecks, where adapters runs it",
+                do="put it first, or train it without inv=nice",
+            )
         name, built = self._build(element)
         if lean and isinstance(name, Fuse):
             name = self._lean(name)
@@ -85,12 +93,16 @@ class Bottlenecks:
         layers = self.model.config.num_hidden_layers
         kept = layer_range(method.layers, layers)
         config = SeqBnConfig(
-            reduction_factor=method.reduction, leave_out=[i for i in range(layers) if i not in kept]
+            reduction_factor=method.reduction,
+            leave_out=[i for i in range(layers) if i not in kept],
+            inv_adapter=None if method.inv == "none" else method.inv,
+            inv_adapter_reduction_factor=None if method.inv == "none" else 2,  # SeqBnInvConfig's
         )
         with _quiet():
             self.model.add_adapter(name, config=config)
         self.model.adapter_to(name, device=self._device())
         parameters = self._parameters(f".adapters.{name}.", f".adapters.{STORED}.")
+        parameters |= self._parameters(f"invertible_adapters.{name}.", f"invertible_adapters.{STORED}.")
         if part.weights is not None:
             fill(parameters, part.weights, part.label)
             if not any(p.any() for key, p in parameters.items() if ".adapter_up." in key):
@@ -112,6 +124,11 @@ class Bottlenecks:
             present = [(w, output.adapters.pop(part)) for w, part in parts if part in output.adapters]
             if present:  # where a module has nothing, its share of the mean is zero
                 output.adapters[name] = averaged(present)
+        inverting = self.model.invertible_adapters
+        if any(part in inverting for _, part in parts):
+            inverting[name] = MeanInvertible(
+                [(w, inverting.pop(part) if part in inverting else None) for w, part in parts]
+            )
         return name
 
     def _fusion(self, fused: Fused) -> tuple[Fuse, Attached]:
@@ -143,6 +160,10 @@ class Bottlenecks:
                 output.adapters[name] = LeanFusion(present, output.adapter_fusion_layer.pop(fuse.name))
         return name
 
+    def inverse(self) -> nn.Module | None:
+        """The invertible adapter that runs on the embeddings; called with ``rev=True`` it undoes itself."""
+        return self.model.get_invertible_adapter()
+
     def _activate(self) -> None:
         """Each layer runs what stands in it: a fusion there attends over those of its modules that do."""
         shared = self.model.adapters_config
@@ -164,6 +185,25 @@ class Bottlenecks:
 
     def _parameters(self, own: str, stored: str) -> dict[str, nn.Parameter]:
         return {k.replace(own, stored): p for k, p in self.model.named_parameters() if own in k}
+
+
+class MeanInvertible(nn.Module):
+    """The weighted mean of what invertible adapters make of the embeddings; None leaves them as they are. It
+    stands below what is evaluated: nothing undoes it."""
+
+    def __init__(self, parts: Sequence[tuple[float, nn.Module | None]]) -> None:
+        super().__init__()
+        self.shares = [share for share, _ in parts]
+        self.parts = nn.ModuleList(part or nn.Identity() for _, part in parts)
+
+    def forward(self, x: Tensor, rev: bool = False) -> Tensor:
+        if rev:
+            raise UserError(
+                "a head that names words stands on a mean of invertible adapters, which has no inverse",
+                do="average modules without inv=nice",
+            )
+        made = (part(x) for part in self.parts)
+        return torch.stack([share * one for share, one in zip(self.shares, made, strict=True)]).sum(dim=0)
 
 
 def _present(name: str | Fuse, here: Mapping[str, nn.Module]) -> str | Fuse | None:

@@ -116,6 +116,12 @@ class Fused:
                 expected="single bottleneck modules",
                 do="name the modules themselves, or train them as @lora",
             )
+        if any(-1 in acting_layers(e, 999) for e in self.operands):
+            raise UserError(
+                f"{self.label!r} fuses modules with invertible adapters",
+                expected="bottlenecks without: attention has no form on the embeddings",
+                do="take their mean, or train them without inv=nice",
+            )
 
 
 @dataclass(frozen=True)
@@ -186,14 +192,18 @@ def operands_of(element: Merged | Fused) -> list[Element]:
 
 
 def acting_layers(element: Element, layers: int) -> set[int]:
-    """Where in a backbone of ``layers`` layers the element acts; a full copy also below them: -1.
+    """Where in a backbone of ``layers`` layers the element acts; a full copy and an invertible adapter also
+    below them: -1.
 
     Raises:
         UserError: layers that the backbone does not have, or none are left.
     """
     if isinstance(element, Part):
         own = set(layer_range(element.method.layers, layers))
-        return own | {-1} if isinstance(element.method, Full | Own) else own
+        below = isinstance(element.method, Full | Own) or (
+            isinstance(element.method, Bottleneck) and element.method.inverts
+        )
+        return own | {-1} if below else own
     if isinstance(element, Dropped):
         drop = f"drop({element.label}, {element.first}-{element.last})"
         dropped = range(element.first, element.last + 1)

@@ -8,6 +8,8 @@ A *description* is what a module's manifest keeps of what it stands on (``below`
     {"merge": how, "operands": [[weight, D], ...], "options": {...}, "on": D}
                                                        of a user's own also "code": its version
     {"fuse": [D, ...], "on": D}                        its weights are in the module above it
+    {"lowest": D, "of": D}                             the second, with the first in the place of its lowest
+                                                       module: of lang(...), in another language
 
 Operands are described whole, from the backbone up; ``on`` is what they have in common below their
 combination. So ``mnli > cat(qqp, anli)``, which adds mnli once, is told from
@@ -89,6 +91,9 @@ def _elements(
         return [*_elements(described, load, fusion), *reversed(chain)]
     if described is None:
         return []
+    if "lowest" in described:
+        _, *above = _elements(described["of"], load, fusion)
+        return [*_elements(described["lowest"], load, None), *above]
     if "drop" in described:
         *under, top = _elements(described["part"], load, fusion)
         return [*under, MountedDrop(top, *described["drop"])]

@@ -35,6 +35,7 @@ class Mounted:
         fused: labels of the fusions of bottlenecks, lowest first.
         drift: by linear, the share of its update that folding lost to rounding: about 0 in float32, in bf16
             often 0.05 to 0.25. Empty where nothing is folded.
+        inverse: the invertible adapter on the embeddings, which a head that names words undoes; else None.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Mounted:
         mixtures: Sequence[tuple[str, Tensor]] = (),
         fused: Sequence[str] = (),
         drift: Mapping[str, float] | None = None,
+        inverse: nn.Module | None = None,
     ) -> None:
         self.model = model
         self.trainable = trainable
@@ -59,6 +61,7 @@ class Mounted:
         self.mixtures = tuple(mixtures)
         self.fused = tuple(fused)
         self.drift = dict(drift or {})
+        self.inverse = inverse
         self.device = backbone.device
         self.dtype = backbone.dtype
         self._held = list(held)

@@ -24,7 +24,7 @@ from xadapt.record.figure import (
     Table,
 )
 from xadapt.stacks.parser import parse
-from xadapt.stacks.stack import Term
+from xadapt.stacks.term import Term
 from xadapt.statistics.estimate import Estimate
 from xadapt.store.store import Store
 from xadapt.study.evidence import Contrast, Evidence, Row, average, of_one_layer

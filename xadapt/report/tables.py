@@ -164,6 +164,11 @@ def _caption(results: Results, rows: Sequence[Cell], split: str, seeds: int, by:
             "in parentheses 95% intervals over seeds and items, languages as they are; one seed: over items "
             "only; gains count as shown where Holm's method, over those of the table, allows it"
         )
+    stands: dict[str, list[str]] = {}
+    for c in rows:
+        if c.instead and c.lang not in (found := stands.setdefault(f"{c.expr}: {c.instead}", [])):
+            found.append(c.lang)
+    parts += [f"{what} in {' '.join(langs)}" for what, langs in stands.items()]
     trained = {m.expr for m in results.modules}
     if split == "dev" and any(c.lang == "en" and c.expr in trained for c in rows):
         parts.append("en dev also stopped the training: read en with that in mind")

@@ -23,7 +23,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from xadapt.stacks.places import Node, acting_layers, nodes
-from xadapt.stacks.stack import Combined, Dropped, Operand, Stack, Term, is_fuse
+from xadapt.stacks.stack import Combined, Dropped, Operand, Stack, is_fuse
+from xadapt.stacks.term import Term
 from xadapt.study.sizes import Facts, State
 
 _STYLES: Final[Mapping[str, str]] = {"frozen": "dim", "trains": "yellow", "reused": "green"}

@@ -121,7 +121,7 @@ COMBINATIONS: Final[Mapping[str, Combination]] = {
     ),
 }
 MERGES: Final = tuple(name for name in COMBINATIONS if name not in ("joint", "fuse"))
-KEYWORDS: Final = (*COMBINATIONS, "drop")
+KEYWORDS: Final = (*COMBINATIONS, "drop", "lang")
 
 
 def combination(how: str) -> Combination:

@@ -1,7 +1,7 @@
 """Ways to put trainable weights on a backbone, as options with a printable form.
 
     lora(r=8, alpha=16, dropout=0.0, targets=all, layers=all)
-    bottleneck(reduction=4, layers=all)
+    bottleneck(reduction=4, layers=all, inv=none)
     full
     mine.bitfit(layers=top4)                of a user's own: the function ``bitfit`` of mine.py
 
@@ -81,6 +81,8 @@ class Bottleneck:
     Attributes:
         reduction: the hidden width divided by the bottleneck's width.
         layers: ``all``, or ``topN`` for the uppermost N.
+        inv: ``nice`` for an invertible adapter on the embeddings as well (MAD-X, Pfeiffer et al. 2020, arXiv
+            2005.00052, section 3.2.3), which a head that names words undoes at the output.
 
     Raises:
         UserError: an option has a value that it cannot have; all of them are named.
@@ -89,12 +91,18 @@ class Bottleneck:
     name: ClassVar[str] = "bottleneck"
     reduction: int = _option(4, whole_number(1, 1024))
     layers: str = _layers_option()
+    inv: str = _option("none", Rule("'none' or 'nice'", lambda v: v in ("none", "nice")))
 
     def __post_init__(self) -> None:
         _check(self)
 
     def __str__(self) -> str:
         return _text(self, {})
+
+    @property
+    def inverts(self) -> bool:
+        """Whether it has an invertible adapter."""
+        return self.inv != "none"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
     part    = TASK [ "[" SELECT "]" ] [ "@" method ]
             | COMBINE "(" operand { "," operand } { "," OPTION "=" VALUE } ")" [ "@" method ]
             | "drop" "(" part "," LAYER [ "-" LAYER ] ")"
+            | "lang" "(" TASK [ "[" SELECT "]" ] [ "@" method ] [ "," ( "mean" | "none" ) ] ")"
     operand = [ [ "-" ] NUMBER "*" ] ( part | "(" stack ")" )
     SELECT  = SIZE | LANGS | SIZE "," LANGS             LANGS = LANG { "+" LANG }
     method  = NAME [ "(" option { "," option } ")" ]    see xadapt.stacks.methods
@@ -16,7 +17,8 @@ same questions before, to put a caret under the place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from xadapt.common.errors import UserError, nearest
@@ -33,21 +35,19 @@ from xadapt.stacks.combinations import (
 )
 from xadapt.stacks.methods import METHODS, Method, read_method
 from xadapt.stacks.stack import (
-    LANGUAGE,
-    LARGEST_SIZE,
     LAST_LAYER,
     Combined,
     Dropped,
     Operand,
     Part,
     Stack,
-    Term,
     drop_problem,
     is_fuse,
     operand_problems,
     stack_problem,
     undropped,
 )
+from xadapt.stacks.term import LANGUAGE, LARGEST_SIZE, MISSING, Term, exchange_problem
 from xadapt.stacks.tokens import Token, Tokens, number, pointed, read_option
 
 __all__ = ["KEYWORDS", "Combined", "Dropped", "Operand", "Part", "Stack", "Term", "parse"]
@@ -58,6 +58,7 @@ _EXAMPLES = {
     "joint": "joint(mnli, squad_v1)",
     "fuse": "fuse(mnli, squad_v1)",
     "drop": "drop(mnli, 0-5)",
+    "lang": "lang(mlm)",
 } | {how: f"{how}(0.7*mnli, 0.3*squad_v1)" for how in MERGES}
 
 
@@ -114,8 +115,10 @@ class _Parser:
             raise self.wrong(*self.unknown, do=_SEE_TASKS)
         stack = self.stacked(places, parts)
         self.check_untrained(places[-1], stack)
-        if not (open_top or isinstance(undropped(stack.top), Term)):
-            what = "what is evaluated must be a single task, and a combination is on top"
+        top = undropped(stack.top)
+        if not open_top and (not isinstance(top, Term) or top.missing is not None):
+            is_on_top = "a combination" if isinstance(top, Combined) else "a language module"
+            what = f"what is evaluated must be a single task, and {is_on_top} is on top"
             raise self.wrong((places[-1], what), do="put the target task last, as in mean(mnli, qqp) > xnli")
         return stack
 
@@ -146,7 +149,8 @@ class _Parser:
             if own:
                 self.check_own(first)
             self.open(first)
-            part = self.dropped() if first.text == "drop" else self.combined(first)
+            special: dict[str, Callable[[], Part]] = {"drop": self.dropped, "lang": self.exchanged}
+            part = special[first.text]() if first.text in special else self.combined(first)
             self.depth -= 1
             return part
         if first.kind == "number" or first.text == "-":
@@ -350,6 +354,22 @@ class _Parser:
             raise self.wrong((at, "the layers are in the wrong order"), expected=f"{last}-{first}")
         self.tokens.expect(")", "after the layers")
         return Dropped(part, first, last)
+
+    def exchanged(self) -> Term:
+        """TASK [ "[" SELECT "]" ] [ "@" method ] [ "," ( "mean" | "none" ) ] ")" """
+        at = self.tokens.peek.at
+        term = self.term()
+        if what := exchange_problem(term):
+            raise self.wrong((at, what), do="write one language, and a @lora or @bottleneck module")
+        missing, *words = MISSING
+        if self.tokens.accept(","):
+            found = [word for word in words if word == self.tokens.peek.text]
+            if not found:
+                raise self.tokens.unexpected(f"{' or '.join(words)}, for languages without a module")
+            self.tokens.take()
+            missing = found[0]
+        self.tokens.expect(")", "after the language module, as in lang(mlm)")
+        return replace(term, missing=missing)
 
     def layer(self) -> int:
         """LAYER, counted from 0."""

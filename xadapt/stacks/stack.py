@@ -1,13 +1,12 @@
 """What expressions are made of: plain values that check and print themselves.
 
-A ``Stack`` is parts, one above the other. A part is a ``Term`` (a module trained on one task), a
+A ``Stack`` is parts, one above the other. A part is a ``Term`` (a module trained on one task: term.py), a
 ``Combined`` (several stacks made into one part) or a ``Dropped`` (a part without some of its layers).
 All of them are hashable, equal where their meaning is, and their text is canonical.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
@@ -16,7 +15,6 @@ from typing import Any, Final, TypeGuard
 from xadapt.common.errors import UserError
 from xadapt.common.own import is_own
 from xadapt.stacks.combinations import (
-    KEYWORDS,
     Value,
     combination,
     is_merge,
@@ -28,58 +26,11 @@ from xadapt.stacks.combinations import (
     weight_problem,
     weight_text,
 )
-from xadapt.stacks.methods import METHODS, Bottleneck, Full, Method
+from xadapt.stacks.methods import Bottleneck, Full, Method
+from xadapt.stacks.term import Term
 from xadapt.stacks.tokens import Problem, pointed
 
-LARGEST_SIZE: Final = 10**9
 LAST_LAYER: Final = 999
-_TASK = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-LANGUAGE: Final = re.compile(r"[a-z][a-z0-9_]{1,9}(-[A-Za-z0-9]+)*")
-
-
-@dataclass(frozen=True)
-class Term:
-    """One module of a stack: the task it is trained on.
-
-    Attributes:
-        task: a name of the catalogue.
-        size: train on the first ``size`` shuffled examples, of all languages together; None for all.
-        method: where it differs from the experiment's; None for the experiment's.
-        languages: of the training data; sorted, and empty for English alone.
-
-    Raises:
-        UserError: a name that is no name or is a word of the grammar; a size below 1;
-            a language that is none or stands twice.
-    """
-
-    task: str
-    size: int | None = None
-    method: Method | None = None
-    languages: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not _TASK.fullmatch(self.task) or self.task in (*KEYWORDS, *METHODS):
-            raise UserError(
-                f"{self.task!r} cannot be the name of a task",
-                expected="letters, digits and _, and no word of the grammar",
-            )
-        if self.size is not None and not (type(self.size) is int and 1 <= self.size <= LARGEST_SIZE):
-            raise UserError(
-                f"{self.task}[{self.size}]: not a number of examples", expected=f"1 to {LARGEST_SIZE}"
-            )
-        languages = tuple(sorted(self.languages))
-        wrong = [lang for lang in languages if not LANGUAGE.fullmatch(lang)]
-        if wrong or len(set(languages)) < len(languages):
-            raise UserError(
-                f"{self.task}[{'+'.join(self.languages)}]: not languages", expected="codes such as de+ru"
-            )
-        object.__setattr__(self, "languages", () if languages == ("en",) else languages)
-
-    def __str__(self) -> str:
-        size = [] if self.size is None else [str(self.size)]
-        select = ", ".join([*size, *(["+".join(self.languages)] if self.languages else [])])
-        method = "" if self.method is None else f"@{self.method}"
-        return f"{self.task}[{select}]{method}" if select else f"{self.task}{method}"
 
 
 @dataclass(frozen=True)
@@ -254,15 +205,27 @@ class Stack:
         """The task on top, with or without a drop: what the stack is evaluated on.
 
         Raises:
-            UserError: a combination is on top.
+            UserError: a combination or a language module is on top.
         """
         term = undropped(self.top)
-        if not isinstance(term, Term):
+        if not isinstance(term, Term) or term.missing is not None:
             raise UserError(
                 f"{self.top} is not a single task, so '{self}' cannot be evaluated",
                 do=f"write '{self} > xnli', say",
             )
         return term
+
+    @property
+    def exchanged(self) -> Term | None:
+        """The language module at the bottom, which is another one in each language; None without one."""
+        lowest = self.parts[0]
+        return lowest if isinstance(lowest, Term) and lowest.missing is not None else None
+
+    @property
+    def plain(self) -> Stack:
+        """What is trained: on the language module of the data that the parts above are trained on."""
+        lowest = self.exchanged
+        return self if lowest is None else Stack((lowest.plain, *self.parts[1:]))
 
     @cached_property
     def below(self) -> Stack | None:
@@ -313,6 +276,8 @@ def drop_problem(part: Part) -> str | None:
     """Why no layers can be dropped from ``part``."""
     if isinstance(part, Dropped):
         return "a drop within a drop: write one range of layers"
+    if isinstance(part, Term) and part.missing is not None:
+        return "a drop of a language module: train it in fewer layers, as in lang(mlm@lora(layers=top4))"
     if any(name == Full.name or is_own(name) for name in method_names([part])):
         return "full fine-tuning, or a method of one's own, changes the layers: there is no module to drop"
     return None
@@ -331,6 +296,9 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
         if stack in seen:
             do = f"give it a weight, as in 2*{stack}" if is_merge(how) and len(stack) == 1 else None
             problems.append(Problem(at, f"{stack} stands twice in one {how}", do))
+        elif any(isinstance(part, Term) and part.missing is not None for part in _within(stack)):
+            do = f"put it below all, as in lang(mlm) > {how}(mnli, qqp)"
+            problems.append(Problem(at, "a language module stands first in a stack, and below all of it", do))
         elif how == "joint":
             problems += _joint_problem(at, stack, seen)
         elif any(map(is_fuse, _within(stack))):
@@ -340,6 +308,9 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
         elif cannot:
             only = " or ".join(combination(how).methods)
             problems.append(Problem(at, f"{how} cannot combine {cannot} modules, only {only}"))
+        elif how == "fuse" and any(isinstance(m, Bottleneck) and m.inverts for m in methods_in(stack)):
+            what = "fuse attends over outputs of layers, and an invertible adapter is on the embeddings"
+            problems.append(Problem(at, what, "take their mean, or train them without inv=nice"))
         elif Bottleneck.name in names and (
             nested := nested_problem(how, len(stack), trains(undropped(stack.top)))
         ):
@@ -369,8 +340,11 @@ def _joint_problem(at: int, stack: Stack, before: Sequence[Stack]) -> list[Probl
 def stack_problem(parts: Sequence[Part]) -> Problem | None:
     """The first part that cannot stand on those below it; ``at`` counts parts."""
     below: str | None = None
+    source = parts[0].reads if isinstance(parts[0], Term) and parts[0].missing is not None else None
     for at, part in enumerate(parts):
         names = method_names([part])
+        if at and (problem := _exchange_problem(at, part, source) or _inverse_problem(at, parts)):
+            return problem
         if below and Full.name in names:
             what = f"{part} cannot stand on a {below} module, which would no longer be frozen"
             return Problem(at, what, "put full below, or take one method for all parts")
@@ -379,6 +353,28 @@ def stack_problem(parts: Sequence[Part]) -> Problem | None:
             return Problem(at, what, "put a task above it, as in fuse(mnli, qqp) > xnli")
         below = next((name for name in names if name != Full.name), below)
     return None
+
+
+def _exchange_problem(at: int, part: Part, source: tuple[str, ...] | None) -> Problem | None:
+    """Why ``part`` cannot be number ``at`` of a stack on a language module of ``source``; None: on none."""
+    for term in (one for one in _within([part]) if isinstance(one, Term)):
+        if term.missing is not None:
+            return Problem(at, "a language module stands first in a stack", "put lang(...) first")
+        if source is not None and term.reads != source:
+            what = f"{term} is trained on {'+'.join(term.reads)}, and what it stands on is of {source[0]}"
+            if len(term.reads) > 1:
+                return Problem(at, what, "train what stands on lang(...) in one language")
+            return Problem(at, what, f"name that language below too, as in lang(mlm[{term.reads[0]}])")
+    return None
+
+
+def _inverse_problem(at: int, parts: Sequence[Part]) -> Problem | None:
+    """Why number ``at`` cannot stand there: only the lowest bottleneck can have an invertible adapter."""
+    own = any(isinstance(method, Bottleneck) and method.inverts for method in methods_in([parts[at]]))
+    if not own or Bottleneck.name not in method_names(parts[:at]):
+        return None
+    what = f"{parts[at]} has an invertible adapter on the embeddings, and stands on a bottleneck"
+    return Problem(at, what, "put it below all bottlenecks, or train it without inv=nice")
 
 
 def trains(part: Part) -> bool:
@@ -396,17 +392,22 @@ def undropped(part: Part) -> Term | Combined:
     return part.part if isinstance(part, Dropped) else part
 
 
-def method_names(parts: Iterable[Part]) -> list[str]:
+def methods_in(parts: Iterable[Part]) -> list[Method]:
     """The methods of all modules in ``parts``, lowest first; those that nobody names are left out."""
-    names: list[str] = []
+    found: list[Method] = []
     for part in parts:
         whole = undropped(part)
         if isinstance(whole, Combined) and not trains(whole):
             for operand in whole.operands:
-                names += method_names(operand.stack)
+                found += methods_in(operand.stack)
         elif whole.method:
-            names.append(whole.method.name)
-    return names
+            found.append(whole.method)
+    return found
+
+
+def method_names(parts: Iterable[Part]) -> list[str]:
+    """Their names."""
+    return [method.name for method in methods_in(parts)]
 
 
 def _within(parts: Iterable[Part]) -> Iterator[Part]:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from xadapt.common.arrays import as_text
+from xadapt.common.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.kinds.candidates import counted
 from xadapt.kinds.kind import Kind
@@ -16,7 +17,14 @@ from xadapt.kinds.metrics import score_of
 from xadapt.mount import Element, Mounted, mount
 from xadapt.store.store import address_of
 from xadapt.study.inputs import load_inputs
-from xadapt.study.module_loader import fold_for, load_elements, load_module, new_head, trained_head
+from xadapt.study.module_loader import (
+    fold_for,
+    load_described,
+    load_elements,
+    load_module,
+    new_head,
+    trained_head,
+)
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import Cell, Predicted
 from xadapt.study.state import Inputs, Run
@@ -63,6 +71,7 @@ def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element]
             method=str(run.plan.method),
             data=run.plan.source.name,
             key=keys[e.layer, lang],
+            instead=_instead(e, lang),
         )
         for e, lang in places
         if (cell := found[e.layer, lang]) is not None
@@ -77,10 +86,11 @@ def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:
         UserError: as ``scores_of``.
     """
     kind = kind_of(evaluation.task, evaluation.layer)
-    mounted, head = mounted_with_head(run, evaluation, kind)
     made: list[Predicted] = []
     known: Known = {}
+    held = _Held(run, evaluation, kind)
     for lang in evaluation.languages:
+        mounted, head = held.in_language(lang)
         examples, items = _inputs(run, evaluation, lang, evaluation.split)
         tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
         what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
@@ -97,9 +107,10 @@ def _score(
     """For each language, one pass over its data for evaluations that differ in their layers only."""
     evaluation = next(iter(missing.values()))[0]
     kind = kind_of(evaluation.task, evaluation.layer)
-    mounted, head = mounted_with_head(run, evaluation, kind, elements)
     known: Known = {}
+    held = _Held(run, evaluation, kind, elements)
     for lang, group in missing.items():
+        mounted, head = held.in_language(lang)
         examples, items = _inputs(run, evaluation, lang, evaluation.split)
         tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
         total = len(items) + (len(tuning[1]) if tuning and tuning[1] is not items else 0)
@@ -140,6 +151,7 @@ def _about(plan: Plan, evaluation: Evaluation, lang: str) -> dict[str, Any]:
         "split": evaluation.split,
         "layer": evaluation.layer,
         "module": evaluation.module,
+        "instead": _instead(evaluation, lang),
         "backbone": plan.backbone.name,
         "method": str(plan.method),
         "data": plan.source.name,
@@ -150,12 +162,79 @@ def _about(plan: Plan, evaluation: Evaluation, lang: str) -> dict[str, Any]:
     }
 
 
-def mounted_with_head(
-    run: Run, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None = None
-) -> tuple[Mounted, nn.Module]:
-    """The mounted stack, folded, and the head that an expression is evaluated with."""
+def _instead(evaluation: Evaluation, lang: str) -> str:
+    lowest = evaluation.lowest.get(lang)
+    return lowest.instead if lowest else ""
+
+
+class _Held:
+    """One evaluation's mounted stack and head: the same in all languages, but for ``lang(...)``."""
+
+    def __init__(
+        self, run: Run, evaluation: Evaluation, kind: Kind, elements: Sequence[Element] | None = None
+    ) -> None:
+        self.asked = (run, evaluation, kind, elements)
+        self.of: Any = self
+        self.held: tuple[Mounted, nn.Module] | None = None
+
+    def in_language(self, lang: str) -> tuple[Mounted, nn.Module]:
+        """What is mounted for ``lang``; what the language before had is let go where it is another."""
+        of = self.asked[1].mounted_in(lang)
+        if self.held is None or of != self.of:
+            self.held, self.of = None, of
+            self.held = mounted_with_head(*self.asked, lang=lang)
+        return self.held
+
+
+def language_of(evaluation: Evaluation, language: str | None) -> str | None:
+    """The language that a stack is asked for; None for one without ``lang(...)``, which has no other form.
+
+    Raises:
+        UserError: a language module of which language? Or a language where there is nothing to exchange.
+    """
+    term = evaluation.stack.exchanged if evaluation.stack else None
+    if term is None and language is not None:
+        raise UserError(
+            f"language={language!r} for '{evaluation.expr}', which has no lang(...) and is the same in all",
+            do="leave it out",
+        )
+    known = (*term.reads, *evaluation.lowest) if term else (None,)
+    if language not in known:
+        raise UserError(
+            f"'{evaluation.expr}' stands on a language module: "
+            + (f"there is none for {language!r}" if language else "of which language?"),
+            expected=f"language= one of {', '.join(map(str, known))}",
+            do="plan the study in more languages" if language else None,
+        )
+    return language
+
+
+def elements_in(
+    run: Run, evaluation: Evaluation, lang: str | None, elements: Sequence[Element] | None = None
+) -> list[Element]:
+    """What an evaluation mounts for a language, lowest first; arguments as of ``mounted_with_head``."""
     if elements is None:
         elements = load_elements(run, evaluation.stack, evaluation.seed)
+    if lang is None or lang not in evaluation.lowest:
+        return list(elements)
+    return [*load_described(run, evaluation.lowest[lang].mounted), *elements[1:]]
+
+
+def mounted_with_head(
+    run: Run,
+    evaluation: Evaluation,
+    kind: Kind,
+    elements: Sequence[Element] | None = None,
+    *,
+    lang: str | None = None,
+) -> tuple[Mounted, nn.Module]:
+    """The mounted stack, folded, and the head that an expression is evaluated with.
+
+    Args:
+        elements: what is mounted, where it is not the evaluation's stack.
+        lang: in which language, where the stack has ``lang(...)``; None for that of its training data.
+    """
+    elements = elements_in(run, evaluation, lang, elements)
     mounted = mount(run.backbone, elements, fold=fold_for(run.backbone))
     if evaluation.module is None:
         return mounted, new_head(run.backbone, kind, mounted).to(run.backbone.device)
@@ -180,7 +259,7 @@ def cell_key(plan: Plan, evaluation: Evaluation, lang: str) -> str:
         on
         | {
             "scoring_version": SCORING_VERSION,
-            "mounted": evaluation.mounted,
+            "mounted": evaluation.mounted_in(lang),
             "module": evaluation.module,
             "backbone": plan.backbone.fingerprint,
             "dtype": plan.backbone.dtype_name,

@@ -101,7 +101,15 @@ def _read(key: str, file: dict[str, Any]) -> list[KeptScore]:
             for field in ("seed", "task", "lang", "split", "layer", "module", "backbone", "method", "data")
         }
         cells = [
-            Cell(expr=as_written(about["expr"]), metric=metric, score=score, n=n, key=key, **named)
+            Cell(
+                expr=as_written(about["expr"]),
+                metric=metric,
+                score=score,
+                n=n,
+                key=key,
+                instead=about.get("instead", ""),  # of earlier versions: nothing was ever exchanged
+                **named,
+            )
             for metric, score in file["scores"].items()
         ]
         return [KeptScore(c, about["generated"], str(about["revision"]), about["created"]) for c in cells]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,11 @@ def load_module(run: Run, address: str) -> Saved:
 
 def load_elements(run: Run, stack: Stack | None, seed: int) -> list[Element]:
     """A stack as ``mount`` takes it; a fuse that nothing stands on yet is still to be trained."""
-    described = description(stack, run.plan.addresses[seed], seed)
+    return load_described(run, description(stack, run.plan.addresses[seed], seed))
+
+
+def load_described(run: Run, described: Any) -> list[Element]:
+    """What a description (``mount_spec``) says, as ``mount`` takes it."""
     return elements(described, partial(load_module, run))
 
 
@@ -65,7 +70,7 @@ def new_head(backbone: Backbone, kind: Kind, mounted: Mounted) -> nn.Module:
     head = kind.head(backbone.config)
     for part in head.modules():
         if isinstance(part, WordHead):
-            part.tie(mounted.model.embeddings.word_embeddings.weight, backbone.lm_head())
+            part.tie(mounted.model.embeddings.word_embeddings.weight, backbone.lm_head(), mounted.inverse)
     return head
 
 

@@ -7,7 +7,7 @@ wherever and whenever a study is planned, and tasks that train the same share it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,13 +21,15 @@ from xadapt.kinds.checks import check_length
 from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method, Own, parse_method
 from xadapt.stacks.places import Need, acting_layers, needs, nodes
-from xadapt.stacks.stack import Combined, Stack, Term
+from xadapt.stacks.stack import Combined, Operand, Stack
+from xadapt.stacks.term import Term
 from xadapt.store.integrity import peek
 from xadapt.store.store import Store, address_of
 from xadapt.study.overrides import Overrides
 from xadapt.study.versions import TRAINING_VERSION
 from xadapt.tasks import Catalogue, Task, asked, task_named
 from xadapt.tasks.examples import Source
+from xadapt.tasks.languages import LANGUAGES, related
 from xadapt.train.loop import Settings
 
 # Peak learning rates by method, for encoders up to a width; the narrower the encoder, the higher. Tried at
@@ -58,6 +60,21 @@ class Imported:
     method: Method
 
 
+def imported_as(imported: Mapping[str, Imported], term: Term) -> str | None:
+    """Under which name the store has an imported module for ``term``, if it has: its own name, or of a set of
+    language modules that and the language, as ``wiki_de`` is for ``wiki[de]``."""
+    if term.task in imported:
+        return term.task
+    name = f"{term.task}_{term.reads[0]}"
+    return name if len(term.reads) == 1 and name in imported and term.reads[0] in LANGUAGES else None
+
+
+def names_of(imported: Iterable[str]) -> tuple[str, ...]:
+    """What expressions can call imported modules: their names, and those of sets of language modules."""
+    ends = (name.rpartition("_") for name in imported)
+    return (*imported, *dict.fromkeys(name for name, _, lang in ends if name and lang in LANGUAGES))
+
+
 def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
     """The modules that the store has under names of their own."""
     named: dict[str, Imported] = {}
@@ -79,6 +96,8 @@ class TrainingTask:
         languages: of that data.
         size: so many examples of it, shuffled; None for all.
         max_length: tokens a sequence.
+        dev: the language whose dev set chooses the checkpoint: English, as nothing else is known of a target
+            that is to be transferred; but of running text in one other language that language.
     """
 
     task: Task
@@ -86,6 +105,7 @@ class TrainingTask:
     languages: tuple[str, ...]
     size: int | None
     max_length: int
+    dev: str = "en"
 
 
 @dataclass(frozen=True)
@@ -132,7 +152,7 @@ class ModulePlan:
     @property
     def shown(self) -> str:
         """The same as the user wrote it."""
-        return str(self.need.shown)
+        return str(self.need.shown.plain)
 
 
 @dataclass(frozen=True)
@@ -154,15 +174,16 @@ class Planner:
 
     def task(self, name: str) -> Task:
         """The row of a task, or of what an imported module was imported for; open labels filled in."""
-        imported = self.named(name)
+        imported = self.named(Term(name))
         return imported.task if imported else self.open_labels.with_labels(task_named(name, self.catalogue))
 
-    def named(self, name: str) -> Imported | None:
-        """The imported module of this name, if there is one.
+    def named(self, term: Term) -> Imported | None:
+        """The imported module that a term means, if it means one.
 
         Raises:
             UserError: it is a task's as well, so that nobody knows which is meant.
         """
+        name = term.task
         if name in self.imported and name in self.catalogue:
             raise UserError(
                 f"{name!r} is both a task and an imported module ({self.imported[name].address})",
@@ -170,7 +191,10 @@ class Planner:
                 do=f"rename the task in your file of tasks, or 'xadapt modules rm {name}' and import the "
                 "module again under another --name",
             )
-        return self.imported.get(name)
+        if name in self.catalogue:
+            return None
+        known = imported_as(self.imported, term)
+        return None if known is None else self.imported[known]
 
     def modules(self, stack: Stack, seed: int) -> tuple[list[ModulePlan], dict[Stack, str]]:
         """What must be trained for ``stack``, in order, and the address of the module at each place.
@@ -185,7 +209,7 @@ class Planner:
             acting_layers(node, self.backbone.layers)
         for need in needs(filled, self.method):
             top = need.stack.top
-            if isinstance(top, Term) and (imported := self.named(top.task)):
+            if isinstance(top, Term) and (imported := self.named(top)):
                 addresses[need.stack] = self._imported(need, top, imported)
             elif not (isinstance(top, Term) and self.task(top.task).train is None):
                 module = self._module(need, top, seed, addresses)
@@ -193,10 +217,42 @@ class Planner:
                 addresses[module.stack] = module.address
         return planned, addresses
 
+    def exchanged_for(self, term: Term, language: str) -> Stack | None:
+        """What stands in the place of a language module in ``language``: a stack of one part, or None for
+        nothing; ``term.missing`` says what where the language has none of its own.
+
+        Raises:
+            UserError: the language has none, and nothing is said of that.
+        """
+        available = self._languages_of(term.task)
+        if language in available:
+            return Stack((term.of(language),))
+        if term.missing == "none":
+            return None
+        if term.missing == "mean":
+            modules = [Stack((term.of(lang),)) for lang in related(language, sorted(available))]
+            if len(modules) < 2:
+                return modules[0] if modules else None
+            return Stack((Combined("mean", tuple(map(Operand, modules))),))
+        raise UserError(
+            f"there is no module of {term.plain} in {language}, and {self.source.name} has no data for one",
+            expected=f"one of {', '.join(available)}" if available else None,
+            do="leave it out with --langs, or say what is to stand there: "
+            f"lang({term.plain}, mean) for its family's modules, lang({term.plain}, none) for nothing",
+        )
+
+    def _languages_of(self, name: str) -> tuple[str, ...]:
+        """In which languages there are, or can be trained, modules of a task, or imported ones of a name."""
+        if name not in self.catalogue:
+            ends = (each.removeprefix(f"{name}_") for each in self.imported if each.startswith(f"{name}_"))
+            return tuple(sorted(lang for lang in ends if lang in LANGUAGES))
+        return self.source.languages(self.task(name).train or name, "train")
+
     def filled(self, stack: Stack) -> Stack:
         """The stack with the methods of imported modules, which nobody has to write."""
-        names = {name: module.method for name, module in self.imported.items()}
-        return stack.with_methods_of(names) if names else stack
+        terms = (Term(name) for name in names_of(self.imported) if name not in self.catalogue)
+        named = {term.task: module.method for term in terms if (module := self.named(term))}
+        return stack.with_methods_of(named) if named else stack
 
     def _imported(self, need: Need, top: Term, imported: Imported) -> str:
         if need.below is not None:
@@ -204,7 +260,8 @@ class Planner:
                 f"{top.task} was imported as a module of the bare backbone, '{need.shown}' puts it on others",
                 do="put it first in the stack, or first in a combination",
             )
-        if top.size or top.languages or (top.method and str(top.method) != str(imported.method)):
+        selects = top.size or (top.languages and top.task in self.imported)
+        if selects or (top.method and str(top.method) != str(imported.method)):
             raise UserError(f"{top} is an imported module ({imported.method})", do=f"write {top.task} alone")
         return imported.address
 
@@ -243,7 +300,7 @@ class Planner:
         task = self.task(term.task)
         assert task.train is not None, "the parser refuses to train what has no training data"
         data = self.open_labels.with_labels(task_named(task.train, self.catalogue))
-        languages = term.languages or ("en",)
+        languages = term.reads
         available = self.source.languages(data.name, "train")
         if lacking := [lang for lang in ("en", *languages) if lang not in available]:
             lost = ", ".join(dict.fromkeys(lacking))
@@ -254,7 +311,9 @@ class Planner:
                 do="see 'xadapt tasks', name another folder with --data, or the intermediate tasks' "
                 "folder with --intermediate",
             )
-        return TrainingTask(task, data, languages, term.size, self.length(task))
+        own = task.kind == "mlm" and len(languages) == 1
+        dev = languages[0] if own and languages[0] in self.source.languages(data.name, "dev") else "en"
+        return TrainingTask(task, data, languages, term.size, self.length(task), dev)
 
     def length(self, task: Task) -> int:
         """Tokens a sequence of ``task``: the user's or the row's, no more than the backbone has places for.
@@ -275,6 +334,11 @@ class Planner:
             "metrics": task.metrics[0],  # selects the weights that are kept; the others are for scores
             "train": {lang: self.source.revision(data.name, lang, "train") for lang in training.languages},
             "dev": self.source.revision(data.name, "en", "dev"),
+            **(
+                {"dev_in": {training.dev: self.source.revision(data.name, training.dev, "dev")}}
+                if training.dev != "en"
+                else {}
+            ),
             "size": training.size,
             "max_length": training.max_length,
         }

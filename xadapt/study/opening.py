@@ -12,6 +12,8 @@ from xadapt.common.own import is_own, version_of
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
 from xadapt.mount import mount
+from xadapt.stacks.parser import parse
+from xadapt.stacks.term import Term
 from xadapt.store.integrity import MANIFEST
 from xadapt.store.maintenance import resolve
 from xadapt.store.store import Store
@@ -26,12 +28,18 @@ class Module(_module.Module):
     """A trained module with all it stands on. ``from_pretrained`` opens one, ``from_store`` takes one out."""
 
     def predictor(
-        self, backbone: Backbone | str | None = None, *, device: str = "auto", dtype: str = "auto"
+        self,
+        backbone: Backbone | str | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        lowest: Module | None = None,
     ) -> Predictor:
         """Texts in, answers out.
 
         Args:
             backbone: opened, or its name; by default the one that the module was trained on, by its name.
+            lowest: what takes the place of the lowest module: the language module of another language.
             device, dtype: of a backbone that is named, as ``Backbone.from_pretrained`` has them.
 
         Raises:
@@ -42,7 +50,10 @@ class Module(_module.Module):
             backbone = Backbone.from_pretrained(name, device=device, dtype=dtype)
         task = task_of(self.manifest)
         kind = kind_of(task)
-        mounted = mount(backbone, self.elements(backbone), fold=fold_for(backbone))
+        elements = self.elements(backbone)
+        if lowest is not None:
+            elements = [*lowest.elements(backbone), *elements[1:]]
+        mounted = mount(backbone, elements, fold=fold_for(backbone))
         if not self.head and any(True for _ in kind.head(backbone.config).parameters()):
             raise UserError(
                 f"'{self.expression}' ({self.address}) has no head",
@@ -92,6 +103,7 @@ def load(
     backbone: Backbone | str | None = None,
     seed: int | None = None,
     revision: str | None = None,
+    language: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Predictor:
@@ -104,14 +116,32 @@ def load(
         backbone: opened, or its name; by default that of the module.
         seed: of an expression's module; by default the lowest that the store has.
         revision: of a repository: a branch, tag or commit.
+        language: of the texts, where an expression has ``lang(...)``: whose language module stands below.
         device, dtype: of a backbone that is not opened, as ``Backbone.from_pretrained`` has them.
 
     Raises:
         UserError: nothing that is called so, or several things; what ``Module.predictor`` refuses.
     """
     opened = store if isinstance(store, Store) else Store(store)
+    term = _exchanged(str(what))
+    if (term is None) is not (language is None):
+        raise UserError(
+            f"'{what}' with language={language!r}",
+            expected="a language with lang(...), such as lang(mlm) > xnli, and none without",
+        )
     module = _found(str(what), opened, backbone, seed, revision)
-    return module.predictor(backbone, device=device, dtype=dtype)
+    lowest = None
+    if term is not None and language is not None and (language,) != term.reads:
+        lowest = _found(f"{term.of(language)}", opened, backbone, module.manifest["seed"], None)
+    return module.predictor(backbone, device=device, dtype=dtype, lowest=lowest)
+
+
+def _exchanged(what: str) -> Term | None:
+    """The language module of an expression; None where it has none, or is no expression."""
+    try:
+        return parse(what, open_top=True).exchanged if "lang(" in what else None
+    except UserError:
+        return None
 
 
 def _found(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from xadapt.backbone.backbone import Backbone
@@ -15,8 +15,10 @@ from xadapt.kinds import kind_of
 from xadapt.mount.mount_spec import description
 from xadapt.stacks.methods import Method
 from xadapt.stacks.parser import parse
+from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack, undropped
-from xadapt.study.module_plan import Imported, ModulePlan, Planner
+from xadapt.stacks.term import Term
+from xadapt.study.module_plan import Imported, ModulePlan, Planner, names_of
 from xadapt.study.overrides import Overrides
 from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.examples import Source
@@ -29,6 +31,21 @@ Layer = int | Literal["every"] | None
 
 
 @dataclass(frozen=True)
+class Lowest:
+    """What stands in the place of a language module in a language.
+
+    Attributes:
+        instead: what that is in words, where it is not the language's own module; else empty.
+        mounted: what identifies it.
+        modules: the addresses of what it is made of.
+    """
+
+    instead: str
+    mounted: Any
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One expression, one seed, one target task, in its languages.
 
@@ -36,6 +53,7 @@ class Evaluation:
         expr: as the user wrote it.
         stack: what is mounted, methods filled in; None for the bare backbone.
         mounted: what identifies that, for the addresses of scores (``mount_spec.description``).
+        lowest: of ``lang(...)``: for each language but the one it is trained on, what stands lowest there.
         module: the address of the target's module, whose head answers; None where the target trains nothing.
         layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
         data: whose examples are asked, where they are not the task's own: the data that it trains on.
@@ -54,6 +72,28 @@ class Evaluation:
     layer: int | None
     data: Task | None = None
     sample: int | None = None
+    lowest: Mapping[str, Lowest] = field(default_factory=dict)
+
+    def mounted_in(self, lang: str) -> Any:
+        """What identifies what is mounted for a language.
+
+        Raises:
+            UserError: the stack has a language module, and the plan none for this language.
+        """
+        if lang in self.lowest:
+            return {"lowest": self.lowest[lang].mounted, "of": self.mounted}
+        term = self.stack.exchanged if self.stack else None
+        if term is not None and (lang,) != term.reads:
+            raise UserError(
+                f"{self.expr} was planned without {lang}: which language module is to stand there?",
+                expected=f"one of {', '.join((*term.reads, *self.lowest))}",
+            )
+        return self.mounted
+
+    @property
+    def exchanged(self) -> tuple[str, ...]:
+        """The addresses of the modules that ``lang(...)`` puts below, those of other languages."""
+        return tuple(dict.fromkeys(a for lowest in self.lowest.values() for a in lowest.modules))
 
     @property
     def asks(self) -> Task:
@@ -163,13 +203,17 @@ def make_plan(
             length = planner.length(target)
             filled = planner.filled(stack).with_method(method)
             on = filled if target.train is not None else filled.below
-            for seed in places:
-                needed, addresses = planner.modules(stack, seed)
-                for module in needed:
-                    modules.setdefault(module.address, module)  # the first that asks for it gives it its name
-                places[seed] |= addresses
-                others, _ = other.modules(stack, seed)
-                twins |= {m.address: twin.address for m, twin in zip(needed, others, strict=True)}
+            below = _lowest(planner, stack, target, chosen)
+            for seed in seeds:
+                addresses = places[seed]
+                for one in (stack, *filter(None, below.values())):
+                    needed, found = planner.modules(one, seed)
+                    for module in needed:
+                        # the first that asks for it gives it its name
+                        modules.setdefault(module.address, module)
+                    addresses.update(found)
+                    others, _ = other.modules(one, seed)
+                    twins |= {m.address: twin.address for m, twin in zip(needed, others, strict=True)}
                 mounted = description(on, addresses, seed)
                 head = addresses[Stack((*filled.parts[:-1], undropped(filled.top)))] if target.train else None
                 evaluations += [
@@ -185,6 +229,10 @@ def make_plan(
                         length,
                         each,
                         sample=items,
+                        lowest={
+                            lang: _stands(planner, stands, lang, addresses, seed)
+                            for lang, stands in below.items()
+                        },
                     )
                     for each in read
                 ]
@@ -194,6 +242,45 @@ def make_plan(
         raise UserError("\n".join(str(p) for p in problems))
     _check_of_use(languages, layer, evaluations)
     return Plan(backbone, source, method, tuple(modules.values()), tuple(evaluations), places, dtype, twins)
+
+
+def _lowest(
+    planner: Planner, stack: Stack, target: Task, languages: Sequence[str]
+) -> dict[str, Stack | None]:
+    """For each language but that of the training data: what takes the place of the language module there.
+
+    Raises:
+        UserError: a language without a module, of which nothing is said; a target of two languages at once.
+    """
+    term = stack.exchanged
+    if term is None:
+        return {}
+    if target.kind == "retrieve":
+        raise UserError(
+            f"{target.name} compares sentences of two languages, and lang(...) stands for one",
+            expected="a target whose items are of one language",
+            do=f"write {term.plain} > {target.name} for the module of {term.reads[0]} alone",
+        )
+    problems: list[UserError] = []
+    found: dict[str, Stack | None] = {}
+    for lang in languages:
+        if (lang,) != term.reads:
+            with collecting(problems):
+                found[lang] = planner.exchanged_for(term, lang)
+    if problems:
+        raise UserError("\n".join(map(str, problems)))
+    return found
+
+
+def _stands(
+    planner: Planner, shown: Stack | None, lang: str, addresses: Mapping[Stack, str], seed: int
+) -> Lowest:
+    if shown is None:
+        return Lowest("no language module", None, ())
+    stack = planner.filled(shown).with_method(planner.method)
+    modules = tuple(dict.fromkeys(addresses[need.stack] for need in needs(stack)))
+    own = isinstance(stack.top, Term) and stack.top.reads == (lang,)
+    return Lowest("" if own else str(shown), description(stack, addresses, seed), modules)
 
 
 def _other(dtype: str) -> str:
@@ -211,10 +298,11 @@ def _parsed(
     spoken = (code for row in rows for code in (*row.languages, *row.added, *row.trains_in))
     codes = dict.fromkeys((*LANGUAGES, *spoken))
     untrained = {task.name for task in rows if task.train is None}
+    names = (*catalogue, *names_of(imported))
     stacks: dict[Stack, None] = {}
     for text in expressions:
         with collecting(problems):
-            stacks[parse(text, (*catalogue, *imported), untrained=untrained, languages=codes)] = None
+            stacks[parse(text, names, untrained=untrained, languages=codes)] = None
     return list(stacks)
 
 

@@ -33,6 +33,7 @@ class Cell:
         module: the address of the target's module; None where the target trains nothing.
         backbone, method, data: names; ``method`` is the one where the expression names none.
         key: where the store keeps it, with what each item adds to the score (``Evidence``).
+        instead: of ``lang(...)``: what stands in the place of a module that the language does not have.
     """
 
     expr: str
@@ -49,6 +50,7 @@ class Cell:
     method: str = ""
     data: str = ""
     key: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ class Results:
 
 CELL_COLUMNS = (
     "backbone", "method", "data", "expr", "seed", "task", "lang", "split", "metric", "score", "n", "layer",
-    "module", "key",
+    "module", "key", "instead",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -45,8 +45,7 @@ from xadapt.store.store import Store
 from xadapt.study import run as _run
 from xadapt.study.ablation import Ablation, ablations
 from xadapt.study.analysis import LayerValues, fusion_weights, similarities
-from xadapt.study.evaluation import mounted_with_head
-from xadapt.study.module_loader import load_elements
+from xadapt.study.evaluation import elements_in, language_of, mounted_with_head
 from xadapt.study.module_plan import imported_in
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
@@ -293,8 +292,13 @@ class Study(Overrides):
         found = needs(evaluation.stack) if evaluation.stack else ()
         return tuple(dict.fromkeys(places[need.stack] for need in found))
 
-    def elements(self, stack: Stack | str, seed: int, backbone: _backbone.Backbone) -> list[Element]:
+    def elements(
+        self, stack: Stack | str, seed: int, backbone: _backbone.Backbone, *, language: str | None = None
+    ) -> list[Element]:
         """A trained stack of this study, as ``mount`` takes it.
+
+        Args:
+            language: of a stack with ``lang(...)``: on which language module.
 
         Raises:
             UserError: it is none of the study's, or on another backbone, or a module of it is not trained
@@ -306,25 +310,31 @@ class Study(Overrides):
                 f"the study is on {self.plan.backbone.name}, and this is {backbone.name}",
                 do="mount it on the study's backbone",
             )
-        return load_elements(Run(self.plan, self._store), evaluation.stack, seed)
+        return elements_in(Run(self.plan, self._store), evaluation, language_of(evaluation, language))
 
-    def predictor(self, stack: Stack | str | None = None, seed: int | None = None) -> Predictor:
+    def predictor(
+        self, stack: Stack | str | None = None, seed: int | None = None, *, language: str | None = None
+    ) -> Predictor:
         """A trained stack of this study that takes texts and gives answers: those that are scored.
 
         Args:
             stack: one of the study's expressions; its first by default.
             seed: one of the study's; its first by default.
+            language: of the texts, where the stack has ``lang(...)``.
 
         Raises:
             UserError: it is none of the study's, or a module of it is not trained.
         """
         evaluation = self._trained(stack, seed)
         kind = kind_of(evaluation.task, evaluation.layer)
-        mounted, head = mounted_with_head(Run(self.plan, self._store), evaluation, kind)
+        run, language = Run(self.plan, self._store), language_of(evaluation, language)
+        mounted, head = mounted_with_head(run, evaluation, kind, lang=language)
         tokenizer = self.plan.backbone.tokenizer
         return Predictor(evaluation.expr, kind, mounted, head, tokenizer, evaluation.max_length)
 
-    def model(self, stack: Stack | str | None = None, seed: int | None = None) -> PreTrainedModel:
+    def model(
+        self, stack: Stack | str | None = None, seed: int | None = None, *, language: str | None = None
+    ) -> PreTrainedModel:
         """A trained stack of LoRA or full modules as a plain model of ``transformers``, in float32:
         ``XLMRobertaFor...`` with the stack added to its weights and the labels' names in its configuration,
         for ``pipeline("text-classification", model=..., tokenizer=backbone.tokenizer)`` and ``Trainer``.
@@ -333,12 +343,14 @@ class Study(Overrides):
         Raises:
             UserError: as ``predictor``; a bottleneck, which is not linear; no module at all.
         """
-        return merged(*self._export(stack, seed))
+        return merged(*self._export(stack, seed, language))
 
-    def peft_model(self, stack: Stack | str | None = None, seed: int | None = None) -> PeftModel:
+    def peft_model(
+        self, stack: Stack | str | None = None, seed: int | None = None, *, language: str | None = None
+    ) -> PeftModel:
         """A trained stack of LoRA modules as a ``PeftModel``: one LoRA of the summed rank, with the head;
         both can be trained on, by ``Trainer`` say. Arguments and errors as of ``model``."""
-        return peft_model(*self._export(stack, seed))
+        return peft_model(*self._export(stack, seed, language))
 
     def batches(self, language: str, examples: int) -> list[Packed]:
         """The first examples of the first expression's target, encoded and packed as ``encode`` takes them:
@@ -361,7 +373,9 @@ class Study(Overrides):
         run = Run(self.plan, self._store)
         return text_embedding(run, task, catalogue_with(self.tasks), examples)
 
-    def _export(self, stack: Stack | str | None, seed: int | None) -> tuple[Export, _backbone.Backbone]:
+    def _export(
+        self, stack: Stack | str | None, seed: int | None, language: str | None
+    ) -> tuple[Export, _backbone.Backbone]:
         """What an expression consists of, and the backbone in float32."""
         evaluation, backbone = self._trained(stack, seed), self.plan.backbone
         addresses = self.addresses(evaluation.expr, evaluation.seed)
@@ -369,7 +383,11 @@ class Study(Overrides):
             raise UserError(f"'{evaluation.expr}' is the backbone alone", do=f"open {backbone.name} itself")
         if backbone.dtype != torch.float32:
             backbone = _backbone.Backbone.from_pretrained(backbone.name, device="cpu", dtype="float32")
-        return export_of(self._store, addresses[-1], head=evaluation.module is not None), backbone
+        exported = export_of(self._store, addresses[-1], head=evaluation.module is not None)
+        if language := language_of(evaluation, language):
+            elements = elements_in(Run(self.plan, self._store), evaluation, language)
+            exported = replace(exported, elements=tuple(elements))
+        return exported, backbone
 
     def _trained(self, stack: Stack | str | None, seed: int | None) -> Evaluation:
         """None stands for the study's first. Raises ``UserError`` for what is none of its expressions and

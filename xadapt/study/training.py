@@ -127,7 +127,9 @@ def _task_inputs(
         seed=module.seed,
     )
     sample = module.settings.dev_examples
-    dev = load_inputs(run, task, data, languages=["en"], split="dev", max_length=length, sample=sample)
+    dev = load_inputs(
+        run, task, data, languages=[training.dev], split="dev", max_length=length, sample=sample
+    )
     return TaskInputs(task.name, kind_of(task), head, items, dev, task.metrics[0]), len(examples)
 
 
@@ -153,7 +155,7 @@ def _manifest(
     rows = [t.data for t in module.tasks]
     return {
         "determinants": dict(module.determinants),
-        "expression": str(module.stack),
+        "expression": str(module.stack.plain),
         "task": " + ".join(task.name for task in tasks),
         "kind": tasks[0].kind if len(tasks) == 1 else "joint",
         "labels": list(tasks[0].labels) if len(tasks) == 1 else [],

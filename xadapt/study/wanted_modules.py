@@ -50,7 +50,7 @@ def by_expression(
     if word in store.records.names():
         return None
     try:
-        wanted = parse(word)
+        wanted = parse(word).plain
     except UserError:
         if any(sign in word for sign in ">(["):
             raise

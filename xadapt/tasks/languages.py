@@ -139,6 +139,13 @@ def grouped(languages: Iterable[str], by: GroupBy) -> dict[str, tuple[str, ...]]
     return {name: tuple(codes) for name, codes in groups.items() if codes}
 
 
+def related(language: str, languages: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``languages`` that are of one family, or branch of a large one, with ``language``."""
+    own = LANGUAGES.get(language)
+    known = ((code, LANGUAGES.get(code)) for code in languages)
+    return tuple(code for code, other in known if own and other and other.family == own.family)
+
+
 def basis_of(by: GroupBy) -> str:
     """What ``grouped`` goes by, for people: ``script``, or what the levels of resources mean."""
     if by == "resource":
