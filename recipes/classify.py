@@ -1,6 +1,6 @@
 """Texts in, labels out: 1,000 pairs in each of three languages, by a stack that was trained in English.
 
-    python recipes/classify.py
+python recipes/classify.py
 """
 
 import time
