@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.stacks.combinations import MERGES, combination, is_merge, option_names, value_problem
-from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, Own, layer_range, layers_left
+from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method, Own, inverts, layer_range, layers_left
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,7 @@ def acting_layers(element: Element, layers: int) -> set[int]:
     """
     if isinstance(element, Part):
         own = set(layer_range(element.method.layers, layers))
-        below = isinstance(element.method, Full | Own) or (
-            isinstance(element.method, Bottleneck) and element.method.inverts
-        )
+        below = isinstance(element.method, Full | Own) or inverts(element.method)
         return own | {-1} if below else own
     if isinstance(element, Dropped):
         drop = f"drop({element.label}, {element.first}-{element.last})"

@@ -99,11 +99,6 @@ class Bottleneck:
     def __str__(self) -> str:
         return _text(self, {})
 
-    @property
-    def inverts(self) -> bool:
-        """Whether it has an invertible adapter."""
-        return self.inv != "none"
-
 
 @dataclass(frozen=True)
 class Full:
@@ -221,6 +216,11 @@ def read_method(tokens: Tokens) -> Method:
     if is_own(word.text):
         return Own(word.text, tuple(values.items()))
     return METHODS[word.text](**values)  # type: ignore[arg-type]  # each value has passed its option's rule
+
+
+def inverts(method: Method) -> bool:
+    """Whether a module of ``method`` has an invertible adapter on the embeddings."""
+    return isinstance(method, Bottleneck) and method.inv != "none"
 
 
 def layer_range(layers: str, n_layers: int) -> range:

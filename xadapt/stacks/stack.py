@@ -26,7 +26,7 @@ from xadapt.stacks.combinations import (
     weight_problem,
     weight_text,
 )
-from xadapt.stacks.methods import Bottleneck, Full, Method
+from xadapt.stacks.methods import Bottleneck, Full, Method, inverts
 from xadapt.stacks.term import Term
 from xadapt.stacks.tokens import Problem, pointed
 
@@ -308,7 +308,7 @@ def operand_problems(how: str, stacks: Sequence[Stack]) -> list[Problem]:
         elif cannot:
             only = " or ".join(combination(how).methods)
             problems.append(Problem(at, f"{how} cannot combine {cannot} modules, only {only}"))
-        elif how == "fuse" and any(isinstance(m, Bottleneck) and m.inverts for m in methods_in(stack)):
+        elif how == "fuse" and any(map(inverts, methods_in(stack))):
             what = "fuse attends over outputs of layers, and an invertible adapter is on the embeddings"
             problems.append(Problem(at, what, "take their mean, or train them without inv=nice"))
         elif Bottleneck.name in names and (
@@ -370,11 +370,10 @@ def _exchange_problem(at: int, part: Part, source: tuple[str, ...] | None) -> Pr
 
 def _inverse_problem(at: int, parts: Sequence[Part]) -> Problem | None:
     """Why number ``at`` cannot stand there: only the lowest bottleneck can have an invertible adapter."""
-    own = any(isinstance(method, Bottleneck) and method.inverts for method in methods_in([parts[at]]))
-    if not own or Bottleneck.name not in method_names(parts[:at]):
-        return None
-    what = f"{parts[at]} has an invertible adapter on the embeddings, and stands on a bottleneck"
-    return Problem(at, what, "put it below all bottlenecks, or train it without inv=nice")
+    if any(map(inverts, methods_in([parts[at]]))) and Bottleneck.name in method_names(parts[:at]):
+        what = f"{parts[at]} has an invertible adapter on the embeddings, and stands on a bottleneck"
+        return Problem(at, what, "put it below all bottlenecks, or train it without inv=nice")
+    return None
 
 
 def trains(part: Part) -> bool:
