@@ -66,8 +66,14 @@ def test_what_is_missing_of_a_benchmark_is_printed(workdir: Path, capsys: pytest
     (folder / "test-de.tsv").write_text("".join("\n".join(row.tags or ()) + "\n\n" for row in rows))
     main(["score", "system", "--labels", "./xtreme"])
     said = capsys.readouterr().out
-    assert "missing for XTREME: xnli (all 15 languages)" in said
-    assert "udpos (af ar bg el en" in said
+    scores, _, lists = said.partition("missing for XTREME: ")
+    assert lists.startswith("udpos (af ar bg el and 28 more), xnli (all 15 languages)")
+    assert len(lists.splitlines()) < len(scores.splitlines()), "the scores are what is looked for"
+    assert "panx" not in scores
+    main(["score", "system", "--labels", "./xtreme", "--missing"])
+    whole = " ".join(capsys.readouterr().out.split())
+    assert "udpos (af ar bg el en" in whole
+    assert "lareqa (all 11 languages)" in whole
     assert "1 of 33" in said
     assert "1 of 38" in said
     assert "(100.00)" in said

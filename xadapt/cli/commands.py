@@ -58,12 +58,12 @@ task that is trained in English only, evaluated in up to 50 languages.
   xadapt run xnli "mnli > xnli"              train, evaluate in every language
   xadapt run "mnli > xnli" --dry-run         what that would train and reuse
   xadapt study my-study.toml                 a grid of experiments as one
-  xadapt results --task xnli                 what the store holds, with intervals
+  xadapt results --task xnli                 all scores there are, with intervals
   xadapt apply "mnli > xnli" --in pairs.tsv  texts in, labels out
 """
 _EVERYWHERE = """\
 Everywhere:
-  --help     what a command does and takes; 'xadapt modules show --help' as well
+  --help     what a command does and takes; also of 'xadapt modules show'
   --plain    no lines around tables, no colours, no bars that move
   --version  of xadapt
 

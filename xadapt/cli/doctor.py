@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xadapt.cli.checks import check_store
-from xadapt.common.console import print_plain
+from xadapt.common.console import print_wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,8 +31,8 @@ def doctor(options: Doctor, console: Console) -> bool:
     well = True
     for check in checks(options.store):
         sign = "!!" if check.broken else " !" if check.do else "ok"
-        print_plain(console, f"{sign}  {check.subject}: {check.found}")
+        print_wrapped(console, f"{sign}  {check.subject}: {check.found}", 6)
         if check.do:
-            print_plain(console, f"      do: {check.do}")
+            print_wrapped(console, f"      do: {check.do}", 10)
         well &= not check.broken
     return well

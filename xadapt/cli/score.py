@@ -34,6 +34,8 @@ class Score:
     """what was predicted; auto: as the predictions say, else test where it has real labels, else dev"""
     by: GroupBy | None = None
     """add means over groups of languages, English left out"""
+    missing: bool = False
+    """name all that has no score, not only examples"""
     json: Path | None = None
     """write the scores to this file as well; - for standard output, tables then go to standard error"""
 
@@ -58,7 +60,7 @@ def score(options: Score, console: Console, errors: Console) -> FolderScores:
         split=None if options.split == "auto" else options.split,
         watch=Bars(errors),
     )
-    print_scores(found, console, options.by)
+    print_scores(found, console, options.by, whole=options.missing)
     if options.json is not None:
         write_output(options.json, scores_as_json(found, options.by))
     return found

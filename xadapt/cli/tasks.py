@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from xadapt.common.console import print_plain
+from xadapt.common.console import print_plain, print_wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,8 +85,8 @@ def show_tasks(options: Tasks, console: Console) -> None:
             from xadapt.data.task_toml import reader_lines
 
             for name, kind, choices, about in reader_lines():
-                print_plain(console, f"{name} ({kind})" + (f": {choices}" if choices else ""))
-                print_plain(console, f"    {about}")
+                print_wrapped(console, f"{name} ({kind})" + (f": {choices}" if choices else ""), 4)
+                print_wrapped(console, f"    {about}", 4)
         case Check(file, examples, backbone):
             from xadapt.study.task_check import checked
 

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -71,6 +72,14 @@ def wide(*, stderr: bool = False, plain: bool = False) -> Console:
 def print_plain(console: Console, text: str) -> None:
     """A text as it is: no markup in it, no colours, no line broken."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_wrapped(console: Console, text: str, indent: int = 0) -> None:
+    """A text as it is, broken between words where the console is narrower, and indented from there."""
+    wrapped = textwrap.wrap(
+        text, console.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+    print_plain(console, "\n".join(wrapped))
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def reader_lines() -> list[tuple[str, str, str, str]]:
     for name, reader in READERS.items():
         options = [p.name if p.default is p.empty else f"{p.name} = {p.default!r}" for p in options_of(name)]
         about = " ".join((inspect.getdoc(reader) or "").split("\n\n")[0].split())
+        about = about.removesuffix("Raises ``UserError``.").rstrip().replace("``", "'")  # it is for people
         found.append((name, str(KIND_READ[name]), ", ".join(options), about))
     return found
 

@@ -18,6 +18,7 @@ from xadapt.study.results import Predicted
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 
 BENCHMARKS = (XTREME, XTREME_R)
+EXAMPLES, LINES = 4, 4  # of what has no score: so many words of a list, so many lines
 
 
 def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console: Console) -> None:
@@ -28,31 +29,40 @@ def print_predictions(made: Sequence[Predicted], files: Sequence[Path], console:
     console.print(table)
 
 
-def print_scores(found: FolderScores, console: Console, by: GroupBy | None = None) -> None:
+def print_scores(
+    found: FolderScores, console: Console, by: GroupBy | None = None, *, whole: bool = False
+) -> None:
     """Every score, the benchmarks' averages, what they lack, and what was refused.
 
     Args:
         by: average over groups of languages as well.
+        whole: all that is missing, refused or odd; else of each so much that the scores stay in sight.
     """
     averages = _averages(found)
     console.print(_languages(found))
     if averages:
-        console.print(_benchmarks(averages))
+        console.print(_benchmarks(averages, whole=whole))
     console.print(_caption(found, averages), style="dim", highlight=False)
     if by is not None:
         console.print(_groups(found, by))
         caption = f"means over languages by {basis_of(by)}; en left out: it is what systems are trained in"
         console.print(caption, style="dim", highlight=False)
-    for one in averages:
-        if one.overall is None:
-            console.print(f"missing for {one.benchmark.name}: {missing(one)}", highlight=False)
-    for refused in found.refused:
-        console.print(f"not scored: {refused.task} in {refused.lang}: {refused.reason}", highlight=False)
-    for row in found.scored:
-        for what, count in row.notes.items():
-            console.print(f"{row.task} in {row.lang}: {count:,} {what}", highlight=False)
+    lines = [
+        f"missing for {one.benchmark.name}: {missing(one, whole=whole)}"
+        for one in averages
+        if one.overall is None
+    ]
+    odd = [*_refused(found, whole=whole), *_noted(found, whole=whole)]
+    shown = odd if whole else odd[:LINES]
+    lines += shown
+    if len(odd) > len(shown):
+        lines.append(f"and {len(odd) - len(shown)} more lines like these")
     if found.ignored:
-        console.print(f"no files of predictions: {', '.join(found.ignored)}", highlight=False, markup=False)
+        lines.append(f"no files of predictions: {_some(found.ignored, ', ', whole=whole)}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+    if lines and not whole:
+        console.print("--missing lists all of it, --json as well", style="dim", highlight=False)
 
 
 def scores_as_json(found: FolderScores, by: GroupBy | None = None) -> dict[str, object]:
@@ -78,14 +88,46 @@ def scores_as_json(found: FolderScores, by: GroupBy | None = None) -> dict[str, 
     }
 
 
-def missing(one: Average) -> str:
-    """Tasks and languages that a benchmark asks for and that have no score."""
+def missing(one: Average, *, whole: bool = True) -> str:
+    """Tasks and languages that a benchmark asks for and that have no score.
+
+    Args:
+        whole: all of them; else a few examples and how many more there are.
+    """
     parts = []
-    for task in one.tasks:
+    for task in sorted(one.tasks, key=lambda t: not t.scored):  # what was begun is named first
         if task.missing:
-            what = " ".join(task.missing) if task.scored else f"all {len(task.missing)} languages"
-            parts.append(f"{task.task} ({what})")
-    return ", ".join(parts)
+            some = _some(task.missing, " ", whole=whole)
+            parts.append(f"{task.task} ({some if task.scored else f'all {len(task.missing)} languages'})")
+    return _some(parts, ", ", whole=whole)
+
+
+def _refused(found: FolderScores, *, whole: bool) -> list[str]:
+    """A line a task and reason, with its languages."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in found.refused:
+        groups.setdefault((one.task, one.reason), []).append(one.lang)
+    return [
+        f"not scored: {task} in {_some(langs, ' ', whole=whole)}: {reason}"
+        for (task, reason), langs in groups.items()
+    ]
+
+
+def _noted(found: FolderScores, *, whole: bool) -> list[str]:
+    """A line a task and what was dropped or repaired, with how often in which language."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in found.scored:
+        for what, count in row.notes.items():
+            groups.setdefault((row.task, what), []).append(f"{count:,} in {row.lang}")
+    return [f"{task}: {what}: {_some(counts, ', ', whole=whole)}" for (task, what), counts in groups.items()]
+
+
+def _some(words: Sequence[str], between: str, *, whole: bool) -> str:
+    """The words; of many a few, and how many more."""
+    more = len(words) - EXAMPLES
+    if whole or more <= 1:
+        return between.join(words)
+    return f"{between.join(words[:EXAMPLES])}{between}and {more} more".replace(", and", " and")
 
 
 def _caption(found: FolderScores, averages: Sequence[Average]) -> str:
@@ -123,25 +165,32 @@ def _languages(found: FolderScores) -> Sheet:
     return table
 
 
-def _benchmarks(averages: Sequence[Average]) -> Sheet:
-    """Groups, their tasks below them, and the whole; one column a benchmark."""
+def _benchmarks(averages: Sequence[Average], *, whole: bool) -> Sheet:
+    """Groups, their tasks below them, and all together; one column a benchmark. Tasks without a score are
+    there where ``whole`` is."""
+    begun = {t.task for one in averages for t in one.tasks if t.scored}
     heads = [head for one in averages for head in (one.benchmark.name, "languages")]
     columns = (Column(head, right=True) for head in heads)
     table = Sheet("", *columns, title="averages as the leaderboards have them")
     for group in dict.fromkeys(group for one in averages for group in one.groups):
+        of_group = {task for one in averages for task in one.benchmark.groups.get(group, ())}
+        if not whole and not of_group & begun:
+            continue
         cells = [cell for one in averages for cell in (_shown(one.groups.get(group)), "")]
         table.add(Text(group, "bold"), *cells)
         tasks = dict.fromkeys(t for one in averages for t in one.benchmark.groups.get(group, ()))
         for task in tasks:
+            if not whole and task not in begun:
+                continue
             cells = []
             for one in averages:
                 here = next((t for t in one.tasks if t.task == task), None)
                 if here is None or task not in one.benchmark.groups.get(group, ()):
                     cells += ["", ""]
                     continue
-                shown, whole = _shown(here.score), len(here.scored) + len(here.missing)
+                shown, asked_for = _shown(here.score), len(here.scored) + len(here.missing)
                 partly = here.score is not None and here.missing
-                cells += [f"({shown})" if partly else shown, f"{len(here.scored)} of {whole}"]
+                cells += [f"({shown})" if partly else shown, f"{len(here.scored)} of {asked_for}"]
             table.add(f"  {task}", *cells)
     table.section()
     overall = [cell for one in averages for cell in (_shown(one.overall), "")]

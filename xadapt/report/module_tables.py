@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.filesize import decimal
@@ -15,7 +15,7 @@ from xadapt.store.records import Record
 from xadapt.store.summary import ModuleInfo
 from xadapt.study.wanted_modules import as_typed
 
-_SAME = ("method", "backbone", "data")  # said once, below, where all modules have the same
+_SAME = ("backbone", "data")  # said once, below, where all modules have the same
 _COLUMNS = (
     Column("address", whole=True),
     Column("expression"),
@@ -24,7 +24,6 @@ _COLUMNS = (
     Column("lr", right=True),
     Column("examples", right=True),
     Column("dev", right=True),
-    Column("method"),
     Column("backbone", drop=5),
     Column("data", drop=4),
     Column("made", drop=3, whole=True),
@@ -34,22 +33,30 @@ _COLUMNS = (
 
 
 def module_table(modules: Sequence[ModuleInfo], names: Mapping[str, Sequence[str]], title: str) -> Sheet:
-    """A line a module, with what tells them apart.
+    """A line a module, with what tells them apart; expressions name their methods where these differ.
 
     Args:
         names: by address, those that the user gave.
     """
     digits = _digits([m.address for m in modules])
+    methods = {m.method for m in modules}
+    one_method = methods.pop() if len(methods) == 1 else ""
+    metrics = {m.dev.partition(" ")[0] for m in modules if m.dev}
+    metric = metrics.pop() if len(metrics) == 1 else ""
     rows = tuple(
         (
             m.address[:digits],
-            ", ".join([*(f"{name} =" for name in names.get(m.address, ())), as_typed(m)]),
+            ", ".join(
+                [
+                    *(f"{name} =" for name in names.get(m.address, ())),
+                    as_typed(m) if one_method else m.expression,
+                ]
+            ),
             "" if m.seed is None else str(m.seed),
             "" if m.steps is None else f"{m.steps:,}",
             "" if m.lr is None else f"{m.lr:g}",
             "" if m.examples is None else f"{m.examples:,}",
-            m.dev,
-            m.method,
+            m.dev.removeprefix(f"{metric} "),
             m.backbone,
             m.data,
             m.created[:16].replace("T", " "),
@@ -60,8 +67,11 @@ def module_table(modules: Sequence[ModuleInfo], names: Mapping[str, Sequence[str
     )
     table = TextTable(tuple(column.name for column in _COLUMNS), rows)
     same = table.constant(_SAME) if rows else {}
-    caption = ", ".join(f"{name} {value}" for name, value in same.items() if value)
+    said = ({"method": one_method} if one_method else {}) | same
+    caption = ", ".join(f"{name} {value}" for name, value in said.items() if value)
     columns = [column for column in _COLUMNS if column.name not in same]
+    if metric:
+        columns = [replace(c, name=f"dev {metric}") if c.name == "dev" else c for c in columns]
     sheet = Sheet(*columns, title=title, caption=f"all: {caption}" if caption else "")
     for row in table.without(same).rows:
         sheet.add(*row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from xadapt.report.formats import POCKET_NOTE, said
+from xadapt.report.formats import DIGITS, POCKET_NOTE, said
 from xadapt.report.sheet import Column, Sheet
 from xadapt.stacks.stack import Stack
 from xadapt.study.plan import held_out
@@ -35,13 +34,18 @@ def plan_table(study: Study) -> Sheet:
         action = Text("reuse", "green") if known else Text("train", "yellow")
         data = ", ".join(f"{t.data.name} ({'+'.join(t.languages)})" for t in module.tasks)
         what = f"{module.method} on {data}" + ("" if known else f", lr {module.settings.lr:g}")
-        table.add(action, brief(module.need.shown), str(module.seed), what, Text(module.address, "dim"))
+        table.add(
+            action, brief(module.need.shown), str(module.seed), what, Text(module.address[:DIGITS], "dim")
+        )
     for where, what in _of_use_otherwise(study):
         table.add(where, "", "", what, "")
-    layers = Counter((e.expr, e.seed, e.split, e.languages) for e in plan.evaluations)
-    for (expr, seed, split, languages), count in layers.items():
-        at = f" at {count} layers" if count > 1 else ""
-        table.add("evaluate", expr, str(seed), f"{split}: {' '.join(languages)}{at}", "")
+    evaluated: dict[tuple[str, str, tuple[str, ...]], list[int]] = {}
+    for e in plan.evaluations:
+        evaluated.setdefault((e.expr, e.split, e.languages), []).append(e.seed)
+    for (expr, split, languages), found in evaluated.items():
+        seeds = list(dict.fromkeys(found))
+        at = f" at {len(found) // len(seeds)} layers" if len(found) > len(seeds) else ""
+        table.add("evaluate", expr, " ".join(map(str, seeds)), f"{split}: {' '.join(languages)}{at}", "")
     for task, split in {e.task.name: (e.task, e.split) for e in plan.evaluations}.values():
         if held := held_out(task, plan.source, split):
             why = f"has no dev set in {' '.join(held)}: the end of its training data chooses checkpoints"
@@ -110,6 +114,7 @@ def _task_tables(
         # Many languages, or a narrow screen: languages go down, expressions across.
         if sum(max(len(line[i]) for line in [header, *lines]) + 3 for i in range(len(header))) > width:
             header, *lines = [list(column) for column in zip(header, *lines, strict=True)]
+            header[0] = "language"
         title = Text(f"{task}: {metric} on {split}{world}", "bold")
         title.append(f" ({items} items a language, {seeds} seed{'s' * (seeds > 1)})", "not bold")
         table = Sheet(header[0], *(Column(name, right=True) for name in header[1:]))
