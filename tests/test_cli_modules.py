@@ -93,10 +93,13 @@ def listed(says: Says, *words: str) -> set[int]:
 def test_a_list_tells_modules_apart_in_80_columns(says: Says) -> None:
     said = says()
     assert max(map(len, said.splitlines())) <= 80
-    for word in ("mnli > xnli", "1,003", "0.003", "0.0001", "300", "81.2", "sst ="):
+    for word in ("xnli@lora(r=16)", "1,003", "0.003", "0.0001", "300", "81.2", "sst ="):
         assert word in said
     assert "all: backbone pocket, data pocket" in said
     assert "6 modules" in said
+    alike = says("--task", "udpos")
+    assert "│ udpos │" in " ".join(alike.split())
+    assert "all: method bottleneck, backbone pocket, data pocket" in alike
 
 
 @pytest.mark.usefixtures("addresses")

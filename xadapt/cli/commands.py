@@ -58,7 +58,7 @@ task that is trained in English only, evaluated in up to 50 languages.
   xadapt run xnli "mnli > xnli"              train, evaluate in every language
   xadapt run "mnli > xnli" --dry-run         what that would train and reuse
   xadapt study my-study.toml                 a grid of experiments as one
-  xadapt results --task xnli                 all scores there are, with intervals
+  xadapt results --task xnli                 all scores, with intervals
   xadapt apply "mnli > xnli" --in pairs.tsv  texts in, labels out
 """
 _EVERYWHERE = """\

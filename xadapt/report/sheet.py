@@ -1,8 +1,9 @@
 """A table that fits the width that it is printed in, whatever it holds.
 
-Where there is too little room, in this order: names are wrapped between words, down to their longest one;
-then numbers are; then columns that may go are left out, and said below; then the others go on in a further
-table, with the first column repeated; and only where a word is wider than what is left, is it broken.
+Where there is too little room, in this order: the heads of numbers are wrapped between words; then names are,
+down to their longest word; then numbers are; then columns that may go are left out, and said below; then the
+others go on in a further table, with the first column repeated; and only where a word is wider than what is
+left, is it broken.
 Where lines cannot be drawn, or are not wanted (``--plain``), columns stand side by side without them.
 """
 
@@ -109,12 +110,18 @@ class Sheet:
         least = full if column.whole else max(words, default=0)
         return full, least if column.right or column.whole else min(least, WORD)
 
+    def _body(self, i: int) -> int:
+        """The width of a column without its name."""
+        return max((line.cell_len for row in self._rows for line in row.cells[i].split("\n")), default=0)
+
     def _shared(self, columns: list[int], full: Sequence[int], least: Sequence[int], room: int) -> list[int]:
         """The widths that ``room`` is shared out in: names give way first, the widest before others."""
         widths = {i: full[i] for i in columns}
         names = [i for i in columns if not self.columns[i].right]
         numbers = [i for i in columns if self.columns[i].right]
-        for group, floor in ((names, least), (numbers, least), (names, [1] * len(full))):
+        heads = [max(least[i], self._body(i)) for i in range(len(full))]
+        ways = ((numbers, heads), (names, least), (numbers, least), (names, [1] * len(full)))
+        for group, floor in ways:
             while sum(widths.values()) > room and (able := [i for i in group if widths[i] > floor[i]]):
                 widths[max(able, key=lambda i: widths[i])] -= 1
         return [widths[i] for i in columns]
