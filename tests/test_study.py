@@ -411,3 +411,14 @@ def test_a_sample_of_the_items_is_evaluated_and_is_a_score_of_its_own(world: Pat
     assert {c.n for c in every.cells} == {9}
     assert not any(m.trained for m in few.modules)
     assert {c.key for c in few.cells}.isdisjoint(c.key for c in every.cells)
+
+
+def test_what_needs_no_model_is_scored_on_the_same_items(
+    world: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    whole, few = (
+        run(plan(world, backbone, "xnli", items=items), Store(tmp_path)).baselines for items in (None, 4)
+    )
+    assert {b.n for b in few} == {4}
+    assert {b.n for b in whole} == {9}
+    assert {(b.name, b.lang) for b in few} == {(b.name, b.lang) for b in whole}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xadapt.kinds import kind_of
 from xadapt.kinds.candidates import counted
 from xadapt.store.store import address_of
-from xadapt.study.inputs import load_examples
+from xadapt.study.inputs import load_examples, sample_of
 from xadapt.study.results import Baseline
 from xadapt.study.state import Run
 from xadapt.study.versions import SCORING_VERSION
@@ -21,14 +21,14 @@ def baseline_scores(run: Run) -> list[Baseline]:
     """
     rows: list[Baseline] = []
     for evaluation in {(e.task.name, e.split): e for e in run.plan.evaluations}.values():
-        task, split = evaluation.task, evaluation.split
-        keys = {lang: _key(run.source, task, split, lang) for lang in evaluation.languages}
+        task, split, sample = evaluation.task, evaluation.split, evaluation.sample
+        keys = {lang: _key(run.source, task, split, lang, sample) for lang in evaluation.languages}
         found = {lang: run.store.read_scores(key) for lang, key in keys.items()}
         missing = [lang for lang, cell in found.items() if cell is None]
         if missing:
             with run.progress.stage(f"baselines of {task.name}", None):
                 train_rows = run.source.load(task.train, "en", "train") if task.train else ()
-                tests = {lang: load_examples(run, task, lang, split) for lang in missing}
+                tests = {lang: sample_of(load_examples(run, task, lang, split), sample) for lang in missing}
                 scores = kind_of(task).baselines(train_rows, tests)
             for lang in missing:
                 by_name = {name: dict(per[lang]) for name, per in scores.items()}
@@ -45,7 +45,7 @@ def baseline_scores(run: Run) -> list[Baseline]:
     return rows
 
 
-def _key(source: Source, task: Task, split: str, lang: str) -> str:
+def _key(source: Source, task: Task, split: str, lang: str, sample: int | None) -> str:
     """Where the store keeps the baselines of one language."""
     return address_of(
         {
@@ -56,4 +56,5 @@ def _key(source: Source, task: Task, split: str, lang: str) -> str:
             "revision": source.revision(task.name, lang, split),
             "train": source.revision(task.train, "en", "train") if task.train else None,
         }
+        | ({} if sample is None else {"sample": sample})
     )

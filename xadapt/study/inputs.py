@@ -101,15 +101,19 @@ def _chosen(
     """The examples of all languages as one sequence, or ``size`` or ``sample`` of them."""
     (first, *others) = parts.values()
     examples = Joined(parts.items()) if others else first
-    if size is None and sample is None:
-        return examples
+    if size is None:
+        return sample_of(examples, sample)
     chosen = counted(examples)
-    if size is not None:
-        if size > len(chosen):
-            raise UserError(
-                f"{name}[{size}]: there are {len(chosen)} training examples",
-                do=f"ask for {len(chosen)} at most, or leave the size out",
-            )
-        order = generator(*drawn_from).permutation(len(chosen))[:size]
-        chosen = Selection(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
-    return with_answers(chosen if sample is None else sampled(chosen, sample), examples)
+    if size > len(chosen):
+        raise UserError(
+            f"{name}[{size}]: there are {len(chosen)} training examples",
+            do=f"ask for {len(chosen)} at most, or leave the size out",
+        )
+    order = generator(*drawn_from).permutation(len(chosen))[:size]
+    drawn = Selection(chosen, order) if isinstance(chosen, Lazy) else [chosen[i] for i in order]
+    return with_answers(drawn if sample is None else sampled(drawn, sample), examples)
+
+
+def sample_of(examples: Sequence[Example], sample: int | None) -> Sequence[Example]:
+    """So many of them, taken evenly, with all that they are answered from; None for all."""
+    return examples if sample is None else with_answers(sampled(counted(examples), sample), examples)
