@@ -16,7 +16,7 @@ from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import read_tasks
 from xadapt.interop.xtreme_scores import FolderScores, score_folder
 from xadapt.stacks.methods import LoRA
-from xadapt.study.module_plan import Imported
+from xadapt.study.module_plan import DEMONSTRATION_STEPS, Imported
 from xadapt.study.plan import Plan, make_plan
 from xadapt.tasks import CATALOGUE, File
 from xadapt.tasks.examples import Classified, notes_of
@@ -103,6 +103,24 @@ def test_its_files_are_read_beside_the_pocket_world_and_the_hub(own: Path, name:
     assert (source.name, source.generated) == (bare.name, bare.generated)
     assert source.languages("mnli", "train") == bare.languages("mnli", "train") != ()
     assert source.revision("mnli", "en", "train") == bare.revision("mnli", "en", "train")
+
+
+def test_what_stands_on_the_pocket_world_is_called_so_and_one_s_own_data_are_not(own: Path) -> None:
+    catalogue = read_tasks(own)
+
+    def planned(*expressions: str) -> Plan:
+        source = open_source("pocket", catalogue=catalogue)
+        return make_plan(
+            expressions, backbone=tiny_backbone(), source=source, method=LoRA(), catalogue=catalogue
+        )
+
+    plan = planned("stance", "mnli > stance")
+    alone, on_mnli = plan.evaluations
+    assert (plan.generated(alone), plan.generated(on_mnli), plan.generated()) == (False, True, True)
+    assert not planned("stance").generated()
+    # A demonstration's limit of steps is for made-up data alone.
+    limits = {module.shown: module.settings.max_steps for module in plan.modules}
+    assert limits == {"stance": None, "mnli": DEMONSTRATION_STEPS, "mnli > stance": None}
 
 
 def test_a_hub_row_with_files_too_is_read_from_where_one_says(own: Path) -> None:

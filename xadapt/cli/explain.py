@@ -47,7 +47,7 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
 
     study, watch = study_of(options, [options.expression], seeds=[options.seed]), Bars(errors)
     (evaluation,) = study.plan.evaluations
-    backbone, source = study.plan.backbone, study.plan.source
+    backbone = study.plan.backbone
     base = facts_of_backbone(backbone)
     if evaluation.stack is None:
         console.print(
@@ -58,7 +58,7 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
             evaluation.stack, study.facts(), backbone=backbone.name, base=base, n_layers=backbone.layers
         )
         console.print(tree)
-    world = f", {source.name} world" if source.generated else ""
+    world = f", {study.plan.source.name} world" if study.plan.generated() else ""
     if options.weights:
         for weights in study.fusion_weights(watch=watch):
             console.print(fusion_map(weights, world))

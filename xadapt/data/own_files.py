@@ -22,7 +22,8 @@ class WithOwnFiles:
     """
 
     def __init__(self, source: Source, own: Mapping[str, Task]) -> None:
-        self.source, self.own, self.files = source, frozenset(own), Folder(".", None, own)
+        self.source, self.files = source, Folder(".", None, own)
+        self.own = frozenset(own)  # not generated, whatever the source is: see ``examples.generates``
         self.name, self.generated = source.name, source.generated
 
     def _of(self, task: str) -> Source:

@@ -254,7 +254,7 @@ class Grid(Overrides):
         return Results(
             backbone=", ".join(dict.fromkeys(plan.backbone.name for plan in plans)),
             data=self._source.name,
-            generated=self._source.generated,
+            generated=any(plan.generated() for plan in plans),
             cells=cells,
             modules=tuple(o.row for o in outcomes if o.row),
             baselines=tuple(beside),

@@ -155,7 +155,7 @@ def _about(plan: Plan, evaluation: Evaluation, lang: str) -> dict[str, Any]:
         "backbone": plan.backbone.name,
         "method": str(plan.method),
         "data": plan.source.name,
-        "generated": plan.source.generated,
+        "generated": plan.generated(evaluation),
         "revision": plan.source.revision(evaluation.asks.name, lang, evaluation.split),
         "scoring_version": SCORING_VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -28,7 +28,7 @@ from xadapt.store.store import Store, address_of
 from xadapt.study.overrides import Overrides
 from xadapt.study.versions import TRAINING_VERSION
 from xadapt.tasks import Catalogue, Task, asked, task_named
-from xadapt.tasks.examples import Source
+from xadapt.tasks.examples import Source, generates
 from xadapt.tasks.languages import LANGUAGES, related
 from xadapt.train.loop import Settings
 
@@ -351,7 +351,9 @@ class Planner:
             lr=_rate(method, width),
             epochs=max(t.data.epochs for t in tasks),
             batch_size=max(t.data.batch_size for t in tasks),
-            max_steps=DEMONSTRATION_STEPS if self.source.generated else None,
+            max_steps=DEMONSTRATION_STEPS
+            if any(generates(self.source, t.data.name) for t in tasks)
+            else None,
             max_length=max(t.max_length for t in tasks),
         )
         names = ("lr", "epochs", "batch_size", "max_steps", "looks")

@@ -21,7 +21,7 @@ from xadapt.stacks.term import Term
 from xadapt.study.module_plan import Imported, ModulePlan, Planner, names_of
 from xadapt.study.overrides import Overrides
 from xadapt.tasks import CATALOGUE, Catalogue, Task
-from xadapt.tasks.examples import Source
+from xadapt.tasks.examples import Source, generates
 from xadapt.tasks.languages import LANGUAGES
 
 __all__ = ["Evaluation", "Imported", "Layer", "ModulePlan", "Overrides", "Plan", "make_plan"]
@@ -141,6 +141,14 @@ class Plan:
         made = TextTable(("module", "seed", "trained on", "method", "address"), tuple(modules))
         scored = TextTable(("evaluated", "seed", "task", "split", "languages", "metrics"), tuple(cells))
         return html_first(made) + html_first(scored)
+
+    def generated(self, evaluation: Evaluation | None = None) -> bool:
+        """Whether any data of an evaluation are made up, or of all: what is trained on, or what is asked."""
+        chosen = self.evaluations if evaluation is None else (evaluation,)
+        used = {a for e in chosen for a in e.exchanged}
+        used |= {self.addresses[e.seed][n.stack] for e in chosen if e.stack for n in needs(e.stack)}
+        names = {t.data.name for module in self.modules if module.address in used for t in module.tasks}
+        return any(generates(self.source, name) for name in names | {e.asks.name for e in chosen})
 
     @property
     def other_dtype(self) -> str:

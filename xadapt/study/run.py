@@ -41,7 +41,7 @@ def _results(this: Run, baselines: bool) -> Results:
     return Results(
         backbone=plan.backbone.name,
         data=plan.source.name,
-        generated=plan.source.generated,
+        generated=plan.generated(),
         cells=tuple(cells),
         modules=tuple(modules),
         baselines=tuple(beside),

@@ -140,6 +140,12 @@ class Noting(Protocol):
         ...
 
 
+def generates(source: Source, task: str) -> bool:
+    """Whether the examples of ``task`` are made up: those of a user's own files beside the pocket world are
+    not."""
+    return source.generated and task not in getattr(source, "own", ())
+
+
 def notes_of(source: Source, task: str, language: str, split: str) -> dict[str, int]:
     """``source.notes`` where it has them; a source without files has none. Asked after ``load``."""
     return source.notes(task, language, split) if isinstance(source, Noting) else {}
