@@ -58,7 +58,6 @@ def main(options: Options) -> None:
     notes += [f"left out: {t}: {gone}" for t in targets if (gone := evidence.lacking(needed[t]))]
     targets = tuple(t for t in targets if not evidence.lacking(needed[t]))
     without = {(c.task, c.lang) for c in results.cells if c.instead}
-    notes += sorted({f"{c.lang} has {c.instead}" for c in results.cells if c.instead})
 
     def difference(
         way: str, one: str, other: str, only: tuple[str, ...], own: bool | None = None

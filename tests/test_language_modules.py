@@ -16,6 +16,7 @@ from expressions import terms
 from hypothesis import given
 from hypothesis import strategies as st
 from mount_common import BATCH, module, outputs
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from xadapt import Backbone, Store, Study, load
@@ -23,13 +24,20 @@ from xadapt.cli.main import main
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.interop.import_module import import_module
+from xadapt.kinds import kind_of
 from xadapt.kinds.mlm import WordHead
 from xadapt.mount import Merged, Part, encode_many, mount
+from xadapt.record.methods_text import bibliography, methods_text
+from xadapt.record.standard import manifests_of
 from xadapt.stacks.methods import Bottleneck, LoRA, Method
 from xadapt.stacks.parser import Stack, Term, parse
 from xadapt.stacks.places import needs
 from xadapt.stacks.term import MISSING
 from xadapt.store.maintenance import gc
+from xadapt.study.imported import Imported, filled
+from xadapt.study.kept import kept_scores
+from xadapt.study.module_loader import new_head
+from xadapt.tasks import CATALOGUE
 
 MADX = Bottleneck(reduction=2, inv="nice")
 METHODS: list[Method] = [MADX, Bottleneck(), LoRA(r=4)]
@@ -210,6 +218,20 @@ def test_nothing_below_an_invertible_adapter_is_shared(backbone: Backbone) -> No
             torch.testing.assert_close(together, stack.encode(BATCH))
 
 
+def test_a_head_that_names_words_runs_in_float32_above_a_frozen_invertible_adapter_in_bf16(
+    checkpoint: Path,
+) -> None:
+    backbone = Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="bfloat16")
+    language = module(backbone, MADX, 1)
+    fresh = mount(backbone, [language, Part("new", LoRA(r=4), None)])
+    kind = kind_of(CATALOGUE["mlm"])
+    head = new_head(backbone, kind, fresh)
+    with torch.no_grad():
+        ready = head(fresh.encode(BATCH).float())
+    assert ready.dtype == torch.float32
+    assert bool(ready.isfinite().all())
+
+
 # -- studied ------------------------------------------------------------------------------------------
 
 
@@ -296,8 +318,80 @@ def test_which_language_must_be_said(done: tuple[Study, Any], asked: str | None)
         study.predictor("lang(mlm) > xnli", language=asked)
     with pytest.raises(UserError, match="leave it out"):
         study.predictor("mlm > xnli", language="de")
-    with pytest.raises(UserError, match="expected: a language with lang"):
+    with pytest.raises(UserError, match="of which language"):
         load("lang(mlm) > xnli", store=study._store)
+
+
+def test_a_store_s_module_of_another_study_does_not_take_its_place(
+    done: tuple[Study, Any], checkpoint: Path, tmp_path: Path
+) -> None:
+    """``load`` mounts the German module that was trained as the English one below, or none."""
+    study, _ = done
+    store = tmp_path / "store"
+    study_of(checkpoint, store, "lang(mlm) > xnli", languages="en").run(baselines=False)
+    study_of(checkpoint, store, "mlm[de] > xnli", languages="en", max_steps=1).run(baselines=False)
+    with pytest.raises(UserError, match="that was trained as the mlm below"):
+        load("lang(mlm) > xnli", store=store, language="de")
+    study_of(checkpoint, store, "lang(mlm) > xnli", languages="de").run(baselines=False)
+    text = (["ein Mann isst"], ["er isst"])
+    loaded = load("lang(mlm) > xnli", store=store, backbone=study.plan.backbone, language="de")
+    asked = study.predictor("lang(mlm) > xnli", language="de")
+    assert loaded(*text)[0].probabilities == pytest.approx(asked(*text)[0].probabilities, abs=1e-5)
+
+
+def test_a_study_s_stack_is_mounted_in_a_language(done: tuple[Study, Any]) -> None:
+    study, _ = done
+    backbone = study.plan.backbone
+    assert isinstance(backbone, Backbone)
+    with backbone.mount("lang(mlm) > xnli", study, language="de") as mounted:
+        assert mounted.labels[0] == "mlm[de]@lora"
+
+
+def test_a_score_is_listed_under_every_expression_that_asked_for_it(done: tuple[Study, Any]) -> None:
+    study, cells = done
+    kept = kept_scores(study._store)
+    english = {c.expr: c.score for c in kept.cells if c.lang == "en" and c.metric == "accuracy"}
+    assert english.keys() == {"mlm > xnli", "lang(mlm) > xnli"}
+    assert len(set(english.values())) == 1
+    assert len(kept.cells) == len(cells)
+
+
+def test_a_report_says_what_was_exchanged(done: tuple[Study, Any]) -> None:
+    study, _ = done
+    results = study.run(baselines=False)
+    text = methods_text(results, manifests_of(results.modules, study._store))
+    assert "MAD-X: Pfeiffer et al. 2020" in text
+    assert "on dev text of that language" in text
+    assert "pfeiffer-etal-2020" in bibliography(results, manifests_of(results.modules, study._store))
+
+
+def test_an_expression_is_drawn_and_exported_in_a_language(
+    done: tuple[Study, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, _ = done
+    store = ["--store", str(study._store.root)]
+    named = ["--backbone", study.plan.backbone.name, "--device", "cpu", "--dtype", "float32"]
+    limits = ["--max-steps", "2", "--looks", "1"]
+    main(["explain", "lang(mlm) > xnli", "--similarity", *named, *limits, *store])
+    main(["explain", "lang(mlm) > xnli", "--langs", "de", *named, *limits, *store])
+    assert "lang(mlm)" in capsys.readouterr().out
+    whole: dict[str, Tensor] = {}
+    for lang in ("en", "de"):
+        out = str(tmp_path / lang)
+        main(
+            ["modules", "export", "lang(mlm) > xnli", "--to", "merged", "--out", out, "--lang", lang, *store]
+        )
+        weights = load_file(tmp_path / lang / "model.safetensors")
+        whole[lang] = weights["roberta.encoder.layer.0.output.dense.weight"]
+    model: Any = study.model("lang(mlm) > xnli", language="de")
+    ours = model.roberta.encoder.layer[0].output.dense.weight.detach()
+    torch.testing.assert_close(whole["de"], ours, atol=1e-6, rtol=1e-5)
+    assert (whole["de"] - whole["en"]).abs().max() > 0
+    with pytest.raises(SystemExit):
+        main(
+            ["modules", "export", "lang(mlm) > xnli", "--to", "merged", "--out", str(tmp_path / "x"), *store]
+        )
+    assert "of which language?" in capsys.readouterr().err
 
 
 def test_language_modules_are_kept_by_the_study_that_needs_them(done: tuple[Study, Any]) -> None:
@@ -408,13 +502,8 @@ def test_imported_language_adapters_are_exchanged_by_their_names(checkpoint: Pat
         import_module(
             folder, store, backbone, task="mlm", name=f"wiki_{lang}", with_head=False, any_base=True
         )
-    study = study_of(
-        checkpoint,
-        store,
-        "lang(wiki, mean) > xnli@bottleneck",
-        "wiki[de] > xnli@bottleneck",
-        languages="en,de",
-    )
+    expressions = ("lang(wiki, mean) > xnli@bottleneck", "wiki[de] > xnli@bottleneck")
+    study = study_of(checkpoint, store, *expressions, languages="en,de")
     results = study.run(baselines=False)
     assert {c.instead for c in results.cells} == {""}
     german = study.elements("lang(wiki, mean) > xnli@bottleneck", 0, study.plan.backbone, language="de")
@@ -423,3 +512,23 @@ def test_imported_language_adapters_are_exchanged_by_their_names(checkpoint: Pat
     torch.testing.assert_close(outputs(backbone, english[0]), outputs(backbone, parts["en"]))
     with pytest.raises(UserError, match="fr"):
         _ = study_of(checkpoint, store, "lang(wiki) > xnli@bottleneck", languages="en,fr").plan
+    expression, text = expressions[0], (["ein Mann isst"], ["er isst"])
+    loaded = load(expression, store=store, backbone=study.plan.backbone, language="de")
+    asked = study.predictor(expression, language="de")
+    assert loaded(*text)[0].probabilities == pytest.approx(asked(*text)[0].probabilities, abs=1e-5)
+    with pytest.raises(UserError, match=r"wiki_fr, which is not there\n.*wiki_de, wiki_en"):
+        _ = study_of(checkpoint, store, "wiki[fr] > xnli@bottleneck").plan
+    for name, said in (("wiki", "beside 'wiki_"), ("mlm_de", "the task mlm")):
+        with pytest.raises(UserError, match=said):
+            import_module(folder, store, backbone, task="mlm", name=name, with_head=False, any_base=True)
+
+
+def test_imported_language_modules_have_each_their_method(checkpoint: Path, tmp_path: Path) -> None:
+    imported = {
+        "wiki_de": Imported("a" * 20, CATALOGUE["mlm"], MADX),
+        "wiki_ru": Imported("b" * 20, CATALOGUE["mlm"], Bottleneck(reduction=8)),
+    }
+    stack = filled(parse("wiki[de] > mean(qqp, wiki[ru]) > xnli"), imported, CATALOGUE)
+    assert str(stack) == (
+        "wiki[de]@bottleneck(reduction=2, inv=nice) > mean(qqp, wiki[ru]@bottleneck(reduction=8)) > xnli"
+    )

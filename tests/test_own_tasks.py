@@ -16,7 +16,8 @@ from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import read_tasks
 from xadapt.interop.xtreme_scores import FolderScores, score_folder
 from xadapt.stacks.methods import LoRA
-from xadapt.study.module_plan import DEMONSTRATION_STEPS, Imported
+from xadapt.study.imported import Imported
+from xadapt.study.module_plan import DEMONSTRATION_STEPS
 from xadapt.study.plan import Plan, make_plan
 from xadapt.tasks import CATALOGUE, File
 from xadapt.tasks.examples import Classified, notes_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +59,8 @@ class Export:
     """--to peft: inside brings the encoder and opens without arguments; auto: named, if it is on the hub"""
     head: bool = True
     """with its head; with --no-head, what is written is an encoder"""
+    lang: str | None = None
+    """of an expression with lang(...): on which language module"""
 
 
 def import_one(store: Store, wanted: Import, console: Console) -> None:
@@ -88,9 +90,13 @@ def export_one(store: Store, wanted: Export, console: Console) -> None:
     from xadapt.interop.export import export_of
     from xadapt.interop.merged import export_merged
     from xadapt.interop.peft_out import export_peft
-    from xadapt.study.wanted_modules import the_module
+    from xadapt.study.wanted_modules import exchanged_module, the_module
 
-    exported = export_of(store, the_module(store, wanted.module), head=wanted.head)
+    address = the_module(store, wanted.module)
+    exported = export_of(store, address, head=wanted.head)
+    if lowest := exchanged_module(store, wanted.module, address, wanted.lang):
+        lower = export_of(store, lowest).elements
+        exported = replace(exported, elements=(*lower, *exported.elements[1:]))
     name = wanted.backbone or exported.top.manifest["backbone"]["name"]
     backbone = Backbone.from_pretrained(name, device="cpu", dtype="float32")
     match wanted.to:

@@ -28,14 +28,16 @@ class Explain(Planned):
     importance: bool = False
     """also what each operand of a fusion or merge is worth: dev scores with it left out"""
     langs: str | None = None
-    """languages of --importance, such as en,de, or all; by default English, all where there is none"""
+    """languages of --importance, such as en,de, or all; by default English, all where there is none. With
+    lang(...), those whose language modules are planned; by default that of the training data alone"""
     seed: int = 0
     """the seed of every module"""
 
 
 def explain(options: Explain, console: Console, errors: Console) -> None:
     """Plan the expression and draw it, with the tables that are asked for; nothing is trained."""
-    if options.langs is not None and not options.importance:
+    exchanged = "lang(" in options.expression
+    if options.langs is not None and not (options.importance or exchanged):
         raise UserError("--langs without --importance", do="add --importance, which it belongs to")
     languages = None if options.langs is None else words(options.langs, "--langs")
 
@@ -43,9 +45,13 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
     from xadapt.report.heatmap import fusion_map, similarity_map
     from xadapt.report.progress import Bars
     from xadapt.report.tree import draw
+    from xadapt.stacks.parser import parse
     from xadapt.study.sizes import facts_of_backbone
 
-    study, watch = study_of(options, [options.expression], seeds=[options.seed]), Bars(errors)
+    term = parse(options.expression).exchanged if exchanged else None
+    planned = (languages or term.reads) if term else None
+    study = study_of(options, [options.expression], seeds=[options.seed], languages=planned)
+    watch = Bars(errors)
     (evaluation,) = study.plan.evaluations
     backbone = study.plan.backbone
     base = facts_of_backbone(backbone)

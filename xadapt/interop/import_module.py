@@ -26,6 +26,7 @@ from xadapt.store.integrity import address_of
 from xadapt.store.records import check_name
 from xadapt.store.store import Saved, Store
 from xadapt.tasks import CATALOGUE, Task, task_named
+from xadapt.tasks.languages import set_of
 
 # Raised when the same folder would give other weights than before.
 IMPORT_VERSION = 1
@@ -67,6 +68,7 @@ def import_module(
             expected="a name that is free",
             do="take another --name",
         )
+    _check_set(name, store)
     if backbone.dtype != torch.float32:
         raise ValueError("a module is imported on a backbone in float32")
     foreign = _read(folder, backbone, with_head)
@@ -109,6 +111,23 @@ def import_module(
         config=mounted.config,
         weights_file=weights_file_of(foreign.method),
     )
+
+
+def _check_set(name: str, store: Store) -> None:
+    """Refuse a name that could be read in two ways: ``mlm_de`` beside ``mlm[de]``, ``wiki`` beside
+    ``wiki_de``."""
+    own, names = set_of(name), store.records.names()
+    if own in CATALOGUE:
+        raise UserError(
+            f"{name!r} reads as a module of the task {own}, in one language",
+            expected="a name of a set of language modules, such as wiki in wiki_de",
+            do="take another --name",
+        )
+    if clash := [other for other in names if other == own or set_of(other) == name]:
+        raise UserError(
+            f"{name!r} beside {clash[0]!r}: a module and a set of language modules would have one name",
+            do="take another --name",
+        )
 
 
 def _read(folder: Path, backbone: Backbone, with_head: bool) -> ForeignModule:

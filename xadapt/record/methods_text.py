@@ -21,7 +21,12 @@ _METHODS = {
     "bottleneck": ("bottleneck adapters", "Houlsby et al. 2019"),
     "full": ("fine-tuned copies of all weights", ""),
 }
-_COMBINED = {"fuse(": "Pfeiffer et al. 2021", "ties(": "Yadav et al. 2023", "dare_": "Yu et al. 2024"}
+_COMBINED = {
+    "fuse(": "Pfeiffer et al. 2021",
+    "lang(": "Pfeiffer et al. 2020",
+    "ties(": "Yadav et al. 2023",
+    "dare_": "Yu et al. 2024",
+}
 _STATISTICS = ("Owen 2007", "Efron 1979", "Satterthwaite 1946", "Holm 1979")
 READING = (
     "In parentheses and as lines: 95% intervals over seeds and items (of one seed: over items only), "
@@ -79,10 +84,18 @@ def _modules(results: Results, found: Mapping[str, Mapping[str, Any]]) -> str:
         text += f" with AdamW, batches of {batch} examples and a peak learning rate of {rate}"
     if steps:
         text += f", for {_range(steps)} steps, and kept the weights with the best score on English dev"
-    return (
-        f"{text}. A module that stands on others is trained on top of them while they are frozen; modules "
+        if any("dev_in" in lesson for m in found.values() for lesson in m["determinants"].get("lessons", ())):
+            text += " (of running text in another language: on dev text of that language)"
+    text += (
+        ". A module that stands on others is trained on top of them while they are frozen; modules "
         "are trained in English unless their expression names languages."
     )
+    if any("lang(" in c.expr for c in results.cells):
+        text += (
+            " What stands on lang(...) is trained on the language module of its training data's language "
+            "and evaluated on that of the language at hand (MAD-X: Pfeiffer et al. 2020)."
+        )
+    return text
 
 
 def _scores(results: Results) -> str:
@@ -171,7 +184,7 @@ def sources(results: Results, store: Store, manifests: Manifests) -> tuple[Table
         "backbone",
         "method",
         "steps",
-        "English dev",
+        "dev",
         "training data",
         "made",
     )

@@ -60,10 +60,19 @@ def record_of(
         bibtex=bibliography(results, manifests),
         sources=sources(results, there, manifests),
         versions=versions_now(),
-        notes=tuple(notes),
+        notes=(*notes, *_instead(results)),
     )
     record.keep(there)
     return record
+
+
+def _instead(results: Results) -> tuple[str, ...]:
+    """What stood for a language module in languages that have none."""
+    found: dict[str, list[str]] = {}
+    for c in results.cells:
+        if c.instead and c.lang not in (langs := found.setdefault(f"{c.expr}: {c.instead}", [])):
+            langs.append(c.lang)
+    return tuple(f"{what} in {' '.join(langs)}" for what, langs in found.items())
 
 
 def _command() -> str:

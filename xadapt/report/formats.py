@@ -42,7 +42,8 @@ def score_tables(kept: Kept) -> Iterator[Sheet]:
     shown = ("expr", "seed", "lang", "score", "n", "module")
     for title, rows in _grouped(score_table(kept, brief=False).without(["key"])):
         short = [row | {"module": (row["module"] or "")[:DIGITS]} for row in rows]
-        yield _drawn(title, shown, [[row[name] for name in shown] for row in short])
+        columns = (*shown, "instead") if any(row["instead"] for row in rows) else shown
+        yield _drawn(title, columns, [[row[name] for name in columns] for row in short])
 
 
 # -- differences ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ All of them are hashable, equal where their meaning is, and their text is canoni
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, Final, TypeGuard
@@ -238,31 +238,27 @@ class Stack:
         Raises:
             UserError: ``default`` cannot stand on, below or beside a method that is named.
         """
-        return Stack(tuple(_with_method(part, default, None) for part in self.parts))
+        return Stack(tuple(_filled(part, lambda _: default) for part in self.parts))
 
-    def with_methods_of(self, tasks: Mapping[str, Method]) -> Stack:
-        """The stack with the methods of the named tasks, where it names none.
+    def with_methods_of(self, method_of: Callable[[Term], Method | None]) -> Stack:
+        """The stack with the method that ``method_of`` gives for a term, where that names none.
 
         Raises:
             UserError: as ``with_method``.
         """
-        parts = self.parts
-        for task, method in tasks.items():
-            parts = tuple(_with_method(part, method, task) for part in parts)
-        return Stack(parts)
+        return Stack(
+            tuple(_filled(part, lambda one: isinstance(one, Term) and method_of(one)) for part in self.parts)
+        )
 
 
-def _with_method(part: Part, default: Method, task: str | None) -> Part:
-    """``part`` with ``default`` on the modules that name no method: all, or those of ``task``."""
+def _filled(part: Part, method_of: Callable[[Term | Combined], Any]) -> Part:
+    """``part`` with the methods that ``method_of`` gives for modules that name none; it may give nothing."""
     if isinstance(part, Dropped):
-        return replace(part, part=undropped(_with_method(part.part, default, task)))
-    if trains(part):
-        named = isinstance(part, Term) and part.task == task
-        return replace(part, method=part.method or default) if task is None or named else part
-    assert isinstance(part, Combined)
+        return replace(part, part=undropped(_filled(part.part, method_of)))
+    if isinstance(part, Term) or trains(part):
+        return replace(part, method=part.method or method_of(part) or None)
     operands = tuple(
-        replace(o, stack=Stack(tuple(_with_method(p, default, task) for p in o.stack.parts)))
-        for o in part.operands
+        replace(o, stack=Stack(tuple(_filled(p, method_of) for p in o.stack.parts))) for o in part.operands
     )
     return replace(part, operands=operands)
 

@@ -51,6 +51,8 @@ def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element]
     for e, lang in places:
         if found[e.layer, lang] is None:
             missing.setdefault(lang, []).append(e)
+        else:
+            _also_asked_for(run, keys[e.layer, lang], e)
     if missing:
         for place, made in _score(run, missing, elements):
             run.store.write_scores(keys[place], made)
@@ -77,6 +79,17 @@ def scores_of(run: Run, group: Sequence[Evaluation], elements: Sequence[Element]
         if (cell := found[e.layer, lang]) is not None
         for metric in e.task.metrics
     ]
+
+
+def _also_asked_for(run: Run, key: str, evaluation: Evaluation) -> None:
+    """Note an expression beside the one that a score was made for, where they mean the same in some languages
+    only: ``lang(mlm) > xnli`` is ``mlm > xnli`` in English."""
+    kept = run.store.read_scores(key)
+    about = kept.get("about", {}) if kept else {}
+    names = [about.get("expr", evaluation.expr), *about.get("also", ())]
+    if kept is not None and evaluation.expr not in names and "lang(" in f"{evaluation.expr} {names}":
+        also = [*names[1:], evaluation.expr]
+        run.store.write_scores(key, {**kept, "about": {**about, "also": also}})
 
 
 def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:

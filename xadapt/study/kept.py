@@ -102,7 +102,7 @@ def _read(key: str, file: dict[str, Any]) -> list[KeptScore]:
         }
         cells = [
             Cell(
-                expr=as_written(about["expr"]),
+                expr=as_written(expr),
                 metric=metric,
                 score=score,
                 n=n,
@@ -110,6 +110,7 @@ def _read(key: str, file: dict[str, Any]) -> list[KeptScore]:
                 instead=about.get("instead", ""),  # of earlier versions: nothing was ever exchanged
                 **named,
             )
+            for expr in (about["expr"], *about.get("also", ()))
             for metric, score in file["scores"].items()
         ]
         return [KeptScore(c, about["generated"], str(about["revision"]), about["created"]) for c in cells]

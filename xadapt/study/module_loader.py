@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -70,8 +71,16 @@ def new_head(backbone: Backbone, kind: Kind, mounted: Mounted) -> nn.Module:
     head = kind.head(backbone.config)
     for part in head.modules():
         if isinstance(part, WordHead):
-            part.tie(mounted.model.embeddings.word_embeddings.weight, backbone.lm_head(), mounted.inverse)
+            words = mounted.model.embeddings.word_embeddings.weight
+            part.tie(words, backbone.lm_head(), _as_heads_run(mounted.inverse))
     return head
+
+
+def _as_heads_run(inverse: nn.Module | None) -> nn.Module | None:
+    """An invertible adapter for a head, which runs in float32: a frozen one in bf16 is copied."""
+    if inverse is None or all(p.dtype == torch.float32 for p in inverse.parameters()):
+        return inverse
+    return copy.deepcopy(inverse).float()
 
 
 def trained_head(

@@ -7,7 +7,7 @@ wherever and whenever a study is planned, and tasks that train the same share it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,17 +19,17 @@ from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
 from xadapt.kinds.checks import check_length
 from xadapt.mount.mount_spec import description
-from xadapt.stacks.methods import Method, Own, parse_method
+from xadapt.stacks.methods import Method, Own, inverts
 from xadapt.stacks.places import Need, acting_layers, needs, nodes
-from xadapt.stacks.stack import Combined, Operand, Stack
+from xadapt.stacks.stack import Combined, Operand, Stack, methods_in, trains, undropped
 from xadapt.stacks.term import Term
-from xadapt.store.integrity import peek
-from xadapt.store.store import Store, address_of
+from xadapt.store.store import address_of
+from xadapt.study.imported import Imported, filled, imported_as, languages_of
 from xadapt.study.overrides import Overrides
 from xadapt.study.versions import TRAINING_VERSION
 from xadapt.tasks import Catalogue, Task, asked, task_named
 from xadapt.tasks.examples import Source, generates
-from xadapt.tasks.languages import LANGUAGES, related
+from xadapt.tasks.languages import related
 from xadapt.train.loop import Settings
 
 # Peak learning rates by method, for encoders up to a width; the narrower the encoder, the higher. Tried at
@@ -43,47 +43,6 @@ RATES = {
 
 # A run on generated data is a demonstration: so many steps a task at most, unless told otherwise.
 DEMONSTRATION_STEPS = 800
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A module from elsewhere that the store has under a name; it stands where a task stands.
-
-    Attributes:
-        address: where the store has it.
-        task: the row of the task that it was imported for.
-        method: what it is mounted as.
-    """
-
-    address: str
-    task: Task
-    method: Method
-
-
-def imported_as(imported: Mapping[str, Imported], term: Term) -> str | None:
-    """Under which name the store has an imported module for ``term``, if it has: its own name, or of a set of
-    language modules that and the language, as ``wiki_de`` is for ``wiki[de]``."""
-    if term.task in imported:
-        return term.task
-    name = f"{term.task}_{term.reads[0]}"
-    return name if len(term.reads) == 1 and name in imported and term.reads[0] in LANGUAGES else None
-
-
-def names_of(imported: Iterable[str]) -> tuple[str, ...]:
-    """What expressions can call imported modules: their names, and those of sets of language modules."""
-    ends = (name.rpartition("_") for name in imported)
-    return (*imported, *dict.fromkeys(name for name, _, lang in ends if name and lang in LANGUAGES))
-
-
-def imported_in(store: Store, catalogue: Catalogue) -> dict[str, Imported]:
-    """The modules that the store has under names of their own."""
-    named: dict[str, Imported] = {}
-    for name, address in store.records.names().items():
-        manifest = peek(store.path(address))
-        if manifest is not None and manifest["task"] in catalogue:
-            task = replace(catalogue[manifest["task"]], labels=tuple(manifest["labels"]))
-            named[name] = Imported(address, task, parse_method(manifest["method"]))
-    return named
 
 
 @dataclass(frozen=True)
@@ -178,23 +137,8 @@ class Planner:
         return imported.task if imported else self.open_labels.with_labels(task_named(name, self.catalogue))
 
     def named(self, term: Term) -> Imported | None:
-        """The imported module that a term means, if it means one.
-
-        Raises:
-            UserError: it is a task's as well, so that nobody knows which is meant.
-        """
-        name = term.task
-        if name in self.imported and name in self.catalogue:
-            raise UserError(
-                f"{name!r} is both a task and an imported module ({self.imported[name].address})",
-                expected="one thing of that name",
-                do=f"rename the task in your file of tasks, or 'xadapt modules rm {name}' and import the "
-                "module again under another --name",
-            )
-        if name in self.catalogue:
-            return None
-        known = imported_as(self.imported, term)
-        return None if known is None else self.imported[known]
+        """The imported module that a term means, if it means one. Raises ``UserError``: ``imported_as``."""
+        return imported_as(self.imported, term, self.catalogue)
 
     def modules(self, stack: Stack, seed: int) -> tuple[list[ModulePlan], dict[Stack, str]]:
         """What must be trained for ``stack``, in order, and the address of the module at each place.
@@ -244,15 +188,12 @@ class Planner:
     def _languages_of(self, name: str) -> tuple[str, ...]:
         """In which languages there are, or can be trained, modules of a task, or imported ones of a name."""
         if name not in self.catalogue:
-            ends = (each.removeprefix(f"{name}_") for each in self.imported if each.startswith(f"{name}_"))
-            return tuple(sorted(lang for lang in ends if lang in LANGUAGES))
+            return languages_of(self.imported, name)
         return self.source.languages(self.task(name).train or name, "train")
 
     def filled(self, stack: Stack) -> Stack:
         """The stack with the methods of imported modules, which nobody has to write."""
-        terms = (Term(name) for name in names_of(self.imported) if name not in self.catalogue)
-        named = {term.task: module.method for term in terms if (module := self.named(term))}
-        return stack.with_methods_of(named) if named else stack
+        return filled(stack, self.imported, self.catalogue)
 
     def _imported(self, need: Need, top: Term, imported: Imported) -> str:
         if need.below is not None:
@@ -268,6 +209,8 @@ class Planner:
     def _module(self, need: Need, top: Any, seed: int, addresses: Mapping[Stack, str]) -> ModulePlan:
         terms = [o.stack.target for o in top.operands] if isinstance(top, Combined) else [top]
         chosen = top.method or self.method
+        if need.below and any(self.task(term.task).kind == "mlm" for term in terms):
+            _refuse_means_of_inverses(need.below, need.shown)
         if need.dropped:
             first, last = need.dropped.start, need.dropped.stop - 1
             raise UserError(
@@ -370,3 +313,14 @@ def _rate(method: Method, width: int) -> float:
     if isinstance(method, Own):
         return float(getattr(found(method.name), "lr", rates["lora"]))
     return rates[method.name]
+
+
+def _refuse_means_of_inverses(below: Stack, shown: Stack) -> None:
+    """A head that names words undoes what an invertible adapter does; a mean of several has no inverse."""
+    for part in below.parts:
+        whole = undropped(part)
+        if isinstance(whole, Combined) and not trains(whole) and any(map(inverts, methods_in([whole]))):
+            raise UserError(
+                f"'{shown}' would name words on {part}, a mean of invertible adapters, which has no inverse",
+                do="average modules without inv=nice there",
+            )

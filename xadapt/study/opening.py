@@ -12,14 +12,12 @@ from xadapt.common.own import is_own, version_of
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
 from xadapt.mount import mount
-from xadapt.stacks.parser import parse
-from xadapt.stacks.term import Term
 from xadapt.store.integrity import MANIFEST
 from xadapt.store.maintenance import resolve
 from xadapt.store.store import Store
 from xadapt.study.module_loader import fold_for, trained_head
 from xadapt.study.predictor import Predictor
-from xadapt.study.wanted_modules import by_expression
+from xadapt.study.wanted_modules import by_expression, exchanged_module
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.task import Task
 
@@ -123,25 +121,10 @@ def load(
         UserError: nothing that is called so, or several things; what ``Module.predictor`` refuses.
     """
     opened = store if isinstance(store, Store) else Store(store)
-    term = _exchanged(str(what))
-    if (term is None) is not (language is None):
-        raise UserError(
-            f"'{what}' with language={language!r}",
-            expected="a language with lang(...), such as lang(mlm) > xnli, and none without",
-        )
     module = _found(str(what), opened, backbone, seed, revision)
-    lowest = None
-    if term is not None and language is not None and (language,) != term.reads:
-        lowest = _found(f"{term.of(language)}", opened, backbone, module.manifest["seed"], None)
-    return module.predictor(backbone, device=device, dtype=dtype, lowest=lowest)
-
-
-def _exchanged(what: str) -> Term | None:
-    """The language module of an expression; None where it has none, or is no expression."""
-    try:
-        return parse(what, open_top=True).exchanged if "lang(" in what else None
-    except UserError:
-        return None
+    lowest = exchanged_module(opened, str(what), module.address, language)
+    below = Module.from_store(opened, lowest) if lowest else None
+    return module.predictor(backbone, device=device, dtype=dtype, lowest=below)
 
 
 def _found(

@@ -18,7 +18,8 @@ from xadapt.stacks.parser import parse
 from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack, undropped
 from xadapt.stacks.term import Term
-from xadapt.study.module_plan import Imported, ModulePlan, Planner, names_of
+from xadapt.study.imported import Imported, names_of
+from xadapt.study.module_plan import ModulePlan, Planner
 from xadapt.study.overrides import Overrides
 from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.examples import Source, generates

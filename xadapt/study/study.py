@@ -46,7 +46,7 @@ from xadapt.study import run as _run
 from xadapt.study.ablation import Ablation, ablations
 from xadapt.study.analysis import LayerValues, fusion_weights, similarities
 from xadapt.study.evaluation import elements_in, language_of, mounted_with_head
-from xadapt.study.module_plan import imported_in
+from xadapt.study.imported import imported_in
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
 from xadapt.study.predictor import Predictor
@@ -69,6 +69,7 @@ class Backbone(_backbone.Backbone):
         study: Study | None = None,
         *,
         seed: int = 0,
+        language: str | None = None,
         fold: Fold = False,
     ) -> Iterator[Mounted]:
         """A stack on this backbone, as long as the block lasts; the backbone stays as it is, and several
@@ -79,6 +80,7 @@ class Backbone(_backbone.Backbone):
                 for the bare encoder.
             study: whose store and settings; needed for an expression.
             seed: of the study's modules.
+            language: of a stack with ``lang(...)``: on which language module.
             fold: as in ``xadapt.mount.mount``: ``True`` or ``"cat"`` for cheaper inference.
 
         Yields:
@@ -99,7 +101,7 @@ class Backbone(_backbone.Backbone):
                 do="give study=Study([...], backbone), or a Module",
             )
         else:
-            parts = study.elements(stack, seed, self)
+            parts = study.elements(stack, seed, self, language=language)
         yield mount(self, parts, fold=fold)
 
     def encode_many(

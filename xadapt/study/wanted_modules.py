@@ -6,15 +6,18 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.stacks.methods import parse_method
 from xadapt.stacks.parser import parse
 from xadapt.stacks.stack import Stack
-from xadapt.store.maintenance import resolve
+from xadapt.stacks.term import Term
+from xadapt.store.maintenance import closure, resolve
 from xadapt.store.store import Store
 from xadapt.store.summary import ModuleInfo
 from xadapt.study.choosing import listed
+from xadapt.study.imported import filled, imported_as, imported_in, languages_of
 from xadapt.tasks import CATALOGUE
 
 SHOWN = 5  # of several modules that a word means
@@ -55,6 +58,11 @@ def by_expression(
         if any(sign in word for sign in ">(["):
             raise
         return None
+    if any(term.task not in CATALOGUE for term in wanted.parts if isinstance(term, Term)):
+        imported = imported_in(store, CATALOGUE)
+        wanted = filled(wanted, imported, CATALOGUE)
+        if len(wanted) == 1 and (one := imported_as(imported, wanted.target, CATALOGUE)):
+            return one.address
     plain = len(wanted.parts) == 1 and not any(sign in word for sign in "([@")
     modules = [] if plain and re.fullmatch(r"[0-9a-f]{4,20}", word) else store.modules()
     if plain and word not in CATALOGUE and word not in {info.task for info in modules}:
@@ -83,6 +91,70 @@ def by_expression(
         expected="one",
         do="give its address, or " + ("the seed" if len(seeds) > 1 and seed is None else "the backbone"),
     )
+
+
+def exchanged_module(store: Store, word: str, address: str, language: str | None) -> str | None:
+    """The address of what takes the place of the lowest module where ``word`` is an expression with
+    ``lang(...)``; None where nothing does.
+
+    Args:
+        address: of the module that ``word`` means.
+        language: whose language module is to stand there.
+
+    Raises:
+        UserError: no language for ``lang(...)``, or one without; none that was trained alike.
+    """
+    term = parse(word).exchanged if "lang(" in word else None
+    if (term is None) is not (language is None):
+        raise UserError(
+            f"'{word}' stands on a language module: of which language?"
+            if term
+            else f"a language, {language}, for '{word}', which has no lang(...) and is the same in all",
+            do="give language='de', say, or --lang de" if term else "leave it out",
+        )
+    if term is None or language is None or (language,) == term.reads:
+        return None
+    return _language_module(store, closure(store, [address])[0], term, language)
+
+
+def _language_module(store: Store, address: str, term: Term, language: str) -> str:
+    """The address of the module of another language: one that is trained as that of the term's own language,
+    but for the language of its data; of imported ones the one of that name.
+
+    Args:
+        address: of the module of the term's own language.
+
+    Raises:
+        UserError: there is none.
+    """
+    imported = imported_in(store, CATALOGUE)
+    if term.task not in CATALOGUE:
+        found = {lang: imported[f"{term.task}_{lang}"].address for lang in languages_of(imported, term.task)}
+    else:
+        own = _but_language(store.manifest(address)["determinants"])
+        alike = ((info, store.manifest(info.address)) for info in store.modules() if info.task == term.task)
+        found = {
+            "+".join(manifest["data"]["languages"]): info.address
+            for info, manifest in alike
+            if _but_language(manifest["determinants"]) == own
+        }
+    if language not in found:
+        raise UserError(
+            f"{store.root} has no {term.of(language)} that was trained as the {term.plain} below",
+            expected=f"one of {', '.join(sorted(found))}",
+            do="train it, with the study's own settings, or for what stands in its place open it by "
+            "Study(...).predictor(language=...)",
+        )
+    return found[language]
+
+
+def _but_language(determinants: Mapping[str, Any]) -> dict[str, Any]:
+    """What determines a module, but for the language of its data."""
+    lessons = [
+        {name: value for name, value in lesson.items() if name not in ("train", "dev_in")}
+        for lesson in determinants.get("lessons", ())
+    ]
+    return {**determinants, "lessons": lessons}
 
 
 def select(

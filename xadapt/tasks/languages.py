@@ -139,6 +139,12 @@ def grouped(languages: Iterable[str], by: GroupBy) -> dict[str, tuple[str, ...]]
     return {name: tuple(codes) for name, codes in groups.items() if codes}
 
 
+def set_of(name: str) -> str | None:
+    """Of which set of language modules one is, by its name: ``wiki`` of ``wiki_de``; None where of none."""
+    stem, _, language = name.rpartition("_")
+    return stem if stem and language in LANGUAGES else None
+
+
 def related(language: str, languages: Iterable[str]) -> tuple[str, ...]:
     """Those of ``languages`` that are of one family, or branch of a large one, with ``language``."""
     own = LANGUAGES.get(language)
