@@ -117,7 +117,10 @@ def test_a_study_has_the_command_lines_names() -> None:
         ({"items": 0}, "--items 0"),
         ({"layer": -1}, "--layer -1"),
         ({"layer": "all"}, "--layer all"),
-        ({"seeds": "0"}, "seed '0'"),
+        ({"seeds": "0,one"}, "seed 'one'"),
+        ({"seeds": ""}, "seed ''"),
+        ({"device": "gpu"}, "say 'cuda'"),
+        ({"expressions": []}, "no expressions"),
         ({"max_steps": "100"}, "--max-steps 100"),
         ({"epochs": 1.5}, "--epochs 1.5"),
         ({"batch_size": True}, "--batch-size True"),
@@ -125,7 +128,12 @@ def test_a_study_has_the_command_lines_names() -> None:
 )
 def test_arguments_are_checked_when_a_study_is_made(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(xadapt.UserError, match=message):
-        xadapt.Study("xnli", **wrong)  # type: ignore[arg-type]
+        xadapt.Study(**({"expressions": "xnli"} | wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seeds", ["0,1", "0 1", "0, 1", (0, 1)])
+def test_seeds_are_read_as_on_the_command_line(seeds: object) -> None:
+    assert tuple(xadapt.Study("xnli", seeds=seeds).seeds) == (0, 1)  # type: ignore[arg-type]
 
 
 def test_run_is_a_study_run(study: xadapt.Study) -> None:

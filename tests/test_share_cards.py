@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from peft import AutoPeftModel, AutoPeftModelForSequenceClassification, AutoPeftModelForTokenClassification
+from peft.utils import save_and_load
 from share_common import KINDS, assert_equal, logits, theirs, trained
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
@@ -21,7 +24,7 @@ from xadapt.common.errors import UserError
 from xadapt.interop.adapters_out import export_adapters
 from xadapt.interop.export import export_of
 from xadapt.interop.merged import export_merged
-from xadapt.interop.peft_out import export_peft
+from xadapt.interop.peft_out import export_peft, peft_model
 from xadapt.kinds import kind_of
 from xadapt.kinds.mlm import word_head
 from xadapt.store.store import Store
@@ -169,6 +172,32 @@ def test_peft_cannot_know_the_labels_of_a_folder_without_its_base(
         AutoPeftModelForSequenceClassification.from_pretrained(out)
     model = AutoPeftModelForSequenceClassification.from_pretrained(out, num_labels=3)
     assert_equal(logits(store, backbone, saved.address), theirs(model, "classify"))
+
+
+def test_named_is_refused_where_peft_could_open_nothing_by_that_name(
+    store: Store, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = export_of(store, trained(store, backbone, "mnli").address)
+    monkeypatch.setattr(backbone, "name", "pocket")
+    with pytest.raises(UserError, match=r"by the name 'pocket'(.|\n)*--base inside"):
+        export_peft(exported, backbone, tmp_path / "out", base="named")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["pocket", "folder"])
+def test_an_object_of_peft_is_saved_without_a_question_to_the_hub(
+    store: Store, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    exported = export_of(store, trained(store, backbone, "mnli").address)
+    if name == "pocket":
+        monkeypatch.setattr(backbone, "name", name)
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *where, **_: asked.append(where) or [])
+    monkeypatch.setattr(save_and_load, "check_file_exists_on_hf_hub", lambda *what: asked.append(what))
+    peft_model(exported, backbone).save_pretrained(tmp_path / "saved")
+    assert asked == []
+    base = json.loads((tmp_path / "saved" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == (None if name == "pocket" else str(Path(backbone.name).absolute()))
 
 
 # -- masked language models ---------------------------------------------------------------------

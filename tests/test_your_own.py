@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import runpy
 import shlex
@@ -122,6 +123,22 @@ def test_the_version_is_what_the_file_states_or_else_a_hash_of_it(code: Path) ->
     assert one != two
 
 
+def test_the_version_is_that_of_the_users_files_wherever_the_object_is_from(code: Path) -> None:
+    (code / "w_made.py").write_text("VERSION = 2\ndef read(): ...\n", encoding="utf-8")
+    (code / "w_part.py").write_text(
+        "import functools, w_made\n"
+        "from w_made import read\n"
+        "m = functools.partial(int)\n"
+        "r = functools.partial(read)\n",
+        encoding="utf-8",
+    )
+    digest = hashlib.sha256((code / "w_part.py").read_bytes()).hexdigest()[:16]
+    assert version_of("w_made.read") == "w_made.read:2"
+    assert version_of("w_part.m") == f"w_part.m:{digest}"
+    assert version_of("w_part.r") == f"w_part.r:{digest}:2"
+    assert version_of("w_part.read") == f"w_part.read:{digest}:2"
+
+
 def test_it_stands_in_what_a_task_asks_and_in_how_its_data_are_read(code: Path) -> None:
     (code / "stands_in.py").write_text(
         "import xadapt\nVERSION = 3\nclass Mine(xadapt.Classify): ...\ndef read(paths, task, split): ...\n",
@@ -144,11 +161,12 @@ def test_it_stands_in_what_a_task_asks_and_in_how_its_data_are_read(code: Path) 
         ("no_such_file.read", "there is no Python module 'no_such_file'"),
         ("broken_own.read", "importing 'broken_own' fails: ZeroDivisionError"),
         ("plain_own.raed", "has no 'raed'; did you mean 'read'"),
+        ("plain_own.x", r"'plain_own.x' is int 3\n  expected: a function or a class"),
     ],
 )
 def test_code_that_cannot_be_had_is_said(name: str, message: str, code: Path) -> None:
     (code / "broken_own.py").write_text("1 / 0\n", encoding="utf-8")
-    (code / "plain_own.py").write_text("def read(): ...\n", encoding="utf-8")
+    (code / "plain_own.py").write_text("x = 3\ndef read(): ...\n", encoding="utf-8")
     with pytest.raises(xadapt.UserError, match=message):
         found(name)
 
@@ -322,6 +340,10 @@ def shift(model, *, size=1.0, where="last"):
 shift.lr = 0.5
 def shared(model): return {"word": model.embeddings.word_embeddings.weight}
 def nothing(model): return {}
+def writes(model):
+    with torch.no_grad():
+        next(iter(model.parameters())).add_(1)
+    return shift(model)
 """
 
 
@@ -390,6 +412,18 @@ def test_a_method_that_gives_nothing_or_the_backbones_own_is_refused(
     for name, message in (("shared", "of the backbone itself"), ("nothing", "gives no parameters")):
         with pytest.raises(xadapt.UserError, match=message):
             mount(backbone, [Part("own", parse_method(f"{methods}.{name}"), None)])
+
+
+def test_what_is_trained_on_a_changed_backbone_is_not_kept(
+    methods: str, checkpoint: Path, world: Path
+) -> None:
+    backbone = xadapt.Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
+    for text, who in ((f"mnli@{methods}.writes > xnli", f"{methods}.writes"), ("xnli", "something")):
+        study = xadapt.Study(text, backbone, world / "xtreme", max_steps=1, looks=1, langs="en", store="one")
+        with pytest.raises(xadapt.UserError, match=f"is not kept: {who}.* has changed the backbone's own"):
+            study.run(baselines=False)
+    assert not list(Path("one").glob("modules/*"))
+    assert not list(Path("one").glob("work/*"))
 
 
 def test_its_code_is_in_the_address_and_its_module_is_opened_again(

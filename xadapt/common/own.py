@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from xadapt.common.errors import UserError, nearest
@@ -30,7 +31,7 @@ def found(name: str) -> Any:
     """What ``module.name`` is.
 
     Raises:
-        UserError: there is no such module, or importing it fails, or it has nothing of that name.
+        UserError: there is no such module, importing it fails, or it has nothing of that name to call.
     """
     home, _, word = name.rpartition(".")
     try:
@@ -46,26 +47,45 @@ def found(name: str) -> Any:
     if not hasattr(module, word):
         public = [one for one in vars(module) if not one.startswith("_")]
         raise UserError(f"{home!r} has no {word!r}{nearest(word, public)}", path=module.__file__)
-    return getattr(module, word)
+    thing = getattr(module, word)
+    if not callable(thing):
+        raise UserError(
+            f"{name!r} is {type(thing).__name__} {thing!r}",
+            expected="a function or a class",
+            path=module.__file__,
+        )
+    return thing
 
 
 def version_of(name: str) -> str:
-    """What identifies the code under a name, for addresses: ``module.name:VERSION``.
+    """What identifies the code under a name, for addresses: ``module.name:VERSION``. Where the module has the
+    thing from another, that one's version stands behind its own; Python's own modules, such as ``functools``
+    of a ``partial``, say nothing of it.
 
     Raises:
         UserError: as ``found``; code that is in no file and states no version.
     """
     thing = found(name)
-    home = sys.modules[thing.__module__]
+    homes = [name.rpartition(".")[0]]
+    while isinstance(thing, partial):
+        thing = thing.func
+    made_in = str(getattr(thing, "__module__", None))
+    in_file = getattr(sys.modules.get(made_in), "__file__", None)
+    if in_file and made_in.partition(".")[0] not in sys.stdlib_module_names:
+        homes.append(made_in)
+    return ":".join([name, *(_version(name, thing, sys.modules[home]) for home in dict.fromkeys(homes))])
+
+
+def _version(name: str, thing: object, home: ModuleType) -> str:
     if (stated := getattr(home, "VERSION", None)) is not None:
-        return f"{name}:{stated}"
+        return str(stated)
     if not getattr(home, "__file__", None):
         raise UserError(
             f"{name!r} is in no file, so nobody could say later what it did",
             expected=f"a file, or a line such as VERSION = 1 in {home.__name__}",
             do="raise the number whenever the code changes",
         )
-    return f"{name}:{_source_digest(thing, home.__file__)}"
+    return _source_digest(thing, str(home.__file__))
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from peft import PeftModel
 from torch import Tensor
 
-from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.backbone import POCKETS, Backbone
 from xadapt.common.errors import UserError
 from xadapt.common.files import json_text
 from xadapt.common.tensors import write_tensors
@@ -43,9 +43,14 @@ def peft_model(exported: Export, backbone: Backbone) -> PeftModel:
     can be trained on. Raises as ``export_peft``."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "module"
-        export_peft(exported, backbone, folder, base="named")
+        _write(exported, backbone, folder, inside=False)
         model = hf_model(exported, backbone, _plain(backbone))
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=True).eval()
+        # PEFT looks on the hub for what is named here, whenever the object is saved.
+        model.name_or_path = model.config.name_or_path = base = _name(backbone) or ""
+        made = PeftModel.from_pretrained(model, str(folder), is_trainable=True).eval()
+    for config in made.peft_config.values():
+        config.base_model_name_or_path = base or None
+    return made
 
 
 def export_peft(exported: Export, backbone: Backbone, out: Path, *, base: Base = "auto") -> None:
@@ -62,8 +67,27 @@ def export_peft(exported: Export, backbone: Backbone, out: Path, *, base: Base =
             encoder of the hub, and ``inside`` for others, which nobody else has.
 
     Raises:
-        UserError: a module that is no LoRA, a head that HF has no class for, another backbone.
+        UserError: a module that is no LoRA, a head that HF has no class for, another backbone; ``named``
+            where the encoder has no name or path that PEFT could open.
     """
+    if base == "named" and _name(backbone) is None:
+        raise UserError(
+            f"--base named: PEFT can open no encoder by the name {backbone.name!r}",
+            expected="an encoder of the hub, or a folder",
+            do="export it with --base inside",
+        )
+    _write(exported, backbone, out, inside=base == "inside" or (base == "auto" and not on_hub(backbone)))
+
+
+def _name(backbone: Backbone) -> str | None:
+    """By which PEFT finds the encoder: a hub id, or a folder's whole path; None where there is neither."""
+    if on_hub(backbone):
+        return backbone.name
+    folder = Path(backbone.name).expanduser()
+    return str(folder.absolute()) if folder.exists() and backbone.name not in POCKETS else None
+
+
+def _write(exported: Export, backbone: Backbone, out: Path, *, inside: bool) -> None:
     check_backbone(exported.top, backbone)
     shapes = linear_shapes(backbone)
     effects: list[Effect] = []
@@ -83,11 +107,10 @@ def export_peft(exported: Export, backbone: Backbone, out: Path, *, base: Base =
     if form is not None:
         named = {k.replace(".model.encoder.", ".model.roberta.encoder."): t for k, t in weights.items()}
         named |= {f"base_model.model.{key}": tensor for key, tensor in to_hf(form, exported.head).items()}
-    inside = base == "inside" or (base == "auto" and not on_hub(backbone))
     place = out.expanduser().absolute() / Path(backbone.name).name
     config = peft_json(lora_config(method, backbone.layers))
     config |= {
-        "base_model_name_or_path": str(place) if inside else backbone.name,
+        "base_model_name_or_path": str(place) if inside else _name(backbone),
         "task_type": "FEATURE_EXTRACTION" if form is None else form.peft,
         "modules_to_save": None if form is None else list(form.save),
     }
@@ -102,12 +125,15 @@ def export_peft(exported: Export, backbone: Backbone, out: Path, *, base: Base =
             backbone.tokenizer.save_pretrained(folder / place.name)
         labels = {} if inside else label_config(form, top.manifest, exported.head)
         code = _code(exported, form, labels)
-        write_card(folder, exported, backbone, code, library="peft", notes=_MOVED if inside else "")
+        notes = (_MOVED if inside else "") + (_SMALL if inside and on_hub(backbone) else "")
+        write_card(folder, exported, backbone, code, library="peft", notes=notes)
 
 
 _MOVED = """\
 Its base lies in this folder, and `base_model_name_or_path` in `adapter_config.json` says where: set it anew
-when the folder is moved. To share a small folder, export it with `--base named`."""
+when the folder is moved."""
+
+_SMALL = " To share a small folder, export it with `--base named`."
 
 _AUTO = {
     "SEQ_CLS": "AutoPeftModelForSequenceClassification",

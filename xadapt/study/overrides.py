@@ -52,10 +52,12 @@ class Overrides:
     """folder of intermediate tasks; DATA/../intermediate by default"""
 
     def __post_init__(self) -> None:
-        """Raises ``UserError`` for the first number that is set and can mean nothing."""
+        """Raises ``UserError`` for the first value that is set and can mean nothing."""
         for name, most in MOST.items():
             value = getattr(self, name)
             kinds = (int, float) if name == "lr" else (int,)
             if value is not None and not (type(value) in kinds and 0 < value <= most):  # NaN is not
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} {value}", expected=f"a number above 0, and at most {most:,}")
+        if self.device.startswith("gpu"):
+            raise UserError(f"device {self.device!r}", expected="auto, cpu, cuda or cuda:1", do="say 'cuda'")

@@ -162,12 +162,14 @@ class Study(Overrides):
         alone = isinstance(self.expressions, str | Stack)
         plain = {
             "expressions": (self.expressions,) if alone else self.expressions,
-            "seeds": (self.seeds,) if isinstance(self.seeds, int) else self.seeds,
+            "seeds": (self.seeds,) if isinstance(self.seeds, int) else _numbers(self.seeds),
             "languages": None if asked == ["all"] else asked,
             "split": None if self.split == "auto" else self.split,
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
+        if not self.expressions:
+            raise UserError("a study of no expressions", expected="at least one, such as 'mnli > xnli'")
         for seed in self.seeds:
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
                 raise UserError(f"seed {seed!r}", expected="whole numbers from 0, such as (0, 1, 2)")
@@ -411,3 +413,9 @@ class Study(Overrides):
             f"'{stack}' (seed {seed}) is not in this study",
             expected=" or ".join(f"'{e.expr}' (seed {e.seed})" for e in self.plan.evaluations),
         )
+
+
+def _numbers(seeds: Sequence[int]) -> Sequence[object]:
+    """As on the command line, where they come as text; what is no number there is refused as it is."""
+    words = re.split(r"[,\s]+", seeds.strip()) if isinstance(seeds, str) else seeds
+    return [int(w) if isinstance(w, str) and w.isdecimal() else w for w in words]

@@ -12,10 +12,12 @@ import torch
 from xadapt.common.errors import UserError
 from xadapt.common.files import NoRoomError
 from xadapt.common.measure import machine
+from xadapt.common.own import is_own
 from xadapt.common.progress import Training, training_stage
 from xadapt.kinds import kind_of
 from xadapt.mount import Mounted
 from xadapt.mount.weights import weights_file_of
+from xadapt.stacks.stack import method_names
 from xadapt.study.inputs import load_inputs
 from xadapt.study.module_loader import first_head, mount_fresh
 from xadapt.study.module_plan import ModulePlan, TrainingTask
@@ -37,11 +39,13 @@ def train_module(run: Run, module: ModulePlan) -> None:
     """Train a module into the store; the caller holds its lock, and leads the run's processes.
 
     Raises:
-        UserError: broken data, a loss that is not finite, a store that cannot be written.
+        UserError: broken data, a loss that is not finite, a store that cannot be written, a method of the
+            user's own that has changed the backbone's weights.
     """
     ready = _prepare(run, module)  # before the others are called: what is kept on disk, they find there
     run.team.call(module.address)
     checkpoint, result = _train(run, module, lambda: ready)
+    _prove_backbone(run, module)
     manifest = _manifest(run, module, result, ready.inputs, ready.order)
     manifest["data"]["examples"] = ready.examples
     if ready.mounted.fusion:
@@ -58,6 +62,23 @@ def train_module(run: Run, module: ModulePlan) -> None:
     except NoRoomError as error:
         raise _no_room(error, module, result, checkpoint) from error
     run.store.done(module.address)
+
+
+def _prove_backbone(run: Run, module: ModulePlan) -> None:
+    """Code of the user's own, in this stack or in one before it, can write into the backbone: what was
+    trained on that is not kept, nor its checkpoint, which a later run would go on from."""
+    try:
+        run.backbone.verify()
+    except RuntimeError as error:
+        run.store.done(module.address)
+        own = [name for name in dict.fromkeys(method_names(module.stack.parts)) if is_own(name)]
+        who = " or ".join(own) or "something that this process has mounted"
+        raise UserError(
+            f"{module.shown} is not kept: {who} has changed the backbone's own weights",
+            expected="a method that trains parameters of its own: copies, or what it adds",
+            do="put a copy in place of a weight, as docs/your-own.md does with biases, and start Python "
+            "anew: in this process the backbone stays changed",
+        ) from error
 
 
 def help_train(run: Run, address: str) -> None:
