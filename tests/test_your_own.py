@@ -239,6 +239,7 @@ def thinned(updates, weights, *, keep=0.5):
     if len(updates) == 1: return updates[0]
     return sum(u * (torch.rand(u.shape) < keep) for u in updates)
 def listed(updates, weights, *, ways=()): return updates[0]
+def raises(updates, weights): raise RuntimeError("boom")
 """
 
 
@@ -340,6 +341,7 @@ def shift(model, *, size=1.0, where="last"):
 shift.lr = 0.5
 def shared(model): return {"word": model.embeddings.word_embeddings.weight}
 def nothing(model): return {}
+def raises(model): raise RuntimeError("boom")
 def writes(model):
     with torch.no_grad():
         next(iter(model.parameters())).add_(1)
@@ -412,6 +414,18 @@ def test_a_method_that_gives_nothing_or_the_backbones_own_is_refused(
     for name, message in (("shared", "of the backbone itself"), ("nothing", "gives no parameters")):
         with pytest.raises(xadapt.UserError, match=message):
             mount(backbone, [Part("own", parse_method(f"{methods}.{name}"), None)])
+
+
+def test_what_its_code_raises_is_said_in_a_line(
+    methods: str, merges: str, checkpoint: Path, world: Path
+) -> None:
+    for text, name in (
+        (f"mnli@{methods}.raises > xnli", f"{methods}.raises"),
+        (f"{merges}.raises(mnli, udpos) > xnli", f"{merges}.raises"),
+    ):
+        study = xadapt.Study(text, str(checkpoint), world / "xtreme", max_steps=1, looks=1, store="one")
+        with pytest.raises(xadapt.UserError, match=rf"^{name} fails: RuntimeError: boom \(\w+\.py:\d+\)$"):
+            study.run(baselines=False)
 
 
 def test_what_is_trained_on_a_changed_backbone_is_not_kept(

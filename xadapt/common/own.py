@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -92,3 +95,21 @@ def _version(name: str, thing: object, home: ModuleType) -> str:
 def _source_digest(thing: object, file: str) -> str:
     """Of what was imported: a file that is changed afterwards is not what runs."""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def failures_of(names: Iterable[str]) -> Iterator[None]:
+    """What code under these names raises is said in one line, with where; other failures pass as they are."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a user's file may fail in any way
+        homes = {name: sys.modules.get(name.rpartition(".")[0]) for name in names}
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            own = [n for n, home in homes.items() if getattr(home, "__file__", None) == frame.filename]
+            if own:
+                name = next((n for n in own if n.rpartition(".")[2] == frame.name), own[0])
+                at = f"{Path(frame.filename).name}:{frame.lineno}"
+                raise UserError(f"{name} fails: {type(error).__name__}: {error} ({at})") from error
+        raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
 from xadapt.common.errors import UserError
+from xadapt.common.own import failures_of
 from xadapt.common.progress import Watch
 from xadapt.store.store import Store
 from xadapt.study.baselines import baseline_scores
@@ -28,7 +30,14 @@ def run(plan: Plan, store: Store, *, watch: Watch | None = None, baselines: bool
         UserError: broken data, a store that cannot be written, a module that does not fit.
     """
     this = Run(plan, store, watch)
-    return this.team.lead(lambda: _results(this, baselines), partial(help_train, this))
+    with failures_of(_own_in(plan)):
+        return this.team.lead(lambda: _results(this, baselines), partial(help_train, this))
+
+
+def _own_in(plan: Plan) -> list[str]:
+    """Methods and merges of the user's own, as the plan's expressions name them."""
+    texts = [*(str(module.stack) for module in plan.modules), *(e.expr for e in plan.evaluations)]
+    return list(dict.fromkeys(name for text in texts for name in re.findall(r"[^\W\d][\w.]*\.\w+", text)))
 
 
 def _results(this: Run, baselines: bool) -> Results:
@@ -67,7 +76,8 @@ def predict(plan: Plan, store: Store, *, watch: Watch | None = None) -> list[Pre
         made.extend(predictions_of(this, evaluation))
         plan.backbone.verify()
 
-    this.team.lead(work, partial(help_train, this))
+    with failures_of(_own_in(plan)):
+        this.team.lead(work, partial(help_train, this))
     return made
 
 
