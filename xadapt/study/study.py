@@ -416,6 +416,5 @@ class Study(Overrides):
 
 
 def _numbers(seeds: Sequence[int]) -> Sequence[object]:
-    """As on the command line, where they come as text; what is no number there is refused as it is."""
-    words = re.split(r"[,\s]+", seeds.strip()) if isinstance(seeds, str) else seeds
+    words = re.split(r"[,\s]+", seeds.strip()) if isinstance(seeds, str) else seeds  # as on the command line
     return [int(w) if isinstance(w, str) and w.isdecimal() else w for w in words]
