@@ -7,13 +7,17 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from xadapt import Backbone, Store, Study
 from xadapt.cli.main import main
+from xadapt.common.errors import UserError
+from xadapt.data.given import given_rows
 from xadapt.kinds.answers import Found
+from xadapt.study.applying import applied as given_answers
 from xadapt.study.applying import as_object
 
 PAIRS = [("a man eats", "he eats"), ("a woman sleeps", "he eats"), ("the apple is red", "an apple")]
@@ -81,6 +85,7 @@ def test_every_kind_reads_and_writes_files(study: Study, tmp_path: Path) -> None
         ("a\tb\nc\n", ":2"),
         ("a\tb\tc\n", "3 columns"),
         ("", "empty"),
+        ("premise\thypothesis\na\tb\n", "remove the header"),
     ],
 )
 def test_a_line_of_another_form_is_named_and_nothing_is_written(
@@ -95,6 +100,64 @@ def test_a_line_of_another_form_is_named_and_nothing_is_written(
     assert message in capsys.readouterr().err
     assert out.read_text() == "as it was"
     assert [p.name for p in tmp_path.iterdir() if "tmp" in p.name.lower()] == []
+
+
+def test_texts_are_not_overwritten(study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, link = tmp_path / "pairs.tsv", tmp_path / "link.tsv"
+    source.write_text("a\tb\n")
+    link.symlink_to(source)
+    for out in (source, link):
+        with pytest.raises(SystemExit):
+            main(["apply", "mnli > xnli", "--in", str(source), "--out", str(out), *of(study)])
+        assert "the same file" in capsys.readouterr().err
+    assert source.read_text() == "a\tb\n"
+
+
+def test_objects_are_known_by_the_first_line_and_keep_what_else_they_have(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": n, "premise": a, "hypothesis": b} for n, (a, b) in enumerate(PAIRS)]
+    rows[1]["gold"] = {"by": ["hand"]}
+    source, out = tmp_path / "in.data", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["apply", "mnli > xnli", "--in", str(source), "--out", str(out), *of(study)])
+    assert "passed on, not read: id" in capsys.readouterr().err
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    expected = study.predictor("mnli > xnli")(*map(list, zip(*PAIRS, strict=True)))
+    assert [(one["id"], one["label"]) for one in found] == [(n, a.label) for n, a in enumerate(expected)]
+    assert ["gold" in one for one in found] == [False, True, False]
+    assert found[1]["gold"] == {"by": ["hand"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"premise": "a", "hypotesis": "b"}, "did you mean 'hypothesis'"),
+        ({"premise": "a", "hypothesis": "b", "label": "neutral"}, "gold_label"),
+        ({"premise": "a", "hypothesis": "b", "weight": math.nan}, "NaN"),
+        ({"id": 1}, "no text"),
+    ],
+)
+def test_what_cannot_be_passed_on_is_said(study: Study, row: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        list(given_answers(study.predictor("mnli > xnli"), [row]))
+
+
+@pytest.mark.parametrize(
+    ("first", "header"),
+    [
+        ("premise\tchoice1\tchoice2", True),
+        ("Premise\toption_1\toption_2", True),
+        ("premise\ta\tb", False),
+        ("it rains\tchoice1\tchoice2", False),
+    ],
+)
+def test_a_header_is_known_by_all_its_words(tmp_path: Path, first: str, header: bool) -> None:
+    source = tmp_path / "in.tsv"
+    source.write_text(first + "\n")
+    rows = given_rows(source, "tsv", ["context", "options"], {"context", "premise", "options"})
+    with pytest.raises(UserError, match="remove the header") if header else nullcontext():
+        assert len(list(rows)) == 1
 
 
 def test_a_module_that_is_not_there_is_said(study: Study) -> None:

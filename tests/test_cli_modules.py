@@ -133,6 +133,8 @@ def test_a_list_can_be_of_fewer(says: Says, words: list[str], expected: set[int]
         (["--since", "yesterday"], "--since 'yesterday' is no time expected: 2026-11-01"),
         (["--newest", "-1"], "--newest -1"),
         (["show", "ffff"], "means no modules"),
+        (["show", "mnli > qqp"], 'train it: xadapt run "mnli > qqp > xnli"'),
+        (["show", "qqp > xnli"], 'train it: xadapt run "qqp > xnli"'),
         (["show", "pawsx"], "'pawsx' is not in .xadapt"),
         (["show", "mnli >"], "mnli >"),
         (["show", "mnli > xnli"], "'mnli > xnli' means 2 modules in .xadapt"),
@@ -154,6 +156,8 @@ def test_a_module_is_shown_by_address_beginning_name_or_expression(says: Says, a
     assert the_module(store, "mnli > xnli", seed=1) == addresses[3]
     assert the_module(store, "mnli@lora > xnli@lora", seed=0) == addresses[2]
     assert the_module(store, "udpos") == the_module(store, "udpos@bottleneck") == addresses[5]
+    alone = next(a[:n] for a in addresses for n in (1, 2, 3) if len(store.addresses(a[:n])) == 1)
+    assert store.addresses(alone)[0] in says("show", alone)
     said = says("show", "mnli > xnli", "--seeds", "1")
     assert addresses[3] in said
     assert "1,003" in said

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from xadapt.cli.checks import check_store
+from xadapt.common.errors import UserError
 from xadapt.common.files import json_text
 from xadapt.common.output import check_place, writing
 
@@ -24,11 +25,12 @@ class Apply:
     module: tyro.conf.Positional[str]
     """an expression such as "mnli > xnli", an address, a name, a folder, or a hub id"""
     source: Annotated[Path, tyro.conf.arg(name="in")] = Path("-")
-    """texts, - for standard input: a line an example, tabs between its parts, or .jsonl with their names"""
+    """texts, - for standard input: a line an example, tabs between its parts, or .jsonl with their names;
+    other names there, such as id, are passed on"""
     out: Path = Path("-")
     """answers, - for standard output: .tsv has the prediction alone, all else JSON lines"""
     form: Literal["auto", "tsv", "jsonl"] = "auto"
-    """of the texts; by default as the name of the file says"""
+    """of the texts; by default as the name of the file says, or else its first line"""
     store: Path = Path(".xadapt")
     """where modules are kept"""
     backbone: str | None = None
@@ -47,11 +49,12 @@ def apply(options: Apply, errors: Console) -> None:
     """Open the stack, read, answer, write."""
     check_store(options.store)
     check_place(options.out)
+    _check_apart(options.source, options.out)
 
     from xadapt import load
     from xadapt.data.given import count, form_of, given_rows
     from xadapt.report.progress import Bars
-    from xadapt.study.applying import applied, as_line, as_object, names_of
+    from xadapt.study.applying import applied, as_line, as_object, names_of, words_of
 
     predictor = load(
         options.module,
@@ -63,9 +66,24 @@ def apply(options: Apply, errors: Console) -> None:
         dtype=options.dtype,
     )
     form = form_of(options.source) if options.form == "auto" else options.form
-    rows = given_rows(options.source, form, names_of(predictor))
+    rows = given_rows(options.source, form, names_of(predictor), words_of(predictor))
 
     plain = options.out.suffix == ".tsv"
     with writing(options.out) as write, Bars(errors).stage("answer", count(options.source)) as advance:
-        for answer in applied(predictor, rows, advance):
-            write(f"{as_line(answer)}\n" if plain else json_text(as_object(answer)))
+        told = False
+        for answer, other in applied(predictor, rows, advance):
+            if other and not told:  # a column under another name would not be read
+                errors.print(f"passed on, not read: {', '.join(other)}", markup=False)
+                told = True
+            write(f"{as_line(answer)}\n" if plain else json_text(other | as_object(answer)))
+
+
+def _check_apart(source: Path, out: Path) -> None:
+    """Refuse answers in the place of the texts."""
+    if source.is_file() and out.is_file() and source.samefile(out):
+        raise UserError(
+            "--in and --out are the same file: the answers would take the place of the texts",
+            expected="another file for the answers",
+            do="change --out",
+            path=out,
+        )

@@ -210,7 +210,7 @@ def _show(store: Store, wanted: Show, console: Console) -> None:
     from xadapt.store.summary import facts
     from xadapt.study.wanted_modules import the_module
 
-    address = the_module(store, wanted.module, wanted.seed)
+    address = the_module(store, wanted.module, wanted.seed, digits=1)
     if not store.has(address):
         raise UserError(
             f"the store has no module {address}", do="'xadapt modules' lists them", path=store.root

@@ -125,7 +125,8 @@ def pointed(
     for at in places:
         under[at - start] = "^"
     message = "; ".join(dict.fromkeys(what for _, what in problems))
-    return UserError(f"{message}:\n{''.join(shown)}\n{''.join(under).rstrip()}", expected=expected, do=do)
+    message += "" if message.endswith("?") else ":"
+    return UserError(f"{message}\n{''.join(shown)}\n{''.join(under).rstrip()}", expected=expected, do=do)
 
 
 def _tokenize(text: str) -> Iterator[Token]:

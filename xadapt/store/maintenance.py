@@ -48,8 +48,11 @@ def closure(store: Store, addresses: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def resolve(store: Store, word: str) -> str:
-    """The address that a user means: itself, its first digits (4 or more), or a name.
+def resolve(store: Store, word: str, *, digits: int = 4) -> str:
+    """The address that a user means: itself, its first digits, or a name.
+
+    Args:
+        digits: how many an address is named by at least; fewer do where nothing is changed.
 
     Raises:
         UserError: none, or several.
@@ -59,12 +62,13 @@ def resolve(store: Store, word: str) -> str:
         return names[word]
     if ADDRESS.fullmatch(word):
         return word
-    found = store.addresses(word) if len(word) >= 4 else []
+    found = store.addresses(word) if len(word) >= digits else []
     if len(found) == 1:
         return found[0]
+    least = f" ({digits} or more)" if digits > 1 else ""
     raise UserError(
         f"{word!r} means {len(found) or 'no'} modules in {store.root}{nearest(word, list(names))}",
-        expected="an address, its first digits (4 or more) as far as they are unique, or a name",
+        expected=f"an address, its first digits{least} as far as they are unique, or a name",
         do="'xadapt modules' lists what the store has",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.common.errors import UserError
+from xadapt.common.errors import UserError, nearest
 from xadapt.common.text_tables import TextTable, html_first
 from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
@@ -249,7 +249,7 @@ def make_plan(
         raise problems[0]
     if problems:
         raise UserError("\n".join(str(p) for p in problems))
-    _check_of_use(languages, layer, evaluations)
+    _check_of_use(languages, layer, evaluations, source)
     return Plan(backbone, source, method, tuple(modules.values()), tuple(evaluations), places, dtype, twins)
 
 
@@ -315,13 +315,17 @@ def _parsed(
     return list(stacks)
 
 
-def _check_of_use(languages: Sequence[str] | None, layer: Layer, evaluations: Sequence[Evaluation]) -> None:
+def _check_of_use(
+    languages: Sequence[str] | None, layer: Layer, evaluations: Sequence[Evaluation], source: Source
+) -> None:
     """Refuse a language or a layer that no evaluation has."""
     evaluated = {lang for e in evaluations for lang in e.languages}
     if unknown := [lang for lang in languages or () if lang not in evaluated]:
+        known = sorted({lang for e in evaluations for lang in _available(e.task, source, e.split)})
+        near = nearest(unknown[0], known) if len(unknown) == 1 else ""
         raise UserError(
-            f"no target of these expressions has data in: {', '.join(unknown)}",
-            expected=f"some of {', '.join(sorted(evaluated))}, or all",
+            f"no target of these expressions has data in: {', '.join(unknown)}{near}",
+            expected=f"some of {', '.join(known)}, or all",
             do="change --langs",
         )
     if layer is not None and all(e.layer is None for e in evaluations):
@@ -360,7 +364,7 @@ def _languages(
         )
     split = split or source.test_split(task.name)
     held = held_out(task, source, split)
-    available = tuple(lang for lang in source.languages(task.name, split) if lang not in held)
+    available = _available(task, source, split)
     if held and not available:
         raise UserError(
             f"{source.name} has no dev set of {task.name}: in {', '.join(held)} the end of the training data "
@@ -378,11 +382,18 @@ def _languages(
     chosen = tuple(lang for lang in available if lang in wanted)
     if not chosen:
         raise UserError(
-            f"{task.name} ({split}) has no data in: {', '.join(wanted)}",
+            f"{task.name} ({split}) has no data in: {', '.join(wanted)}"
+            + (nearest(wanted[0], available) if len(wanted) == 1 else ""),
             expected=f"some of {', '.join(available)}, or all",
             do="change --langs",
         )
     return split, chosen
+
+
+def _available(task: Task, source: Source, split: str) -> tuple[str, ...]:
+    """The languages that can be scored."""
+    held = held_out(task, source, split)
+    return tuple(lang for lang in source.languages(task.name, split) if lang not in held)
 
 
 def held_out(task: Task, source: Source, split: str) -> tuple[str, ...]:

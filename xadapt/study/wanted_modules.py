@@ -24,17 +24,18 @@ SHOWN = 5  # of several modules that a word means
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def the_module(store: Store, word: str, seed: int | None = None) -> str:
+def the_module(store: Store, word: str, seed: int | None = None, *, digits: int = 4) -> str:
     """The address of the one module that a word means: an address, the beginning of one, a name, or an
     expression.
 
     Args:
         seed: of an expression's module.
+        digits: how many an address is named by at least.
 
     Raises:
         UserError: none, or several; what tells these apart is said.
     """
-    return by_expression(word, store, seed=seed, only=True) or resolve(store, word)
+    return by_expression(word, store, seed=seed, only=True) or resolve(store, word, digits=digits)
 
 
 def by_expression(
@@ -81,7 +82,7 @@ def by_expression(
         raise UserError(
             f"'{word}'" + (f" of seed {seed}" if seed is not None else "") + f" is not in {store.root}",
             expected=f"a seed of {', '.join(map(str, seeds))}" if seeds else "a stack that was trained there",
-            do=f'train it: xadapt run "{word}", or name its store',
+            do=f'train it: xadapt run "{_evaluable(word, wanted)}", or name its store',
         )
     more = f"\n    and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
     raise UserError(
@@ -222,6 +223,15 @@ def as_typed(info: ModuleInfo) -> str:
         if info.method
         else info.expression
     )
+
+
+def _evaluable(word: str, wanted: Stack) -> str:
+    """An expression that ``xadapt run`` takes and that trains the wanted one: a target on top."""
+    try:
+        row = CATALOGUE.get(wanted.target.task)
+    except UserError:  # a combination or a language module
+        return f"{word} > xnli"
+    return word if row is None or row.role == "target" else f"{word} > xnli"
 
 
 def _is(info: ModuleInfo, wanted: Stack) -> bool:
