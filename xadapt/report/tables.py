@@ -13,8 +13,8 @@ from rich.text import Text
 from xadapt.report.formats import DIGITS, POCKET_NOTE, said
 from xadapt.report.sheet import Column, Sheet
 from xadapt.stacks.stack import Stack
-from xadapt.study.plan import held_out
 from xadapt.study.results import OTHERS, Cell, Results
+from xadapt.study.scored_languages import held_out
 from xadapt.study.study import Study
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
 

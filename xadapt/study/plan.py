@@ -21,6 +21,7 @@ from xadapt.stacks.term import Term
 from xadapt.study.imported import Imported, names_of
 from xadapt.study.module_plan import ModulePlan, Planner
 from xadapt.study.overrides import Overrides
+from xadapt.study.scored_languages import available, languages_of
 from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.examples import Source, generates
 from xadapt.tasks.languages import LANGUAGES
@@ -206,7 +207,7 @@ def make_plan(
     for stack in _parsed(expressions, catalogue, planner.imported, problems):
         with collecting(problems):
             target = planner.task(stack.target.task)
-            chosen_split, chosen = _languages(target, source, languages, split)
+            chosen_split, chosen = languages_of(target, source, languages, split)
             _check_tuning(target, source, chosen_split, chosen)
             read = _layers_read(target, backbone, layer)
             length = planner.length(target)
@@ -321,7 +322,7 @@ def _check_of_use(
     """Refuse a language or a layer that no evaluation has."""
     evaluated = {lang for e in evaluations for lang in e.languages}
     if unknown := [lang for lang in languages or () if lang not in evaluated]:
-        known = sorted({lang for e in evaluations for lang in _available(e.task, source, e.split)})
+        known = sorted({lang for e in evaluations for lang in available(e.task, source, e.split)})
         near = nearest(unknown[0], known) if len(unknown) == 1 else ""
         raise UserError(
             f"no target of these expressions has data in: {', '.join(unknown)}{near}",
@@ -350,57 +351,6 @@ def _check_seed(seed: int) -> None:
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
         got = seed if type(seed) is not int or abs(seed) <= LARGEST_SEED else f"of {seed.bit_length()} bits"
         raise UserError(f"the seed {got} is none", expected=f"a whole number from 0 to {LARGEST_SEED}")
-
-
-def _languages(
-    task: Task, source: Source, wanted: Sequence[str] | None, split: str | None
-) -> tuple[str, tuple[str, ...]]:
-    """The split to evaluate on and the languages to do it in."""
-    if task.role != "target":
-        raise UserError(
-            f"{task.name} is an intermediate task: it has no languages to transfer to",
-            expected="a target task at the end of a stack",
-            do=f"write '{task.name} > xnli', say; 'xadapt tasks' lists the targets",
-        )
-    split = split or source.test_split(task.name)
-    held = held_out(task, source, split)
-    available = _available(task, source, split)
-    if held and not available:
-        raise UserError(
-            f"{source.name} has no dev set of {task.name}: in {', '.join(held)} the end of the training data "
-            "serves as one, and chooses checkpoints only",
-            expected="a file to score on: a dev or a test set with labels",
-            do="put one there, or name another folder with --data",
-        )
-    if not available:
-        raise UserError(
-            f"{source.name} has no {split} data for {task.name}",
-            do="see 'xadapt tasks', or name another folder with --data",
-        )
-    if wanted is None:
-        return split, available
-    chosen = tuple(lang for lang in available if lang in wanted)
-    if not chosen:
-        raise UserError(
-            f"{task.name} ({split}) has no data in: {', '.join(wanted)}"
-            + (nearest(wanted[0], available) if len(wanted) == 1 else ""),
-            expected=f"some of {', '.join(available)}, or all",
-            do="change --langs",
-        )
-    return split, chosen
-
-
-def _available(task: Task, source: Source, split: str) -> tuple[str, ...]:
-    """The languages that can be scored."""
-    held = held_out(task, source, split)
-    return tuple(lang for lang in source.languages(task.name, split) if lang not in held)
-
-
-def held_out(task: Task, source: Source, split: str) -> tuple[str, ...]:
-    """The languages whose dev set is held out of the training data: they are not scored."""
-    if split != "dev":
-        return ()
-    return tuple(lang for lang in source.languages(task.name, split) if source.held_out(task.name, lang))
 
 
 def _layers_read(task: Task, backbone: Backbone, layer: Layer) -> list[int | None]:
