@@ -118,6 +118,17 @@ def test_answers_lie_where_they_say_and_no_answer_says_so(study: Study, results:
     assert all((a.start is None) == (a.answer == "") for a in answers)
 
 
+def test_a_retrieval_task_is_opened_from_the_store_for_its_vectors(study: Study, results: Results) -> None:
+    backbone, store, texts = study.plan.backbone, study.store, ["a man eats", "he sleeps"]
+    bare = xadapt.load("tatoeba", store=store, backbone=backbone).embed(texts)
+    assert bare == pytest.approx(study.predictor("tatoeba").embed(texts), abs=1e-5)
+    on_mnli = xadapt.load("mnli > tatoeba", store=store, backbone=backbone).embed(texts)
+    assert on_mnli == pytest.approx(
+        xadapt.load("mnli", store=store, backbone=backbone).embed(texts), abs=1e-5
+    )
+    assert abs(on_mnli - bare).max() > 1e-4
+
+
 def test_sentence_vectors_find_what_tatoeba_finds(study: Study, results: Results) -> None:
     predictor = study.predictor("tatoeba")
     loaded = sampled(study.plan.source.load("tatoeba", "ru", "test"), ITEMS)

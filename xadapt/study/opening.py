@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from xadapt.common.errors import UserError
 from xadapt.common.own import is_own, version_of
 from xadapt.interop import module as _module
 from xadapt.kinds import kind_of
-from xadapt.mount import mount
+from xadapt.mount import Element, mount
+from xadapt.stacks.parser import parse
+from xadapt.stacks.stack import Stack
 from xadapt.store.integrity import MANIFEST
 from xadapt.store.maintenance import resolve
 from xadapt.store.store import Store
-from xadapt.study.module_loader import fold_for, trained_head
+from xadapt.study.module_loader import fold_for, new_head, trained_head
 from xadapt.study.predictor import Predictor
 from xadapt.study.wanted_modules import by_expression, exchanged_module
 from xadapt.tasks import CATALOGUE
@@ -43,9 +45,7 @@ class Module(_module.Module):
         Raises:
             UserError: a joint of several tasks, a module without a head, another backbone.
         """
-        if not isinstance(backbone, Backbone):
-            name = backbone or str(self.manifest["backbone"]["name"])
-            backbone = Backbone.from_pretrained(name, device=device, dtype=dtype)
+        backbone = self._backbone(backbone, device, dtype)
         task = task_of(self.manifest)
         kind = kind_of(task)
         elements = self.elements(backbone)
@@ -61,6 +61,28 @@ class Module(_module.Module):
         head = trained_head(backbone, kind, mounted, self.head, self.expression)
         length = min(task.max_length, backbone.max_length)
         return Predictor(self.expression, kind, mounted, head, backbone.tokenizer, length)
+
+    def _backbone(self, wish: Backbone | str | None, device: str, dtype: str) -> Backbone:
+        """That of the wish, by default the one that the module was trained on."""
+        if isinstance(wish, Backbone):
+            return wish
+        name = wish or str(self.manifest["backbone"]["name"])
+        return Backbone.from_pretrained(name, device=device, dtype=dtype)
+
+    def embedding(
+        self, expression: str, task: Task, backbone: Backbone | str | None, *, device: str, dtype: str
+    ) -> Predictor:
+        """Sentence vectors as a retrieval task, which trains nothing, finds them on top of it."""
+        opened = self._backbone(backbone, device, dtype)
+        return _embedding(expression, task, opened, self.elements(opened))
+
+
+def _embedding(expression: str, task: Task, backbone: Backbone, elements: Sequence[Element]) -> Predictor:
+    kind = kind_of(task)
+    mounted = mount(backbone, elements, fold=fold_for(backbone))
+    head = new_head(backbone, kind, mounted).to(backbone.device)
+    length = min(task.max_length, backbone.max_length)
+    return Predictor(expression, kind, mounted, head, backbone.tokenizer, length)
 
 
 def task_of(manifest: Mapping[str, Any]) -> Task:
@@ -111,7 +133,7 @@ def load(
         what: an expression, an address, its first digits or a name, as ``store`` has them; or a folder that
             ``Module.save_pretrained`` wrote, or a hub id such as ``user/module``.
         store: where modules are kept.
-        backbone: opened, or its name; by default that of the module.
+        backbone: opened, or its name; by default that of the module; ``pocket`` for one without modules.
         seed: of an expression's module; by default the lowest that the store has.
         revision: of a repository: a branch, tag or commit.
         language: of the texts, where an expression has ``lang(...)``: whose language module stands below.
@@ -121,10 +143,27 @@ def load(
         UserError: nothing that is called so, or several things; what ``Module.predictor`` refuses.
     """
     opened = store if isinstance(store, Store) else Store(store)
+    if (stack := _retrieves(str(what))) is not None:
+        task = CATALOGUE[stack.target.task]
+        if stack.below is not None:
+            below = _found(str(stack.below), opened, backbone, seed, revision)
+            return below.embedding(str(what), task, backbone, device=device, dtype=dtype)
+        name = backbone or "pocket"
+        bare = (
+            name if isinstance(name, Backbone) else Backbone.from_pretrained(name, device=device, dtype=dtype)
+        )
+        return _embedding(str(what), task, bare, [])
     module = _found(str(what), opened, backbone, seed, revision)
     lowest = exchanged_module(opened, str(what), module.address, language)
-    below = Module.from_store(opened, lowest) if lowest else None
-    return module.predictor(backbone, device=device, dtype=dtype, lowest=below)
+    exchanged = Module.from_store(opened, lowest) if lowest else None
+    return module.predictor(backbone, device=device, dtype=dtype, lowest=exchanged)
+
+
+def _retrieves(what: str) -> Stack | None:
+    """An expression whose target trains nothing, such as ``mnli > tatoeba``; None for all else."""
+    if what.rpartition(">")[2].strip() not in {t.name for t in CATALOGUE.values() if t.train is None}:
+        return None
+    return parse(what)
 
 
 def _found(
