@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from collections.abc import Mapping
 from dataclasses import replace
@@ -126,7 +127,7 @@ def test_a_term_by_hand_is_held_to_the_same() -> None:
 def library(backbone: Backbone, *parts: Part, head: bool = False) -> Any:
     """The same modules as a stack of the library ``adapters``."""
     with seeded("theirs"):
-        model: Any = AutoAdapterModel.from_config(backbone.config)
+        model: Any = AutoAdapterModel.from_config(copy.deepcopy(backbone.config))  # it writes into it
     model.roberta.load_state_dict(backbone.model.state_dict(), strict=False)
     names = []
     for number, part in enumerate(parts):

@@ -120,7 +120,6 @@ def test_a_study_has_the_command_lines_names() -> None:
         ({"seeds": "0,one"}, "seed 'one'"),
         ({"seeds": ""}, "seed ''"),
         ({"device": "gpu"}, "say 'cuda'"),
-        ({"expressions": []}, "no expressions"),
         ({"max_steps": "100"}, "--max-steps 100"),
         ({"epochs": 1.5}, "--epochs 1.5"),
         ({"batch_size": True}, "--batch-size True"),

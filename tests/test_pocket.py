@@ -313,9 +313,10 @@ def test_generated_data_says_so_whatever_its_name(generated: bool, tmp_path: Pat
     source.name, source.generated = "mine", generated
     plan = make_plan(["udpos"], backbone=tiny_backbone(), source=source, method=parse_method("lora"))
     assert plan.modules[0].settings.max_steps == (800 if generated else None)
-    plan = replace(plan, modules=(), evaluations=())
+    assert plan.generated() == generated
     page = Console(file=io.StringIO(), width=200)
-    print_results(run(plan, Store(tmp_path), baselines=False), page)
+    nothing = run(replace(plan, modules=(), evaluations=()), Store(tmp_path), baselines=False)
+    print_results(replace(nothing, generated=plan.generated()), page)
     shown = page.file.getvalue()  # type: ignore[attr-defined]
     assert ("evidence for nothing" in shown) == generated
 

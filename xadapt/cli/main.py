@@ -90,7 +90,7 @@ def _help(words: list[str]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command: exits with status 2 and one message on anything the user can put right."""
     plain = "--plain" in (sys.argv[1:] if arguments is None else arguments)
-    with one_message(goes_on=False, plain=plain), _heard():
+    with _heard(), one_message(goes_on=False, plain=plain):
         command = parsed(arguments).command
     if not leads() and not isinstance(command, Run | Layers | Predict):
         return  # nothing is trained: nothing to help with

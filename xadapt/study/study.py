@@ -168,8 +168,6 @@ class Study(Overrides):
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
-        if not self.expressions:
-            raise UserError("a study of no expressions", expected="at least one, such as 'mnli > xnli'")
         for seed in self.seeds:
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
                 raise UserError(f"seed {seed!r}", expected="whole numbers from 0, such as (0, 1, 2)")
