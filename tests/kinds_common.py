@@ -13,7 +13,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig
 
-from xadapt.backbone.packing import Packed, encode, pack, pack_attention
+from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.packing import Packed, pack
 from xadapt.kinds.kind import Item, Kind
 from xadapt.tasks.task import KindName, Task
 
@@ -103,4 +104,23 @@ def run(
     kind: Kind, head: nn.Module, hidden: Tensor, examples: Sequence[Any], items: Sequence[Item]
 ) -> list[Any]:
     """From hidden states to predictions."""
-    return kind.decode(examples, items, kind.outputs(head, hidden, batch_of(items), items))
+    batch = batch_of(items)
+    return kind.decode(examples, items, outputs_of(kind, head, hidden, batch, items))
+
+
+def loss_of(kind: Kind, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+    """``kind.loss`` of hidden states (T, H)."""
+    return kind.loss(head, read(kind, hidden, batch, items), batch, items)
+
+
+def outputs_of(
+    kind: Kind, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]
+) -> list[Any]:
+    """``kind.outputs`` of hidden states (T, H)."""
+    return kind.outputs(head, read(kind, hidden, batch, items), batch, items)
+
+
+def read(kind: Kind, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
+    """Of hidden states (T, H) those that the kind reads."""
+    rows = kind.reads(batch, items)
+    return hidden if rows is None else hidden[rows]

@@ -87,7 +87,7 @@ def logits(store: Store, backbone: Backbone, address: str) -> list[Tensor]:
     batch = pack(SEQUENCES)
     hidden = mounted.encode(batch)
     if row.kind in ("classify", "choose"):
-        return list(first_token_logits(head, hidden, batch))
+        return list(first_token_logits(head, hidden[batch.starts]))
     rows = in_float32(head, hidden)
     return [rows[s : s + n] for s, n in zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True)]
 

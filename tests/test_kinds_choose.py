@@ -4,7 +4,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
+from kinds_common import (
+    batch_of,
+    config,
+    letter_tokenizer,
+    loss_of,
+    mini_tokenizer,
+    outputs_of,
+    packed_states,
+    padded,
+    run,
+    task,
+)
 from transformers import XLMRobertaForMultipleChoice, XLMRobertaForSequenceClassification
 
 from xadapt.common.errors import UserError
@@ -62,7 +73,7 @@ def test_equals_hfs_multiple_choice_loss_with_the_sequence_head():
         torch.nn.functional.cross_entropy(x[None], torch.tensor([i.target]), reduction="sum")
         for x, i in zip(logits, items, strict=True)
     )
-    loss = kind.loss(head, hidden, batch, items)
+    loss = loss_of(kind, head, hidden, batch, items)
     torch.testing.assert_close(loss, want, atol=1e-5, rtol=1e-5)
     assert run(kind, head, hidden, ROWS, items) == [int(x.argmax()) for x in logits]
     loss.backward()
@@ -83,8 +94,8 @@ def test_equals_hfs_multiple_choice_with_its_weights():
     want = model(**tensors, labels=torch.tensor([rows[0].label]))
     batch = batch_of(items)
     hidden = packed_states(model.roberta, batch)
-    torch.testing.assert_close(kind.loss(head, hidden, batch, items), want.loss, atol=1e-5, rtol=1e-5)
-    scores = torch.tensor(kind.outputs(head, hidden, batch, items)[0])
+    torch.testing.assert_close(loss_of(kind, head, hidden, batch, items), want.loss, atol=1e-5, rtol=1e-5)
+    scores = torch.tensor(outputs_of(kind, head, hidden, batch, items)[0])
     torch.testing.assert_close(scores, want.logits[0].detach(), atol=1e-5, rtol=1e-5)
 
 

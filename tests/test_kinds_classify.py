@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
+from kinds_common import (
+    batch_of,
+    config,
+    letter_tokenizer,
+    loss_of,
+    mini_tokenizer,
+    outputs_of,
+    packed_states,
+    padded,
+    run,
+    task,
+)
 from transformers import XLMRobertaForSequenceClassification
 
 from xadapt.common.errors import UserError
@@ -50,11 +61,11 @@ def test_equals_hf(dtype):
     batch = batch_of(items)
     hidden = packed_states(model.roberta, batch).to(dtype)
     want = model(**padded(items), labels=torch.tensor([i.target for i in items]))
-    loss = kind.loss(head, hidden, batch, items) / kind.units(items)
+    loss = loss_of(kind, head, hidden, batch, items) / kind.units(items)
     near = 1e-5 if dtype == torch.float32 else 0.05
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, want.loss, atol=near, rtol=near)
-    logits = torch.tensor(kind.outputs(head, hidden, batch, items)[1])
+    logits = torch.tensor(outputs_of(kind, head, hidden, batch, items)[1])
     torch.testing.assert_close(logits, want.logits[1].detach(), atol=near, rtol=near)
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in head.parameters())
@@ -67,9 +78,9 @@ def test_head_stays_in_float32_under_autocast():
     kind, head = Classify(task("classify")), Classify(task("classify")).head(config())
     items = kind.encode(PAIRS, letter_tokenizer(), 40, training=True)
     hidden = torch.randn(sum(map(len, items)), 24)
-    plain = kind.loss(head.eval(), hidden, batch_of(items), items)
+    plain = loss_of(kind, head.eval(), hidden, batch_of(items), items)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(kind.loss(head, hidden, batch_of(items), items), plain)
+        assert torch.equal(loss_of(kind, head, hidden, batch_of(items), items), plain)
 
 
 def test_heads_start_as_hfs_do():

@@ -8,7 +8,7 @@ from kinds_common import MINI, batch_of, config, letter_tokenizer, task
 from torch import nn
 from transformers import XLMRobertaModel
 
-from xadapt.backbone.packing import encode, pack_attention
+from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Item

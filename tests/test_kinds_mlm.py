@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from kinds_common import batch_of, task
+from kinds_common import batch_of, loss_of, outputs_of, task
 from tiny import SHARED, TEXT, save_tiny, tiny_backbone, tiny_config, tiny_tokenizer
 from transformers import XLMRobertaForMaskedLM
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.packing import encode, pack_attention
+from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of, mlm
@@ -128,11 +128,11 @@ def test_the_loss_and_the_answers_are_hfs(held, monkeypatch):
     head.tie(model.roberta.embeddings.word_embeddings.weight, start)
     batch = batch_of(encoded)
     hidden = encode(pack_attention(model.roberta), batch)
-    mine = kind.loss(head, hidden, batch, encoded) / kind.units(encoded)
+    mine = loss_of(kind, head, hidden, batch, encoded) / kind.units(encoded)
     torch.testing.assert_close(mine, theirs.loss, atol=1e-5, rtol=1e-5)
     mine.backward()
     assert all(p.grad is not None for p in head.parameters())
-    out = kind.outputs(head, hidden, batch, encoded)
+    out = outputs_of(kind, head, hidden, batch, encoded)
     best = theirs.logits.argmax(-1).numpy()
     hits = sum(int((best[k][i.target[0]] == i.target[1]).sum()) for k, i in enumerate(encoded))
     decided = kind.decode(ROWS, encoded, out)
@@ -221,6 +221,6 @@ def test_a_real_checkpoint_knows_words_before_any_training():
     head.tie(backbone.model.embeddings.word_embeddings.weight, backbone.lm_head())
     with torch.no_grad():
         hidden = encode(backbone.model, batch_of(encoded))
-        out = kind.outputs(head, hidden, batch_of(encoded), encoded)
+        out = outputs_of(kind, head, hidden, batch_of(encoded), encoded)
     score = kind.score(rows * 8, kind.decode(rows * 8, encoded, out))["accuracy"]
     assert score > most_frequent_token(encoded, encoded)

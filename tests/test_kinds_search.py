@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from kinds_common import MINI, batch_of, config, letter_tokenizer, mini_tokenizer, task
+from kinds_common import MINI, batch_of, config, letter_tokenizer, loss_of, mini_tokenizer, task
 from tiny import tiny_backbone
 from transformers import XLMRobertaModel
 
-from xadapt.backbone.packing import encode, pack_attention
+from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
@@ -119,7 +119,7 @@ def test_the_loss_is_a_softmax_over_the_batch_without_other_right_candidates():
     want = torch.zeros(())
     for i, rivals in enumerate(([0, 1, 2, 3], [1, 0, 3], [2, 0, 3], [3, 0, 1, 2])):  # own candidate first
         want = want - torch.log_softmax(logits[i, rivals], 0)[0]
-    loss = kind.loss(head, hidden, batch, items)
+    loss = loss_of(kind, head, hidden, batch, items)
     torch.testing.assert_close(loss, want)
     assert kind.units(items) == 4
     loss.backward()

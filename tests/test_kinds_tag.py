@@ -8,7 +8,18 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, packed_states, padded, run, task
+from kinds_common import (
+    batch_of,
+    config,
+    letter_tokenizer,
+    loss_of,
+    mini_tokenizer,
+    outputs_of,
+    packed_states,
+    padded,
+    run,
+    task,
+)
 from transformers import XLMRobertaForTokenClassification
 
 from xadapt.common.errors import UserError
@@ -96,13 +107,13 @@ def test_equals_hf(dtype):
         labels[k, item.note.at] = torch.from_numpy(item.target)
     want = model(**tensors, labels=labels)
     near = 1e-5 if dtype == torch.float32 else 0.05
-    loss = kind.loss(head, hidden, batch, items) / kind.units(items)
+    loss = loss_of(kind, head, hidden, batch, items) / kind.units(items)
     torch.testing.assert_close(loss, want.loss, atol=near, rtol=near)
     loss.backward()
     assert head.classifier.weight.grad.abs().sum() > 0
     if dtype == torch.float32:
         best = [want.logits[k].argmax(-1)[i.note.at].tolist() for k, i in enumerate(items)]
-        assert [o.tolist() for o in kind.outputs(head, hidden, batch, items)] == best
+        assert [o.tolist() for o in outputs_of(kind, head, hidden, batch, items)] == best
         predicted = run(kind, head, hidden, ROWS, items)
         assert [len(p) for p in predicted] == [5, 0, 5, 30]
 
@@ -161,11 +172,11 @@ def test_an_open_label_set_takes_tags_that_it_does_not_have_and_never_finds_them
     assert kind.score(rows, [("N", "NP", "NP"), ("N",)]) == {"accuracy": 50.0}
     hidden = torch.randn(sum(map(len, items)), 24)
     head = kind.head(config())
-    both, one = (kind.loss(head.eval(), hidden, batch_of(items), items) for _ in range(2))
-    alone = kind.loss(head, hidden[-len(items[0]) :], batch_of(items[:1]), items[:1])
+    both, one = (loss_of(kind, head.eval(), hidden, batch_of(items), items) for _ in range(2))
+    alone = loss_of(kind, head, hidden[-len(items[0]) :], batch_of(items[:1]), items[:1])
     assert both == one
     torch.testing.assert_close(both, alone)  # the longer sentence lies last; the shorter adds nothing
-    assert kind.loss(head, hidden[: len(items[1])], batch_of(items[1:]), items[1:]) == 0
+    assert loss_of(kind, head, hidden[: len(items[1])], batch_of(items[1:]), items[1:]) == 0
     scores = kind.baselines(rows, {"en": rows})
     assert scores["most frequent tag"]["en"] == {"accuracy": 25.0}
 
@@ -181,7 +192,7 @@ def test_a_thousand_labels_are_as_easy_as_ten():
     items = kind.encode(rows, TOKENIZER, 128, training=True)
     hidden = torch.randn(sum(map(len, items)), 24, requires_grad=True)
     head = kind.head(config())
-    kind.loss(head, hidden, batch_of(items), items).backward()
+    loss_of(kind, head, hidden, batch_of(items), items).backward()
     predictions = run(kind, head, hidden, rows, items)
     assert kind.score(rows, predictions)["accuracy"] < 5
     assert len(predictions[0]) == 40

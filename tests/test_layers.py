@@ -24,7 +24,7 @@ from xadapt.study.results import Results
 from xadapt.study.run import run
 from xadapt.tasks import CATALOGUE
 from xadapt.tasks.examples import Example, Paired, Sought
-from xadapt.train import evaluate
+from xadapt.train import batches, evaluate
 
 TATOEBA = replace(task("retrieve", name="tatoeba"), languages=("de", "es"), max_length=32)
 BUCC = replace(task("retrieve", name="bucc", metrics=("f1",)), languages=("de", "ru"), max_length=32)
@@ -99,8 +99,8 @@ def test_a_sweep_is_the_plain_runs_in_one_pass(backbone, tmp_path, monkeypatch, 
 
 def test_one_pass_means_one_forward_a_batch(backbone, tmp_path, monkeypatch):
     calls = []
-    pack = evaluate.pack
-    monkeypatch.setattr(evaluate, "pack", lambda sequences: calls.append(1) or pack(sequences))
+    pack = batches.pack
+    monkeypatch.setattr(batches, "pack", lambda sequences: calls.append(1) or pack(sequences))
     results(backbone, tmp_path, "tatoeba", layer="every")
     assert len(calls) == 2  # two languages of one batch
 

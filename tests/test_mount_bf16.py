@@ -11,7 +11,7 @@ from tiny import save_tiny, tiny_backbone, tiny_model
 from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.packing import encode
+from xadapt.backbone.encoder import encode
 from xadapt.common.errors import UserError
 from xadapt.mount import Element, Merged, Mounted, Part, mount
 from xadapt.stacks.methods import Full, LoRA, Method

@@ -254,5 +254,7 @@ def test_the_penalty_keeps_the_value_matrices_near_the_identity(backbone: Backbo
     penalty = mounted.penalty()
     assert penalty is not None
     assert penalty > 0
-    torch.testing.assert_close(penalty, mounted.model.get_fusion_regularization_loss())  # type: ignore[operator]
+    library = Bottlenecks(backbone.skeleton())
+    library.add(Fused("fuse", bottlenecks, mounted.weights()))
+    torch.testing.assert_close(penalty, library.model.get_fusion_regularization_loss())
     assert mount(backbone, [Fused("fuse", three(backbone, LoRA(r=4)), None)]).penalty() is None

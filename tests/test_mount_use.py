@@ -96,7 +96,7 @@ def test_what_stacks_share_is_computed_once(backbone: Backbone) -> None:
     calls: list[int] = []
     trees = [backbone.model, *(m.model for m in held)]
     hooks = [
-        layer.register_forward_hook(lambda *_, i=i: calls.append(i))
+        layer.attention.self.register_forward_hook(lambda *_, i=i: calls.append(i))
         for tree in trees
         for i, layer in enumerate(tree.encoder.layer)
     ]

@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaXLConfig, XLMRobertaXLModel
 
-from xadapt.backbone.packing import budgeted, encode, pack, pack_attention
+from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.packing import budgeted, pack
 from xadapt.kinds.heads import per_sequence
 from xadapt.mount import Part, mount
 from xadapt.mount.lora import lora_config
@@ -114,9 +115,9 @@ def test_backward_through_attention_does_not_grow_with_the_number_of_lengths() -
     attention = pack_attention(tiny_model()).encoder.layer[0].attention.self
     written = []
     for lengths in ([20] * 32, [*range(4, 36)]):
-        groups = pack([[5] * n for n in lengths]).groups
-        hidden = torch.randn(1, sum(lengths), 32, requires_grad=True)
-        written.append(elements_written(attention(hidden, None, groups)[0].sum()) / sum(lengths))
+        batch = pack([[5] * n for n in lengths])
+        hidden = torch.randn(sum(lengths), 32, requires_grad=True)
+        written.append(elements_written(attention(hidden, batch).sum()) / sum(lengths))
     assert written[1] < 2 * written[0]
 
 
@@ -140,20 +141,20 @@ def test_splitting_the_row_once_gives_the_bits_of_slicing_it_for_each_length() -
         projected = [linear(hidden) for linear in (attention.query, attention.key, attention.value)]
         for first, count, length in batch.groups:
             q, k, v = (
-                x[0, first : first + count * length].view(count, length, attention.heads, -1).transpose(1, 2)
+                x[first : first + count * length].view(count, length, attention.heads, -1).transpose(1, 2)
                 for x in projected
             )
             out = nn.functional.scaled_dot_product_attention(q, k, v)
             rows.append(out.transpose(1, 2).reshape(count * length, -1))
-        return torch.cat(rows).unsqueeze(0)
+        return torch.cat(rows)
 
     results = []
-    for attend in (sliced, lambda hidden: attention(hidden, None, batch.groups)[0]):
-        hidden = torch.randn(1, len(batch.input_ids), 32, generator=torch.Generator().manual_seed(0))
+    for attend in (sliced, lambda hidden: attention(hidden, batch)):
+        hidden = torch.randn(len(batch.input_ids), 32, generator=torch.Generator().manual_seed(0))
         hidden.requires_grad_()
         attention.zero_grad()
         out = attend(hidden)
-        objective(list(out[0])).backward()
+        objective(list(out)).backward()
         results.append([out, hidden.grad, *(p.grad.clone() for p in attention.parameters())])
     for ours, theirs in zip(*results, strict=True):
         assert torch.equal(ours, theirs)

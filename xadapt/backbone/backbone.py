@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast, XLMRobertaModel
 
 from xadapt.backbone.checkpoint import POCKETS, Checkpoint
-from xadapt.backbone.packing import pack_attention
+from xadapt.backbone.encoder import prepare
 from xadapt.common.errors import UserError
 from xadapt.common.launch import on_this_machine
 from xadapt.common.text_tables import html_facts
@@ -56,7 +56,7 @@ class Backbone:
         vocabulary.pop("truncation", None)
         vocabulary.pop("padding", None)
         self.tokenizer_digest = hashlib.sha256(json.dumps(vocabulary, sort_keys=True).encode()).hexdigest()
-        pack_attention(model)
+        prepare(model)
         model.eval().requires_grad_(False)
         self.fingerprint = self._hash(model)
         # Full fine-tuning starts from the unrounded weights: read again where they can be, else kept.
@@ -196,7 +196,7 @@ class Backbone:
             return copy.deepcopy(self._unrounded).to(self.device)  # type: ignore[arg-type]
         assert self._checkpoint is not None
         model = self._checkpoint.encoder(self._checkpoint.config())
-        pack_attention(model)
+        prepare(model)
         model.eval().requires_grad_(False)
         if self._hash(model) != self.fingerprint:
             raise UserError(

@@ -233,7 +233,7 @@ def _own(exported: Export, backbone: Backbone, kind: Kind, batches: Sequence[Seq
         batch = _packed(items)
         hidden = mounted.encode(batch.to(mounted.device))
         if kind.serves in ("classify", "choose"):
-            found.append(first_token_logits(head, hidden, batch)[batch.owner].cpu())
+            found.append(first_token_logits(head, hidden[batch.starts])[batch.owner].cpu())
         else:
             found.append(in_float32(head, hidden).cpu())
     return found
@@ -273,7 +273,9 @@ def _answers(
     items = [item for run in batches for item in run]
     outputs: list[Any] = []
     for run, rated in zip(batches, logits, strict=True):  # which are what the head would make of them
-        outputs += kind.outputs(nn.Flatten(), rated, _packed(run), run)
+        batch = _packed(run)
+        read = kind.reads(batch, run)
+        outputs += kind.outputs(nn.Flatten(), rated if read is None else rated[read], batch, run)
     decoded = kind.decode(rows, items, outputs)
     return [tag for tags in decoded for tag in tags] if kind.serves == "tag" else decoded
 

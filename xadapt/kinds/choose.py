@@ -65,13 +65,17 @@ class Choose(Kind):
     def head(self, config: PretrainedConfig) -> nn.Module:
         return sequence_head(config, 1)
 
+    def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """Each sequence's ``<s>``, in the caller's order."""
+        return batch.starts
+
     def units(self, items: Sequence[Item]) -> int:
         """Examples."""
         return len(items)
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy over each item's options, summed over examples."""
-        scores = option_scores(head, hidden, batch, items)
+        scores = option_scores(head, hidden, items)
         # Items may differ in their number of options: -inf is an option of probability 0.
         table = pad_sequence(scores, batch_first=True, padding_value=-torch.inf)
         target = torch.tensor([item.target for item in items], device=hidden.device)
@@ -79,7 +83,7 @@ class Choose(Kind):
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's scores, (options,)."""
-        return [s.detach().cpu().numpy() for s in option_scores(head, hidden, batch, items)]
+        return [s.detach().cpu().numpy() for s in option_scores(head, hidden, items)]
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """The index of the best option."""
@@ -128,9 +132,9 @@ class Choose(Kind):
         return scores
 
 
-def option_scores(head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Tensor]:
-    """(T, H) -> one (options,) an item."""
-    logits = first_token_logits(head, hidden, batch).squeeze(1)
+def option_scores(head: nn.Module, hidden: Tensor, items: Sequence[Item]) -> list[Tensor]:
+    """(sequences, H) -> one (options,) an item."""
+    logits = first_token_logits(head, hidden).squeeze(1)
     return list(torch.split(logits, [len(item.sequences) for item in items]))
 
 

@@ -53,6 +53,10 @@ class Classify(Kind):
     def head(self, config: PretrainedConfig) -> nn.Module:
         return sequence_head(config, len(self.task.labels))
 
+    def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """Each sequence's ``<s>``, in the caller's order."""
+        return batch.starts
+
     def units(self, items: Sequence[Item]) -> int:
         """Examples."""
         return len(items)
@@ -60,11 +64,11 @@ class Classify(Kind):
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy, summed over examples."""
         target = torch.tensor([item.target for item in items], device=hidden.device)
-        return F.cross_entropy(first_token_logits(head, hidden, batch), target, reduction="sum")
+        return F.cross_entropy(first_token_logits(head, hidden), target, reduction="sum")
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's logits, (labels,)."""
-        return list(first_token_logits(head, hidden, batch).detach().cpu().numpy())
+        return list(first_token_logits(head, hidden).detach().cpu().numpy())
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """The likeliest label."""

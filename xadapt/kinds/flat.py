@@ -224,9 +224,10 @@ def _ends(sizes: np.ndarray) -> np.ndarray:
 
 
 def lengths_of(items: Sequence[Item]) -> np.ndarray:
-    """(items,) tokens in all of each, int64, without making the items where they are flat."""
-    if isinstance(items, FlatItems):
-        return items.lengths
+    """(items,) tokens in all of each, int64, without making the items where it is known."""
+    known: np.ndarray | None = getattr(items, "lengths", None)
+    if known is not None:
+        return known
     return np.fromiter((len(item) for item in items), dtype=np.int64, count=len(items))
 
 

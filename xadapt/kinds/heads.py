@@ -4,8 +4,9 @@ and what every head needs to read packed hidden states."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -62,9 +63,16 @@ def in_float32(head: nn.Module, states: Tensor) -> Tensor:
         return head(states.float())
 
 
-def first_token_logits(head: nn.Module, hidden: Tensor, batch: Packed) -> Tensor:
-    """(T, H) -> (N, outputs): a sequence head on the state of each sequence's ``<s>``, the caller's order."""
-    return in_float32(head, hidden[batch.starts].unsqueeze(1))
+def first_token_logits(head: nn.Module, hidden: Tensor) -> Tensor:
+    """(N, H) -> (N, outputs): a sequence head on the state of each sequence's ``<s>``."""
+    return in_float32(head, hidden.unsqueeze(1))
+
+
+def tokens_at(batch: Packed, places: Sequence[np.ndarray]) -> Tensor:
+    """(R,) rows of tokens: of each sequence those at its ``places``, counted within the sequence."""
+    counts = torch.tensor([len(each) for each in places], device=batch.starts.device)
+    at = torch.from_numpy(np.concatenate(places)).to(batch.starts.device)
+    return torch.repeat_interleave(batch.starts, counts) + at
 
 
 def per_sequence(batch: Packed, values: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
@@ -27,6 +28,17 @@ from xadapt.tasks.task import Task
 Baselines = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
+class Hidden(NamedTuple):
+    """What a backbone's first ``depth`` layers make of an item's tokens, computed before.
+
+    Attributes:
+        states: (tokens, H), the item's sequences one after the other; float32, or bf16 as its bits in uint16.
+    """
+
+    depth: int
+    states: np.ndarray
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """An example, or a window or chunk of one, as token ids: what batches are made of.
@@ -38,12 +50,14 @@ class Item:
             They always share a batch.
         target: what the loss needs, in the kind's own form; None without labels.
         note: what decoding needs, in the kind's own form.
+        hidden: where it is known: what the layers below all that is mounted make of it.
     """
 
     example: int
     sequences: tuple[Sequence[int], ...]
     target: Any = None
     note: Any = None
+    hidden: Hidden | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         """Tokens in all."""
@@ -58,7 +72,8 @@ class Kind(ABC):
     lacks one of the others fails where it is defined.
 
     In ``loss`` and ``outputs``, ``batch`` holds the items' sequences in order:
-    with one sequence an item, sequence i is item i.
+    with one sequence an item, sequence i is item i. ``hidden`` are the states of all T tokens, in the row's
+    order, or of those alone that ``reads`` names, in its order.
 
     Attributes:
         serves: the word for it in a task's row; of a class outside this package, the kind whose examples it
@@ -129,17 +144,22 @@ class Kind(ABC):
         masked, where the kind masks."""
         return items
 
+    def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor | None:
+        """(R,) the places in the row of T tokens whose states ``loss`` and ``outputs`` take; None for all.
+        What nobody reads is not computed in the last layer."""
+        return None
+
     @abstractmethod
     def units(self, items: Sequence[Item]) -> int:
         """How many terms the loss of these items sums: examples, words..."""
 
     @abstractmethod
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
-        """(T, H) -> scalar: the SUM of the loss over ``units(items)`` terms."""
+        """(T, H) or (R, H) -> scalar: the SUM of the loss over ``units(items)`` terms."""
 
     @abstractmethod
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
-        """(T, H) -> one plain value (numpy or Python, off the device) an item, for ``decode``."""
+        """(T, H) or (R, H) -> one plain value (numpy or Python, off the device) an item, for ``decode``."""
 
     def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> Kind:
         """The kind with what it finds in dev outputs, such as a threshold, where it is ``tuned``."""

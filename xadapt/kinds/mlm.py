@@ -19,7 +19,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
 from xadapt.kinds.checks import readable
 from xadapt.kinds.encoding import chunks, compact, tokenized
-from xadapt.kinds.heads import as_hf
+from xadapt.kinds.heads import as_hf, tokens_at
 from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts
 from xadapt.tasks.examples import Example, Text
@@ -154,6 +154,10 @@ class Mlm(Kind):
     def head(self, config: PretrainedConfig) -> nn.Module:
         return as_hf(WordHead(config), config)
 
+    def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """The hidden tokens, item by item."""
+        return tokens_at(batch, [item.target[0] for item in items])
+
     def units(self, items: Sequence[Item]) -> int:
         """Hidden tokens."""
         return sum(len(item.target[0]) for item in items)
@@ -164,7 +168,7 @@ class Mlm(Kind):
         words = word_head(head)
         target = torch.from_numpy(np.concatenate([item.target[1] for item in items])).to(hidden.device)
         with torch.autocast(hidden.device.type, enabled=False):
-            ready = words(hidden_states(hidden, batch, items).float())
+            ready = words(hidden.float())
             if len(ready) <= words.rows():
                 return words.loss(ready, target)
             parts = zip(ready.split(words.rows()), target.split(words.rows()), strict=True)
@@ -174,7 +178,7 @@ class Mlm(Kind):
         """An item's likeliest tokens, (hidden,)."""
         words = word_head(head)
         with torch.autocast(hidden.device.type, enabled=False):
-            ready = words(hidden_states(hidden, batch, items).float())
+            ready = words(hidden.float())
             best = torch.cat([words.logits(part).argmax(-1) for part in ready.split(words.rows())])
         return np.split(best.cpu().numpy(), np.cumsum([len(item.target[0]) for item in items])[:-1])
 
@@ -253,13 +257,6 @@ def hidden_words(item: Item, *key: object) -> Item:
         fate < AS_MASK, note.vocabulary.mask, np.where(fate < AS_MASK + AS_RANDOM, any_token, truth)
     )
     return Item(item.example, (compact(ids),), (at, truth), note)
-
-
-def hidden_states(hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
-    """(T, H) -> (hidden tokens of all items in order, H)."""
-    counts = torch.tensor([len(item.target[0]) for item in items], device=hidden.device)
-    at = torch.from_numpy(np.concatenate([item.target[0] for item in items])).to(hidden.device)
-    return hidden[torch.repeat_interleave(batch.starts, counts) + at]
 
 
 def word_head(head: nn.Module) -> WordHead:

@@ -106,6 +106,10 @@ class Search(Untrained):
     def layer(self, config: PretrainedConfig) -> int | None:
         return None if self.trained else super().layer(config)
 
+    def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor | None:
+        """Each text's ``<s>``; all tokens where their mean is the vector."""
+        return batch.starts if self.trained else None
+
     def units(self, items: Sequence[Item]) -> int:
         """Queries."""
         return len(items)
@@ -116,7 +120,7 @@ class Search(Untrained):
         do not fit into one batch of tokens are not set against each other."""
         if not self.trained:
             raise self.untrainable()
-        vectors = in_float32(head, hidden[batch.starts])
+        vectors = in_float32(head, hidden)
         logits = head.get_parameter("logit_scale") * vectors[0::2] @ vectors[1::2].T
         own = [item.target[0] for item in items]
         other = [[j != i and c in item.target for j, c in enumerate(own)] for i, item in enumerate(items)]
@@ -127,7 +131,7 @@ class Search(Untrained):
         """An item's vector, (H,)."""
         if not self.trained:
             return list(mean_vectors(hidden, batch))
-        return list(in_float32(head, hidden[batch.starts]).detach().cpu().numpy())
+        return list(in_float32(head, hidden).detach().cpu().numpy())
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
         """For each query the ids of the 20 nearest candidates, the nearest first; none for candidates."""

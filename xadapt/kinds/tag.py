@@ -17,7 +17,7 @@ from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Answered, TaggedWords
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact, tokenized
-from xadapt.kinds.heads import TokenHead, as_hf, in_float32
+from xadapt.kinds.heads import TokenHead, as_hf, in_float32, tokens_at
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, entity_f1, words_right
 from xadapt.kinds.words import entities_of
@@ -81,6 +81,10 @@ class Tag(Kind):
     def head(self, config: PretrainedConfig) -> nn.Module:
         return as_hf(TokenHead(config, len(self.task.labels)), config)
 
+    def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
+        """The first piece of each word, item by item."""
+        return tokens_at(batch, [item.note.at for item in items])
+
     def units(self, items: Sequence[Item]) -> int:
         """Words whose tag is one of the task's."""
         return sum(int((item.target != OUTSIDE).sum()) for item in items)
@@ -88,13 +92,11 @@ class Tag(Kind):
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy, summed over the words whose tag is one of the task's."""
         target = torch.from_numpy(np.concatenate([item.target for item in items])).to(hidden.device)
-        return F.cross_entropy(
-            word_logits(head, hidden, batch, items), target, ignore_index=OUTSIDE, reduction="sum"
-        )
+        return F.cross_entropy(in_float32(head, hidden), target, ignore_index=OUTSIDE, reduction="sum")
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's tag indices, (words,)."""
-        best = word_logits(head, hidden, batch, items).argmax(-1).cpu().numpy()
+        best = in_float32(head, hidden).argmax(-1).cpu().numpy()
         return np.split(best, np.cumsum([len(item.note.at) for item in items])[:-1])
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:
@@ -201,13 +203,6 @@ def runs(stops: np.ndarray, room: int) -> Iterator[tuple[int, int]]:
         last = int(np.searchsorted(stops, begun + room, side="right"))
         yield first, last
         first = last
-
-
-def word_logits(head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
-    """(T, H) -> (words of all items in order, labels)."""
-    counts = torch.tensor([len(item.note.at) for item in items], device=hidden.device)
-    at = torch.from_numpy(np.concatenate([item.note.at for item in items])).to(hidden.device)
-    return in_float32(head, hidden[torch.repeat_interleave(batch.starts, counts) + at])
 
 
 def check_tags(row: Tagged) -> None:

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
 from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.linear import LowRank
 from xadapt.backbone.packing import Packed, pack
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.mount import delta, lora_fusion
 from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
+from xadapt.mount.bottleneck_output import Fusion, replace_outputs
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import (
     Dropped,
@@ -239,6 +241,9 @@ class _Stack:
 
     def mounted(self, parts: Sequence[Element]) -> Mounted:
         """The finished stack."""
+        if self.bottlenecks is not None:
+            replace_outputs(self.model)
+        delta.as_terms(self.model)
         for tensor in self.model.parameters():
             tensor.requires_grad_(False)
         for tensor in self.trainable.values():
@@ -253,6 +258,10 @@ class _Stack:
             self.config,
             fusion=self.fusion,
             lowest=min(min(acting_layers(part, self.backbone.layers)) for part in parts),
+            learns_from=min(
+                (min(acting_layers(part, self.backbone.layers)) for part in parts if fresh(part)),
+                default=None,
+            ),
             held=self.held,
             mixtures=self.mixtures,
             drift=self.drift,
@@ -262,11 +271,16 @@ class _Stack:
 
 
 def _cast_frozen(model: nn.Module, dtype: torch.dtype) -> None:
-    """Frozen linears once into the type that autocast gives them in every call: the same outputs,
+    """Frozen matrices once into the type that autocast gives them in every call: the same outputs,
     for less. Adapters' own layer norms, if any, stay as they are."""
     for module in model.modules():
-        if isinstance(module, nn.Linear) and not any(p.requires_grad for p in module.parameters()):
-            module.to(dtype)
+        if isinstance(module, Fusion):
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                setattr(module, name, buffer.to(dtype))
+        if isinstance(module, nn.Linear | LowRank):
+            for parameter in module.parameters(recurse=False):
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(dtype)  # the same parameter: ``swap`` has it too
 
 
 def _probe(backbone: Backbone) -> Packed:

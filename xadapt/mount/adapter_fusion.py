@@ -17,6 +17,7 @@ three products between width H and the bottlenecks' widths together, none on n c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -60,11 +61,11 @@ class LeanFusion(nn.Module):
         scores = (active * z[..., width : 2 * width]) @ spread.T + z[..., -modules:]
         return scores.softmax(dim=-1).to(active.dtype), active
 
-    def forward(self, x: Tensor, residual_input: Tensor, output_gating: bool = False) -> tuple[Tensor, ...]:
-        """(1, T, H) -> (1, T, H), first of three as an adapter's outputs are."""
+    def forward(self, x: Tensor, residual_input: Tensor | None = None, output_gating: bool = False) -> Any:
+        """(..., H) -> (..., H), what it adds; with a residual three values, as ``adapters`` has them."""
         p, active = self.attention(x)
         out = self.outer(torch.cat([active * (p @ self.spread.to(p.dtype)), p], dim=-1))
-        return out + residual_input, active, out
+        return out if residual_input is None else (out + residual_input, active, out)
 
     def pre_forward(
         self, hidden_states: Tensor, input_tensor: Tensor, layer_norm: nn.Module, fusion_config: object = None
@@ -99,12 +100,6 @@ def averaged(adapters: Sequence[tuple[float, Adapter]]) -> Adapter:
         merged.adapter_up.weight.copy_(torch.cat([a.adapter_up.weight * w for w, a in adapters], dim=1))
         merged.adapter_up.bias.copy_(torch.stack([a.adapter_up.bias * w for w, a in adapters]).sum(dim=0))
     return merged.to(first.adapter_up.weight.device)
-
-
-def probabilities(fusion: BertFusion, query: Tensor, key: Tensor) -> Tensor:
-    """p (..., n) of the library's own layer, from its inputs (..., H) and (..., n, H)."""
-    scores = torch.einsum("...h,...nh->...n", fusion.query(query), fusion.key(key))
-    return scores.float().softmax(dim=-1)
 
 
 def penalty(parameters: Mapping[str, Tensor]) -> Tensor | None:

@@ -7,39 +7,30 @@ weight, 5 to 24% of an update of usual size is lost. Beside it, rounded by itsel
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from adapters.methods.lora import LoRALinearTorch
+from peft.tuners.lora import Linear as PeftLinear
 from torch import Tensor, nn
 
+from xadapt.backbone.linear import Linear, LowRank
 from xadapt.mount.low_rank import Effect, Factors
 
 
-class Term(nn.Module):
-    """``up @ (c * (down @ x))``; ``c``, if there is one, is a row of a mixture's coefficients, spread
-    over the ranks of each module."""
+class Weighed(nn.Module):
+    """``up @ (c * (down @ x))``; ``c`` is a row of a mixture's coefficients, spread over the ranks of each
+    module."""
 
-    def __init__(
-        self,
-        factors: Factors,
-        like: Tensor,
-        coefficients: nn.Parameter | None,
-        layer: int,
-        owner: Tensor | None,
-    ) -> None:
+    def __init__(self, term: LowRank, coefficients: nn.Parameter, layer: int, owner: Tensor) -> None:
         super().__init__()
-        # Frozen: in the backbone's own type, so that autocast has nothing to do in each call.
-        self.down = nn.Parameter(factors.down.to(like.device, like.dtype), requires_grad=False)
-        self.up = nn.Parameter(factors.scaled.to(like.device, like.dtype), requires_grad=False)
-        self.coefficients, self.layer, self.owner = coefficients, layer, owner
+        self.term, self.coefficients, self.layer, self.owner = term, coefficients, layer, owner
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)"""
-        inner = F.linear(x, self.down)
-        if self.coefficients is not None:
-            inner = inner * self.coefficients[self.layer][self.owner]
-        return F.linear(inner, self.up)
+        weight = self.coefficients[self.layer][self.owner]
+        return F.linear(F.linear(x, self.term.down) * weight, self.term.up)
 
 
 class Dense(nn.Module):
@@ -52,25 +43,6 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)"""
         return F.linear(x, self.update)
-
-
-class Delta(nn.Linear):
-    """A linear with the very weight of ``base`` and terms added to its output.
-
-    A linear by class, so that peft can put a module of its own on top.
-    """
-
-    def __init__(self, base: nn.Linear) -> None:
-        super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device="meta")
-        self.weight, self.bias = base.weight, base.bias
-        self.terms = nn.ModuleList()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)"""
-        out = super().forward(x)
-        for term in self.terms:
-            out = out + term(x)
-        return out
 
 
 def install(model: nn.Module, effect: Effect, dtype: torch.dtype) -> None:
@@ -105,7 +77,16 @@ def add_term(
         owner: (R,) the module that each rank belongs to.
     """
     linear = _with_terms(model, name)
-    linear.terms.append(Term(factors, linear.weight, coefficients, layer, owner))
+    like = linear.weight
+    # Frozen: in the backbone's own type, so that autocast has nothing to do in each call.
+    down = nn.Parameter(factors.down.to(like.device, like.dtype), requires_grad=False)
+    up = nn.Parameter(factors.scaled.to(like.device, like.dtype), requires_grad=False)
+    term = LowRank(down, up)
+    if coefficients is None:
+        linear.terms.append(term)
+    else:
+        assert owner is not None
+        linear.terms.append(Weighed(term, coefficients, layer, owner))
 
 
 def fold(model: nn.Module, effect: Effect, dtype: torch.dtype) -> dict[str, float]:
@@ -131,12 +112,37 @@ def fold(model: nn.Module, effect: Effect, dtype: torch.dtype) -> dict[str, floa
     return lost
 
 
-def _with_terms(model: nn.Module, name: str) -> Delta:
+def as_terms(model: nn.Module) -> None:
+    """peft's modules in ``model`` as terms of the linears that they stand on: the same parameters, and the
+    same outputs for less. So are the linears that ``adapters`` made."""
+    for parent in list(model.modules()):
+        for name, part in parent.named_children():
+            if (linear := _as_linear(part)) is not None:
+                setattr(parent, name, linear.train(part.training))
+
+
+def _as_linear(part: nn.Module) -> Linear | None:
+    """None for what is none, or runs in a way of its own."""
+    if type(part) is Linear:
+        return part
+    if type(part) in (nn.Linear, LoRALinearTorch) and not getattr(part, "loras", None):
+        return Linear(cast(nn.Linear, part))
+    if type(part) is not PeftLinear or part.lora_variant or (base := _as_linear(part.base_layer)) is None:
+        return None
+    for name in part.active_adapters:
+        if name in part.lora_A:
+            rate = float(getattr(part.lora_dropout[name], "p", 0.0))
+            down, up = (cast(nn.Parameter, each[name].weight) for each in (part.lora_A, part.lora_B))
+            base.terms.append(LowRank(down, up, part.scaling[name], rate).train(part.training))
+    return base
+
+
+def _with_terms(model: nn.Module, name: str) -> Linear:
     """The linear ``name`` as one that takes terms."""
     holder, attribute = _holder_of(model, name)
     linear = getattr(holder, attribute)
-    if not isinstance(linear, Delta):
-        linear = Delta(linear).train(linear.training)
+    if not isinstance(linear, Linear):
+        linear = Linear(linear).train(linear.training)
         setattr(holder, attribute, linear)
     return linear
 

@@ -12,7 +12,8 @@ from transformers import XLMRobertaModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.packing import Packed, continued, encode, pack, states
+from xadapt.backbone.encoder import continued, encode, states
+from xadapt.backbone.packing import Packed, pack
 from xadapt.common.errors import UserError
 from xadapt.common.text_tables import html_facts
 from xadapt.mount.adapter_fusion import penalty
@@ -31,6 +32,7 @@ class Mounted:
         fusion: the configuration of a fresh fusion, else empty.
         lowest: the lowest layer that anything acts in; -1 with a full copy; the number of layers
             for the bare backbone.
+        learns_from: the lowest layer in which anything is learned; the number of layers where nothing is.
         mixtures: label and coefficients (layers, modules) of each mixture of LoRA modules, lowest first.
         fused: labels of the fusions of bottlenecks, lowest first.
         drift: by linear, the share of its update that folding lost to rounding: about 0 in float32, in bf16
@@ -47,6 +49,7 @@ class Mounted:
         *,
         fusion: dict[str, Any] | None = None,
         lowest: int | None = None,
+        learns_from: int | None = None,
         held: Sequence[tuple[str, dict[str, nn.Parameter]]] = (),
         mixtures: Sequence[tuple[str, Tensor]] = (),
         fused: Sequence[str] = (),
@@ -58,6 +61,7 @@ class Mounted:
         self.config = config
         self.fusion = fusion or {}
         self.lowest = backbone.layers if lowest is None else lowest
+        self.learns_from = backbone.layers if learns_from is None else learns_from
         self.mixtures = tuple(mixtures)
         self.fused = tuple(fused)
         self.drift = dict(drift or {})
@@ -91,10 +95,34 @@ class Mounted:
         """What ``swap`` can be asked for: the single modules of the stack, lowest first."""
         return tuple(name for name, _ in self._held)
 
-    def encode(self, batch: Packed, layers: int | None = None) -> Tensor:
-        """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all."""
+    def train(self) -> None:
+        """Dropout from the first layer on in which anything is learned; below it all runs as in evaluation,
+        so that nothing there depends on the step, and what comes out can be kept."""
+        self.model.train()
+        if self.learns_from > 0:
+            self.model.embeddings.eval()
+            for layer in self.model.encoder.layer[: self.learns_from]:
+                layer.eval()
+
+    def encode(
+        self,
+        batch: Packed,
+        layers: int | None = None,
+        rows: Tensor | None = None,
+        done: tuple[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Hidden states (T, H) of a batch on this device; after ``layers`` layers, or all.
+
+        Args:
+            rows: (R,) the tokens whose states are wanted, for (R, H): cheaper than to take them from all.
+            done: how many of the layers below all modules are done, and what they gave (T, H).
+        """
+        if done is not None and not done[0] <= self.lowest:
+            raise ValueError(f"states after {done[0]} layers, and a module acts in layer {self.lowest}")
         with self.autocast():
-            return encode(self.model, batch, layers)
+            if done is None:
+                return encode(self.model, batch, layers, rows)
+            return continued(self.model, done[1], batch, done[0], layers, rows)
 
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, *, output_hidden_states: bool = False

@@ -56,7 +56,7 @@ from xadapt.study.state import Run
 from xadapt.study.text_embedding import text_embedding
 from xadapt.study.versions import outdated
 from xadapt.tasks.examples import Source
-from xadapt.train.evaluate import BATCH_TOKENS
+from xadapt.train.batches import BATCH_TOKENS
 
 
 class Backbone(_backbone.Backbone):

@@ -14,7 +14,7 @@ from xadapt.mount import mount
 from xadapt.study.inputs import load_inputs
 from xadapt.study.state import Run
 from xadapt.tasks import Catalogue, task_named
-from xadapt.train.evaluate import BATCH_TOKENS
+from xadapt.train.batches import BATCH_TOKENS
 
 
 def text_embedding(run: Run, name: str, catalogue: Catalogue, examples: int) -> np.ndarray:

@@ -11,16 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from xadapt.backbone.packing import Packed, budgeted, pack
+from xadapt.backbone.packing import budgeted
 from xadapt.kinds.candidates import as_pool
 from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Item, Kind
 from xadapt.kinds.metrics import Counts, score_of
 from xadapt.mount import Mounted
 from xadapt.tasks.examples import Example, Sought
-
-# Tokens in one forward pass: bounds memory, changes no result.
-BATCH_TOKENS = 16_384
+from xadapt.train.batches import BATCH_TOKENS, Batch, read
 
 # Vectors of all layers of a large pool go to a temporary file above this.
 IN_MEMORY = 2**31
@@ -46,12 +44,12 @@ def outputs_of(
     """
     results: list[Any] = [None] * len(items)
 
-    def keep(run: Sequence[int], batch: Packed, chosen: Sequence[Item]) -> None:
-        hidden = mounted.encode(batch, kind.layer(mounted.model.config))
-        for i, output in zip(run, kind.outputs(head, hidden, batch, chosen), strict=True):
+    def keep(run: Sequence[int], batch: Batch) -> None:
+        hidden = mounted.encode(batch.packed, kind.layer(mounted.model.config), batch.rows, batch.done)
+        for i, output in zip(run, kind.outputs(head, hidden, batch.packed, batch.items), strict=True):
             results[i] = output
 
-    _batches(mounted, head, items, keep, batch_tokens, tick)
+    _batches(mounted, head, kind, items, keep, batch_tokens, tick)
     return results
 
 
@@ -114,7 +112,7 @@ def layer_outputs(
     """The outputs of kinds that differ only in the layer that they read, from one pass over the items.
 
     Args:
-        kinds: whose outputs are arrays, equally shaped for all items.
+        kinds: that read all tokens, and whose outputs are arrays, equally shaped for all items.
 
     Returns:
         For each kind what ``outputs_of`` gives.
@@ -122,16 +120,16 @@ def layer_outputs(
     layers = [_layer(kind, mounted) for kind in kinds]
     table: np.ndarray | None = None
 
-    def keep(run: Sequence[int], batch: Packed, chosen: Sequence[Item]) -> None:
+    def keep(run: Sequence[int], batch: Batch) -> None:
         nonlocal table
-        for number, hidden in enumerate(mounted.states(batch, max(layers))):
+        for number, hidden in enumerate(mounted.states(batch.packed, max(layers))):
             for k in (k for k, layer in enumerate(layers) if layer == number):
-                rows = np.stack(kinds[k].outputs(head, hidden, batch, chosen))
+                rows = np.stack(kinds[k].outputs(head, hidden, batch.packed, batch.items))
                 if table is None:
                     table = _empty_table((len(kinds), len(items), *rows.shape[1:]), rows.dtype)
                 table[k, list(run)] = rows
 
-    _batches(mounted, head, items, keep, batch_tokens, tick)
+    _batches(mounted, head, kinds[0], items, keep, batch_tokens, tick)
     return [] if table is None else list(table)
 
 
@@ -222,12 +220,13 @@ def predict_layers(
 def _batches(
     mounted: Mounted,
     head: nn.Module,
+    kind: Kind,
     items: Sequence[Item],
-    keep: Callable[[Sequence[int], Packed, Sequence[Item]], None],
+    keep: Callable[[Sequence[int], Batch], None],
     batch_tokens: int,
     tick: Tick,
 ) -> None:
-    """Hand all items to ``keep``, batch by batch: their indices, their sequences, the items."""
+    """Hand all items to ``keep``, batch by batch, with their indices."""
     mounted.model.eval()
     head.eval()
     # Items of like length share a batch: fewer attention calls.
@@ -235,8 +234,7 @@ def _batches(
     order = np.argsort(lengths, kind="stable").tolist()
     for run in budgeted(lengths[order].tolist(), batch_tokens):
         places = [order[i] for i in run]
-        chosen = [items[i] for i in places]
-        keep(places, pack([s for item in chosen for s in item.sequences]).to(mounted.device), chosen)
+        keep(places, read(kind, [items[i] for i in places], mounted.device))
         tick(len(run))
 
 

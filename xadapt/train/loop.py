@@ -14,19 +14,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xadapt.backbone.packing import budgeted, pack
+from xadapt.backbone.packing import budgeted
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator, seeded
 from xadapt.common.tensors import load_checkpoint, save_checkpoint
 from xadapt.kinds.kind import Item, Kind
 from xadapt.mount import Mounted
 from xadapt.mount import lora_fusion as mixture
-from xadapt.train.evaluate import BATCH_TOKENS, Encoded, evaluate
+from xadapt.train.batches import BATCH_TOKENS, Batch, ahead, read
+from xadapt.train.evaluate import Encoded, evaluate
 from xadapt.train.parallel import Alone
 from xadapt.train.task_sampling import Schedule, schedule
 
@@ -141,6 +143,20 @@ class TaskInputs:
     metric: str
 
 
+class Prepared(NamedTuple):
+    """The items of one step, ready for the device.
+
+    Attributes:
+        task: which of the module's.
+        units: how many terms the loss of the step has, in all processes together.
+        batches: this process's items, batch by batch.
+    """
+
+    task: int
+    units: int
+    batches: list[Batch]
+
+
 class Optimisation:
     """One optimiser step at a time on ``mounted.trainable`` and the heads, and on nothing else.
 
@@ -184,26 +200,39 @@ class Optimisation:
         Raises:
             UserError: the loss is not finite.
         """
-        kind, head = self.tasks[task].kind, self.tasks[task].head
-        self.mounted.model.train()
+        return self.take(step, total, self.prepare(step, chosen, task=task, batch_tokens=batch_tokens))
+
+    def prepare(
+        self, step: int, chosen: Sequence[Item], *, task: int = 0, batch_tokens: int = BATCH_TOKENS
+    ) -> Prepared:
+        """What ``take`` needs of the items of a step. It depends on no weights: it can be made ahead."""
+        kind = self.tasks[task].kind
+        chosen = kind.draw(chosen, self.seed, "draw", step)
+        own = self.team.share(chosen)
+        parts = [[own[i] for i in run] for run in budgeted([len(item) for item in own], batch_tokens)]
+        return Prepared(
+            task, max(1, kind.units(chosen)), [read(kind, part, self.mounted.device) for part in parts]
+        )
+
+    def take(self, step: int, total: int, prepared: Prepared) -> float:
+        """``step``, of what was prepared."""
+        kind, head = self.tasks[prepared.task].kind, self.tasks[prepared.task].head
+        self.mounted.train()
         head.train()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * _rate(step, total, self.settings.warmup)
-        chosen = kind.draw(chosen, self.seed, "draw", step)
-        units = max(1, kind.units(chosen))
-        mean = 0.0
-        own = self.team.share(chosen)
+        # Summed on the device: it is waited for once a step.
+        sum_ = torch.zeros((), dtype=torch.float64, device=self.mounted.device)
         with seeded(self.seed, "step", step, *self.team.draws):
-            for run in budgeted([len(item) for item in own], batch_tokens):
-                part = [own[i] for i in run]
-                batch = pack([s for item in part for s in item.sequences]).to(self.mounted.device)
-                loss = kind.loss(head, self.mounted.encode(batch), batch, part) / units
+            for items, batch, rows, done in prepared.batches:
+                hidden = self.mounted.encode(batch, rows=rows, done=done)
+                loss = kind.loss(head, hidden, batch, items) / prepared.units
                 self.accelerator.backward(loss)
-                mean += loss.item()
+                sum_ += loss.detach()
             penalty = None if self.team.rank else self.mounted.penalty()  # once, not in each process
             if penalty is not None:
                 self.accelerator.backward(penalty)
-        mean = self.team.summed(mean, self.parameters.values())
+        mean = self.team.summed(sum_.item(), self.parameters.values())
         if not math.isfinite(mean):
             raise UserError(f"the loss is {mean} at step {step}", do="lower the learning rate with --lr")
         self.accelerator.clip_grad_norm_(self.parameters.values(), self.settings.clip)
@@ -303,11 +332,15 @@ def train(
             saving(partial(_save, checkpoint, run, progress, best))
             write_cost = time.monotonic() - last_write
 
-    tick, look, write = team.led(tick), team.led(run.look), team.led(keep)
-    while progress.step < total and progress.stale < settings.patience:
-        which, turn = int(order.tasks[progress.step]), int(order.turns[progress.step])
+    def prepared(step: int) -> Prepared:
+        which, turn = int(order.tasks[step]), int(order.turns[step])
         chosen = [tasks[which].items[i] for i in shuffles[which].batch(turn, settings.batch_size)]
-        loss = run.step(progress.step, total, chosen, task=which, batch_tokens=batch_tokens)
+        return run.prepare(step, chosen, task=which, batch_tokens=batch_tokens)
+
+    tick, look, write = team.led(tick), team.led(run.look), team.led(keep)
+    steps = ahead(prepared, range(progress.step, total), mounted.device)
+    while progress.step < total and progress.stale < settings.patience:
+        loss = run.take(progress.step, total, next(steps))
         rate = settings.lr * _rate(progress.step, total, settings.warmup)
         progress.step += 1
         tick(progress.step, total, {"loss": loss, "lr": rate})
