@@ -28,6 +28,7 @@ from xadapt.study.module_loader import (
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import Cell, Predicted
 from xadapt.study.state import Inputs, Run
+from xadapt.study.trunk_cache import kept_depth
 from xadapt.study.versions import SCORING_VERSION
 from xadapt.tasks import asked
 from xadapt.train.evaluate import Known, evaluate_layers, predict
@@ -104,7 +105,8 @@ def predictions_of(run: Run, evaluation: Evaluation) -> list[Predicted]:
     held = _Held(run, evaluation, kind)
     for lang in evaluation.languages:
         mounted, head = held.in_language(lang)
-        examples, items = _inputs(run, evaluation, lang, evaluation.split)
+        depth = kept_depth(run.plan.cache_gb, mounted, kind)
+        examples, items = _inputs(run, evaluation, lang, evaluation.split, depth)
         tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
         what = f"predict {evaluation.expr} (seed {evaluation.seed}) in {lang}"
         with run.progress.stage(what, len(items)) as advance:
@@ -124,7 +126,8 @@ def _score(
     held = _Held(run, evaluation, kind, elements)
     for lang, group in missing.items():
         mounted, head = held.in_language(lang)
-        examples, items = _inputs(run, evaluation, lang, evaluation.split)
+        depth = kept_depth(run.plan.cache_gb, mounted, kind)
+        examples, items = _inputs(run, evaluation, lang, evaluation.split, depth)
         tuning = _inputs(run, evaluation, lang, "dev") if kind.tuned else None
         total = len(items) + (len(tuning[1]) if tuning and tuning[1] is not items else 0)
         what = f"evaluate {evaluation.expr} (seed {evaluation.seed}) in {lang}"
@@ -255,10 +258,12 @@ def mounted_with_head(
     return mounted, trained_head(run.backbone, kind, mounted, weights, evaluation.expr)
 
 
-def _inputs(run: Run, evaluation: Evaluation, lang: str, split: str) -> Inputs:
+def _inputs(run: Run, evaluation: Evaluation, lang: str, split: str, depth: int = 0) -> Inputs:
     task, data, length = evaluation.task, evaluation.asks, evaluation.max_length
     sample = evaluation.sample if split == evaluation.split else None
-    return load_inputs(run, task, data, languages=[lang], split=split, max_length=length, sample=sample)
+    return load_inputs(
+        run, task, data, languages=[lang], split=split, max_length=length, sample=sample, depth=depth
+    )
 
 
 def cell_key(plan: Plan, evaluation: Evaluation, lang: str) -> str:

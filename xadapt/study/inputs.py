@@ -8,9 +8,11 @@ from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
 from xadapt.data.lazy import Joined, Lazy, Selection
 from xadapt.data.reading import sampled
+from xadapt.kinds import kind_of
 from xadapt.kinds.candidates import counted, with_answers
-from xadapt.study.item_cache import Notes, Request, encoded
+from xadapt.study.item_cache import Notes, Request, encoded, items_address
 from xadapt.study.state import Inputs, Run
+from xadapt.study.trunk_cache import with_states
 from xadapt.tasks import Task
 from xadapt.tasks.examples import Example, notes_of
 
@@ -50,6 +52,8 @@ def load_inputs(
     size: int | None = None,
     sample: int | None = None,
     seed: int = 0,
+    depth: int = 0,
+    visits: int | None = None,
 ) -> Inputs:
     """Examples and their items.
 
@@ -59,12 +63,16 @@ def load_inputs(
         languages: in this order, one after the other.
         size: take so many of them, of all languages together, shuffled by ``seed``.
         sample: take so many from all over them (``data.reading.sampled``), whatever the ``seed``.
+        depth: with what the backbone's first ``depth`` layers make of them, as far as the run's ``cache_gb``
+            allows; 0 without.
+        visits: how many items are looked at in all; with fewer than there are, nothing is kept: what is
+            looked at once need not be.
 
     Raises:
         UserError: broken data, or fewer examples than ``size``.
     """
     drawn = seed if size else None
-    key = (task.name, data.name, tuple(languages), split, max_length, size, sample, drawn)
+    key = (task.name, data.name, tuple(languages), split, max_length, size, sample, drawn, depth)
     if key not in run.inputs:
         revisions = {lang: run.source.revision(data.name, lang, split) for lang in languages}
 
@@ -87,7 +95,20 @@ def load_inputs(
         found = encoded(request, run.backbone, run.store, run.progress, pool)
         for lang in languages:
             _note(run, data, lang, split, found.notes[lang])
-        run.inputs[key] = found.examples, found.items
+        items = found.items
+        if depth and (visits is None or visits > len(items)):
+            items = with_states(
+                items,
+                items_address(request, run.backbone),
+                depth,
+                kind_of(task),
+                run.backbone,
+                run.store,
+                run.progress,
+                at_most=run.plan.cache_gb,
+                shown=request.shown,
+            )
+        run.inputs[key] = found.examples, items
     return run.inputs[key]
 
 

@@ -19,6 +19,7 @@ MOST = {
     "looks": 10**9,
     "max_length": 10**9,
     "threads": max(64, os.cpu_count() or 1),
+    "cache_gb": 10**9,
 }
 
 
@@ -46,6 +47,8 @@ class Overrides:
     """evaluate modules that were trained in this type; by default those of --dtype"""
     threads: int | None = None
     """CPU threads; by default all cores"""
+    cache_gb: float | None = None
+    """gigabytes of the store for what the layers below all modules make of the data; see 'xadapt explain'"""
     tasks: OwnTasks | None = None
     """a TOML file with tasks of your own; from Python also rows, and several of both"""
     intermediate: Path | None = None
@@ -55,7 +58,7 @@ class Overrides:
         """Raises ``UserError`` for the first value that is set and can mean nothing."""
         for name, most in MOST.items():
             value = getattr(self, name)
-            kinds = (int, float) if name == "lr" else (int,)
+            kinds = (int, float) if name in ("lr", "cache_gb") else (int,)
             if value is not None and not (type(value) in kinds and 0 < value <= most):  # NaN is not
                 option = f"--{name.replace('_', '-')}"
                 raise UserError(f"{option} {value}", expected=f"a number above 0, and at most {most:,}")

@@ -112,6 +112,7 @@ class Plan:
         addresses: seed -> the module at each place of the study's stacks, imported ones included.
         dtype: what the modules are trained in; scores are computed in the backbone's.
         twins: a module's address -> the address that it has where it is trained in ``other_dtype``.
+        cache_gb: gigabytes of the store that may hold what the layers below all modules make of the data.
     """
 
     backbone: Backbone
@@ -122,6 +123,7 @@ class Plan:
     addresses: Mapping[int, Mapping[Stack, str]]
     dtype: str
     twins: Mapping[str, str]
+    cache_gb: float = 0.0
 
     def __repr__(self) -> str:
         seeds = len({e.seed for e in self.evaluations})
@@ -251,7 +253,17 @@ def make_plan(
     if problems:
         raise UserError("\n".join(str(p) for p in problems))
     _check_of_use(languages, layer, evaluations, source)
-    return Plan(backbone, source, method, tuple(modules.values()), tuple(evaluations), places, dtype, twins)
+    return Plan(
+        backbone,
+        source,
+        method,
+        tuple(modules.values()),
+        tuple(evaluations),
+        places,
+        dtype,
+        twins,
+        overrides.cache_gb or 0.0,
+    )
 
 
 def _lowest(

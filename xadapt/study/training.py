@@ -22,6 +22,7 @@ from xadapt.study.inputs import load_inputs
 from xadapt.study.module_loader import first_head, mount_fresh
 from xadapt.study.module_plan import ModulePlan, TrainingTask
 from xadapt.study.state import Run
+from xadapt.study.trunk_cache import kept_depth
 from xadapt.train.loop import TaskInputs, Trained, train
 from xadapt.train.task_sampling import Schedule, schedule, shares
 
@@ -137,6 +138,7 @@ def _task_inputs(
     """What the loop takes of one task, and how many training examples that is, all languages together."""
     task, data, length = training.task, training.data, training.max_length
     head = first_head(run, module, task, mounted)
+    depth = kept_depth(run.plan.cache_gb, mounted, kind_of(task))
     examples, items = load_inputs(
         run,
         task,
@@ -146,10 +148,12 @@ def _task_inputs(
         max_length=length,
         size=training.size,
         seed=module.seed,
+        depth=depth,
+        visits=module.settings.max_steps and module.settings.max_steps * module.settings.batch_size,
     )
     sample = module.settings.dev_examples
     dev = load_inputs(
-        run, task, data, languages=[training.dev], split="dev", max_length=length, sample=sample
+        run, task, data, languages=[training.dev], split="dev", max_length=length, sample=sample, depth=depth
     )
     return TaskInputs(task.name, kind_of(task), head, items, dev, task.metrics[0]), len(examples)
 
