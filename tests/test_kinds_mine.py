@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from kinds_common import MINI, batch_of, config, letter_tokenizer, task
 from torch import nn
 from transformers import XLMRobertaModel
@@ -11,6 +12,7 @@ from transformers import XLMRobertaModel
 from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.kinds import kind_of
+from xadapt.kinds import vectors as vectors_of_kinds
 from xadapt.kinds.kind import Item
 from xadapt.kinds.mining import BitextMining, Match, best_threshold, mined
 from xadapt.kinds.vectors import normalised
@@ -58,6 +60,29 @@ def test_mined_pairs_are_those_of_the_definition(queries, candidates):
     got, want = list(mined(x, y)), by_loops(x, y)
     assert [(i, j) for i, j, _ in got] == [(i, j) for i, j, _ in want]
     np.testing.assert_allclose([m for *_, m in got], [m for *_, m in want], rtol=1e-4)
+
+
+@pytest.mark.parametrize("block", [4, 300, 2000])
+def test_mined_pairs_are_the_same_however_they_are_cut(monkeypatch, block):
+    draw = np.random.default_rng(block)
+    # Small whole numbers: products are exact, so that nothing depends on how they are summed.
+    x, y = (draw.integers(0, 4, size=(n, 6)).astype(np.float32) for n in (50, 40))
+    want = list(mined(x, y))
+    monkeypatch.setattr(vectors_of_kinds, "CPU_BLOCK", block)
+    assert list(mined(x, y)) == want
+
+
+def test_a_fitted_threshold_is_used_where_the_kind_was():
+    kind = BitextMining(TASK).decoding_on(torch.device("cpu"))
+    dev = pool({"a": ("A",), "b": ()}, ["A", "B", "C"])
+    items = kind.encode(dev, TOKENIZER, 20, training=False)
+    right = vectors((1, 0), (0.8, 1), (1, 0.1), (0.3, 1), (0.1, 1))
+    fitted = kind.fit(dev, items, right)
+    assert fitted.device == kind.device
+    # What is kept of dev goes along: nothing is mined twice, so a device that is not here is not asked for.
+    elsewhere = fitted.decoding_on(torch.device("cuda"))
+    assert elsewhere.decode(dev, items, right) == fitted.decode(dev, items, right)
+    assert elsewhere.threshold == fitted.threshold
 
 
 def matches(*margins: float) -> list[Match]:

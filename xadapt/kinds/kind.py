@@ -10,9 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
@@ -160,6 +161,11 @@ class Kind(ABC):
     @abstractmethod
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """(T, H) or (R, H) -> one plain value (numpy or Python, off the device) an item, for ``decode``."""
+
+    def decoding_on(self, device: torch.device) -> Self:
+        """The kind whose ``fit`` and ``decode`` may compute on ``device``, the model's: asked for before they
+        are called. What they get is not moved. Most compute little and are left as they are."""
+        return self
 
     def fit(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> Kind:
         """The kind with what it finds in dev outputs, such as a threshold, where it is ``tuned``."""

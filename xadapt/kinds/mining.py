@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
@@ -18,7 +19,7 @@ from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import Counts, pair_f1, score_of
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
-from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
+from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_both_ways, normalised
 from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
 
@@ -83,7 +84,8 @@ class BitextMining(Untrained):
         """
         rows = typed(examples, Sought)
         matches = self._matches(rows, items, outputs)
-        fitted = BitextMining(self.task, self._layer, best_threshold(matches, gold_pairs(rows)))
+        threshold = best_threshold(matches, gold_pairs(rows))
+        fitted = BitextMining(self.task, self._layer, threshold).decoding_on(self.device)
         # Mining a large dev set takes minutes, and fitting is mostly followed by scoring the same outputs.
         fitted._known = (outputs, matches)
         return fitted
@@ -143,22 +145,24 @@ class BitextMining(Untrained):
             times = Counter(text.strip() for text in texts)
             names.append([rows[side[k]].id if times[texts[k].strip()] == 1 else None for k in firsts])
         matches = []
-        for i, j, margin in mined(*vectors):
+        for i, j, margin in mined(*vectors, device=self.device):
             query, candidate = names[0][i], names[1][j]
             if query is not None and candidate is not None:
                 matches.append(Match(query, candidate, margin))
         return matches
 
 
-def mined(queries: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[int, int, float]]:
+def mined(
+    queries: np.ndarray, candidates: np.ndarray, *, device: torch.device | str = "cpu"
+) -> Iterator[tuple[int, int, float]]:
     """Pairs (query, candidate, margin) of a margin above 0, the highest first, no index twice on its side.
 
     Args:
         queries: (Q, H) rows of length 1, float32.
         candidates: (C, H) likewise.
+        device: where their cosines are computed.
     """
-    forward, to = nearest_neighbours(queries, candidates, NEIGHBOURS)
-    backward, back = nearest_neighbours(candidates, queries, NEIGHBOURS)
+    (forward, to), (backward, back) = nearest_both_ways(queries, candidates, NEIGHBOURS, device=device)
     about_query, about_candidate = forward.mean(1), backward.mean(1)
     margins, pairs = [], []
     for cosines, at, own, others in (

@@ -58,7 +58,9 @@ class Retrieve(Untrained):
         for item, pair in zip(items, outputs, strict=True):
             vectors[:, item.example] = pair
         firsts = first_occurrences([r.source for r in rows])
-        _, found = nearest_neighbours(normalised(vectors[1]), normalised(vectors[0][firsts]), 1)
+        _, found = nearest_neighbours(
+            normalised(vectors[1]), normalised(vectors[0][firsts]), 1, device=self.device
+        )
         return firsts[found[:, 0]].tolist()
 
     def counts(

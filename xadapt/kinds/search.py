@@ -141,7 +141,7 @@ class Search(Untrained):
         place = {item.example: k for k, item in enumerate(items)}
         queries, pool = queries_and_candidates(rows)
         asked, offered = (normalised(np.stack([outputs[place[i]] for i in side])) for side in (queries, pool))
-        _, found = nearest_neighbours(asked, offered, RANKS)
+        _, found = nearest_neighbours(asked, offered, RANKS, device=self.device)
         return ranked_ids(rows, queries, pool, found)[: len(examples)]
 
     def counts(

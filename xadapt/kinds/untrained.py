@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -22,9 +24,13 @@ class Untrained(Kind, abstract=True):
     Args:
         task: the row.
         layer: another layer than the usual one.
+
+    Attributes:
+        device: where vectors are compared; the CPU until ``decoding_on`` says another.
     """
 
     serves: ClassVar[str] = "retrieve"
+    device: torch.device = torch.device("cpu")
 
     def __init__(self, task: Task, layer: int | None = None) -> None:
         super().__init__(task)
@@ -35,6 +41,12 @@ class Untrained(Kind, abstract=True):
 
     def layer(self, config: PretrainedConfig) -> int | None:
         return middle_layer(config, self._layer)
+
+    def decoding_on(self, device: torch.device) -> Self:
+        placed = copy.copy(self)
+        # Other devices than CUDA's do not offer all that an exact search needs.
+        placed.device = device if device.type == "cuda" else torch.device("cpu")
+        return placed
 
     def units(self, items: Sequence[Item]) -> int:
         raise self.untrainable()

@@ -148,7 +148,8 @@ class Predictor:
         self, queries: Sequence[str] | str, candidates: Sequence[str], k: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """The cosines and the indices of each query's ``k`` nearest candidates, the nearest first: (Q, k)."""
-        return nearest_neighbours(self.embed(queries), self.embed(candidates), k)
+        asked, offered = self.embed(queries), self.embed(candidates)
+        return nearest_neighbours(asked, offered, k, device=self.mounted.device)
 
     def columns(self, given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, list[Any]]:
         """What was given, by the kind's own names, as lists of one length.

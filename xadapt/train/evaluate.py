@@ -204,6 +204,7 @@ def predict_layers(
             return [pool_outputs(mounted, head, kinds[0], rows, encoded, known, tick=tick)]
         return [outputs_of(mounted, head, kinds[0], encoded, tick=tick)]
 
+    kinds = [kind.decoding_on(mounted.device) for kind in kinds]
     found = outputs(examples, items)
     if not any(kind.tuned for kind in kinds):
         fitted = list(kinds)
