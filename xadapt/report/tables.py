@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from xadapt.report.formats import DIGITS, POCKET_NOTE, said
-from xadapt.report.sheet import Column, Sheet
+from xadapt.report.formats import POCKET_NOTE, said
+from xadapt.report.sheet import DIGITS, Column, Sheet
 from xadapt.stacks.stack import Stack
 from xadapt.study.results import OTHERS, Cell, Results
 from xadapt.study.scored_languages import held_out
