@@ -22,7 +22,8 @@ from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Answer, Extracted, Sought
 from xadapt.train.evaluate import evaluate
-from xadapt.train.loop import Settings, TaskInputs, train
+from xadapt.train.loop import TaskInputs, train
+from xadapt.train.settings import Settings
 
 TOKENIZER = letter_tokenizer()
 TRAINED = task("retrieve", name="lareqa", metrics=("map@20",), train="squad_v1")

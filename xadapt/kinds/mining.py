@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.kinds.candidates import queries_and_candidates
 from xadapt.kinds.checks import check_scored, readable, refuse_unlabelled, typed
 from xadapt.kinds.encoding import sequences
@@ -21,6 +18,12 @@ from xadapt.kinds.untrained import Untrained
 from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
 from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 NEIGHBOURS = 4
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item
@@ -18,6 +15,12 @@ from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
 from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
 from xadapt.tasks.examples import Example, Paired
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 
 class Retrieve(Untrained):

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Answered, TaggedWords
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact, tokenized
-from xadapt.kinds.heads import TokenHead, as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, entity_f1, words_right
 from xadapt.kinds.words import entities_of
 from xadapt.tasks.examples import Example, Tagged
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 OUTSIDE = -1  # in a target: a tag that is not among the task's
 
@@ -79,6 +79,8 @@ class Tag(Kind):
         return items
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import TokenHead, as_hf
+
         return as_hf(TokenHead(config, len(self.task.labels)), config)
 
     def units(self, items: Sequence[Item]) -> int:
@@ -87,6 +89,9 @@ class Tag(Kind):
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy, summed over the words whose tag is one of the task's."""
+        import torch
+        import torch.nn.functional as F
+
         target = torch.from_numpy(np.concatenate([item.target for item in items])).to(hidden.device)
         return F.cross_entropy(
             word_logits(head, hidden, batch, items), target, ignore_index=OUTSIDE, reduction="sum"
@@ -205,6 +210,10 @@ def runs(stops: np.ndarray, room: int) -> Iterator[tuple[int, int]]:
 
 def word_logits(head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
     """(T, H) -> (words of all items in order, labels)."""
+    import torch
+
+    from xadapt.kinds.heads import in_float32
+
     counts = torch.tensor([len(item.note.at) for item in items], device=hidden.device)
     at = torch.from_numpy(np.concatenate([item.note.at for item in items])).to(hidden.device)
     return in_float32(head, hidden[torch.repeat_interleave(batch.starts, counts) + at])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-from transformers import PretrainedConfig
-
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.kind import Item, Kind
 from xadapt.kinds.vectors import middle_layer
 from xadapt.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig
+
+    from xadapt.backbone.packing import Packed
 
 
 class Untrained(Kind, abstract=True):
@@ -31,6 +33,8 @@ class Untrained(Kind, abstract=True):
         self._layer = layer
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from torch import nn
+
         return nn.Identity()
 
     def layer(self, config: PretrainedConfig) -> int | None:

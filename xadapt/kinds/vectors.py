@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor
-from transformers import PretrainedConfig
+from typing import TYPE_CHECKING
 
-from xadapt.backbone.packing import Packed
+import numpy as np
+
 from xadapt.common.errors import UserError
-from xadapt.kinds.heads import per_sequence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig
+
+    from xadapt.backbone.packing import Packed
 
 # Queries and candidates compared at once: 64 MiB of cosines, however many there are in all.
 QUERIES, CANDIDATES = 1024, 16_384
@@ -27,6 +30,8 @@ def middle_layer(config: PretrainedConfig, layer: int | None) -> int:
 
 def mean_vectors(hidden: Tensor, batch: Packed) -> np.ndarray:
     """(T, H) -> (N, H): the mean over each sequence's tokens, special tokens included; float32."""
+    from xadapt.kinds.heads import per_sequence
+
     return per_sequence(batch, hidden.detach().float(), lambda x: x.mean(1)).cpu().numpy()
 
 
@@ -47,6 +52,8 @@ def nearest_neighbours(queries: np.ndarray, candidates: np.ndarray, k: int) -> t
     Returns:
         (Q, min(k, C)) each.
     """
+    import torch
+
     k = min(k, len(candidates))
     scores = np.empty((len(queries), k), dtype=np.float32)
     found = np.empty((len(queries), k), dtype=np.int64)
