@@ -52,7 +52,8 @@ from xadapt.mount.lora import lora_config
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.tasks import task_named
 from xadapt.train.evaluate import outputs_of
-from xadapt.train.loop import Optimisation, Settings, TaskInputs
+from xadapt.train.loop import Optimisation, TaskInputs
+from xadapt.train.settings import Settings
 
 METHODS = {"full": "full", "lora": "lora", "lora q,v": "lora(targets=qv)", "bottleneck": "bottleneck"}
 TRAINERS = {"Trainer + peft, dynamic padding": False, "Trainer + peft, grouped by length": True}

@@ -19,8 +19,9 @@ from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
 from xadapt.mount import Fused, Part, mount
 from xadapt.stacks.methods import Bottleneck, Full, LoRA
-from xadapt.train.loop import Settings, TaskInputs, Trained, train
+from xadapt.train.loop import TaskInputs, Trained, train
 from xadapt.train.parallel import Alone, Team, team_on
+from xadapt.train.settings import Settings
 from xadapt.train.task_sampling import schedule, shares
 
 CPU = torch.device("cpu")

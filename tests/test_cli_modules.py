@@ -179,6 +179,6 @@ def test_a_large_store_is_listed_and_looked_into_at_once(
     assert "2,900 older ones are not shown" in said
     assert max(took.values()) < 2, took
     read = []
-    monkeypatch.setattr("xadapt.store.store.peek", read.append)
+    monkeypatch.setattr("xadapt.store.listing.peek", read.append)
     main(["modules", "show", made[9][:12]])
     assert not read, "an address is found without reading manifests"

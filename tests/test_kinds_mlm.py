@@ -13,13 +13,15 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.kinds import kind_of, mlm
+from xadapt.kinds import kind_of, mlm, word_head
 from xadapt.kinds.flat import FlatItems, flatten
-from xadapt.kinds.mlm import Mlm, WordHead, hidden_words, most_frequent_token
+from xadapt.kinds.mlm import Mlm, hidden_words, most_frequent_token
+from xadapt.kinds.word_head import WordHead
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Text
-from xadapt.train.loop import Settings, TaskInputs, train
+from xadapt.train.loop import TaskInputs, train
+from xadapt.train.settings import Settings
 
 TASK = task("mlm")
 TOKENIZER = tiny_tokenizer()
@@ -110,7 +112,7 @@ def test_fifteen_percent_eighty_ten_ten():
 
 @pytest.mark.parametrize("held", [2**25, 3 * 300])
 def test_the_loss_and_the_answers_are_hfs(held, monkeypatch):
-    monkeypatch.setattr(mlm, "LOGITS", held)
+    monkeypatch.setattr(word_head, "LOGITS", held)
     model = XLMRobertaForMaskedLM(tiny_config()).eval()
     encoded = items(training=False)
     labels, width = [], max(map(len, encoded))

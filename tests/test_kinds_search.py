@@ -15,15 +15,15 @@ from transformers import XLMRobertaModel
 from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.kinds import kind_of
-from xadapt.kinds import search as search_module
+from xadapt.kinds import kind_of, nearest
 from xadapt.kinds.candidates import as_pool, counted, sentence_around, with_answers
 from xadapt.kinds.search import Search
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Answer, Extracted, Sought
 from xadapt.train.evaluate import evaluate, predict
-from xadapt.train.loop import Settings, TaskInputs, train
+from xadapt.train.loop import TaskInputs, train
+from xadapt.train.settings import Settings
 
 TOKENIZER = letter_tokenizer()
 TRAINED = task("retrieve", name="lareqa", metrics=("map@20",), train="squad_v1")
@@ -163,20 +163,20 @@ def test_layers_and_heads():
 def test_the_search_is_where_the_model_is(monkeypatch):
     kind = Search(UNTRAINED)
     placed = kind.decoding_on(torch.device("cuda:1"))
-    assert (placed.device, kind.device) == (torch.device("cuda:1"), torch.device("cpu"))
-    assert placed.decoding_on(torch.device("mps")).device == torch.device("cpu")
+    assert (placed.device, kind.device) == (torch.device("cuda:1"), "cpu")
+    assert placed.decoding_on(torch.device("mps")).device == "cpu"
     # Prediction asks for the model's device; no GPU is needed to see which one is searched on.
     backbone = tiny_backbone()
     items = kind.encode(POOL, backbone.tokenizer, 64, training=False)
     mounted = mount(backbone, [], seed=("bare",))
     want = predict(mounted, kind.head(backbone.config), kind, POOL, items)
-    search, searched = search_module.nearest_neighbours, []
+    search, searched = nearest.nearest_neighbours, []
 
     def on_the_cpu(queries, candidates, k, *, device):
         searched.append(device)
         return search(queries, candidates, k)
 
-    monkeypatch.setattr(search_module, "nearest_neighbours", on_the_cpu)
+    monkeypatch.setattr(nearest, "nearest_neighbours", on_the_cpu)
     monkeypatch.setattr(
         Search, "decoding_on", lambda kind, device: placed if device == mounted.device else kind
     )

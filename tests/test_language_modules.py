@@ -26,7 +26,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.interop.import_module import import_module
 from xadapt.kinds import kind_of
-from xadapt.kinds.mlm import WordHead
+from xadapt.kinds.word_head import WordHead
 from xadapt.mount import Merged, Part, encode_many, mount
 from xadapt.record.methods_text import bibliography, methods_text
 from xadapt.record.standard import manifests_of

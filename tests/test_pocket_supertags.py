@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ccg import Atom, spans
 
+from xadapt.data.labels import labels_of
 from xadapt.data.pocket.source import Pocket
 from xadapt.tasks.examples import Tagged
 
@@ -14,6 +15,10 @@ SENTENCES = {Atom("S", "dcl"), Atom("S", "wq")}
 @pytest.fixture(scope="module")
 def items() -> list[Tagged]:
     return [e for e in Pocket().load("ccg", "en", "train", 600) if isinstance(e, Tagged)]
+
+
+def test_the_categories_that_are_written_down_are_those_of_the_training_sentences() -> None:
+    assert Pocket().labels("ccg") == labels_of(Pocket().load("ccg", "en", "train"))
 
 
 def test_every_sentence_parses(items: list[Tagged]) -> None:

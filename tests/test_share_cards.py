@@ -26,7 +26,7 @@ from xadapt.interop.export import export_of
 from xadapt.interop.merged import export_merged
 from xadapt.interop.peft_out import export_peft, peft_model
 from xadapt.kinds import kind_of
-from xadapt.kinds.mlm import word_head
+from xadapt.kinds.word_head import word_head
 from xadapt.store.store import Store
 from xadapt.tasks import task_named
 

@@ -24,8 +24,9 @@ from xadapt.mount.lora_fusion import NAME
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified
-from xadapt.train.loop import Settings, TaskInputs, Tick, Trained, train
+from xadapt.train.loop import TaskInputs, Tick, Trained, train
 from xadapt.train.parallel import Alone
+from xadapt.train.settings import Settings
 
 TASK = task_named("xnli")
 LEARNS = Settings(lr=1e-2, epochs=12, batch_size=16, looks=12)
@@ -189,7 +190,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from safetensors.torch import save_file
 from test_train import run
-from xadapt.train.loop import Settings
+from xadapt.train.settings import Settings
 out = Path(sys.argv[1])
 print("began", flush=True)
 result = run(checkpoint=out / "checkpoint.safetensors", rows=400,

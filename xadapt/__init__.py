@@ -49,12 +49,13 @@ if TYPE_CHECKING:
     from xadapt.statistics.estimate import Estimate
     from xadapt.store.store import Store
     from xadapt.study.available import available, training_languages
+    from xadapt.study.backbone import Backbone
     from xadapt.study.evidence import Contrast, Evidence, Row, average
     from xadapt.study.one_call import run
     from xadapt.study.opening import Module, load
     from xadapt.study.predictor import Predictor
     from xadapt.study.results import Results
-    from xadapt.study.study import Backbone, Study
+    from xadapt.study.study import Study
     from xadapt.tasks.catalogue import BENCHMARKS, NINE_INTERMEDIATE
     from xadapt.tasks.examples import Answer, Chosen, Classified, Extracted, Paired, Sought, Tagged, Text
     from xadapt.tasks.languages import basis_of, grouped
@@ -181,12 +182,13 @@ _HOMES = {
     "statistics.estimate": ("Estimate",),
     "store.store": ("Store",),
     "study.available": ("available", "training_languages"),
+    "study.backbone": ("Backbone",),
     "study.evidence": ("Contrast", "Evidence", "Row", "average"),
     "study.one_call": ("run",),
     "study.opening": ("Module", "load"),
     "study.predictor": ("Predictor",),
     "study.results": ("Results",),
-    "study.study": ("Backbone", "Study"),
+    "study.study": ("Study",),
     "tasks.catalogue": ("BENCHMARKS", "NINE_INTERMEDIATE"),
     "tasks.examples": (
         "Answer",

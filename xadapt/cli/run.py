@@ -85,13 +85,14 @@ def run(
     study: Study, options: Evaluated, console: Console, errors: Console, *, baselines: bool
 ) -> Results | None:
     """Show the plan, and run it unless only that was asked for."""
-    from xadapt.report.progress import Bars
     from xadapt.report.tables import plan_table
 
     console.print(plan_table(study))
     if options.dry_run:
         say_if_hub_is_silent(options.data, errors)
         return None
+    from xadapt.report.progress import Bars
+
     bars = Bars(errors)
     if options.track is None:
         results = study.run(watch=bars, baselines=baselines)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from xadapt.common.errors import UserError
-from xadapt.tasks.examples import Example, Source, Tagged
+from xadapt.tasks.examples import Example, Labelling, Source, Tagged
 from xadapt.tasks.task import Task
 
 # As usual in supertagging (Clark and Curran 2007): a tag that is seen fewer than RARE times in a
@@ -32,7 +32,8 @@ class OpenLabels:
             return task
         revision = self.source.revision(task.train, "en", "train")
         if revision not in self._known:
-            self._known[revision] = labels_of(self.source.load(task.train, "en", "train"))
+            known = self.source.labels(task.train) if isinstance(self.source, Labelling) else ()
+            self._known[revision] = known or labels_of(self.source.load(task.train, "en", "train"))
         return replace(task, labels=self._known[revision])
 
 

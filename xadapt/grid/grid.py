@@ -35,13 +35,14 @@ from xadapt.grid.work import Outcome, Unit, Worker, units_of
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
+from xadapt.study.backbone import Backbone
 from xadapt.study.baselines import baseline_scores
 from xadapt.study.evidence import Evidence
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Layer, collecting
 from xadapt.study.results import Cell, Finding, Results
 from xadapt.study.run import announce
-from xadapt.study.study import Backbone, Study
+from xadapt.study.study import Study
 from xadapt.tasks import Catalogue, task_named
 from xadapt.tasks.examples import Source
 

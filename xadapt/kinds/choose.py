@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Answered, Choice, softmax
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import compact, pieces
-from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, hits
 from xadapt.tasks.examples import Chosen, Example
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 
 class Choose(Kind):
@@ -63,6 +62,8 @@ class Choose(Kind):
         return items
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import sequence_head
+
         return sequence_head(config, 1)
 
     def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
@@ -75,6 +76,10 @@ class Choose(Kind):
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy over each item's options, summed over examples."""
+        import torch
+        import torch.nn.functional as F
+        from torch.nn.utils.rnn import pad_sequence
+
         scores = option_scores(head, hidden, items)
         # Items may differ in their number of options: -inf is an option of probability 0.
         table = pad_sequence(scores, batch_first=True, padding_value=-torch.inf)
@@ -134,6 +139,10 @@ class Choose(Kind):
 
 def option_scores(head: nn.Module, hidden: Tensor, items: Sequence[Item]) -> list[Tensor]:
     """(sequences, H) -> one (options,) an item."""
+    import torch
+
+    from xadapt.kinds.heads import first_token_logits
+
     logits = first_token_logits(head, hidden).squeeze(1)
     return list(torch.split(logits, [len(item.sequences) for item in items]))
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.common.randomness import generator
 from xadapt.kinds.answers import Answered, Labelled, softmax
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import sequences
-from xadapt.kinds.heads import first_token_logits, sequence_head
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, binary_f1, hits
 from xadapt.kinds.words import words
 from xadapt.tasks.examples import Classified, Example
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 _BASELINE_EXAMPLES = 10_000  # training examples a baseline is fitted on: a few seconds
 
@@ -51,6 +51,8 @@ class Classify(Kind):
         return [Item(i, (s,), t) for i, (s, t) in enumerate(zip(encoded, targets, strict=True))]
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import sequence_head
+
         return sequence_head(config, len(self.task.labels))
 
     def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
@@ -63,11 +65,18 @@ class Classify(Kind):
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy, summed over examples."""
+        import torch
+        import torch.nn.functional as F
+
+        from xadapt.kinds.heads import first_token_logits
+
         target = torch.tensor([item.target for item in items], device=hidden.device)
         return F.cross_entropy(first_token_logits(head, hidden), target, reduction="sum")
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's logits, (labels,)."""
+        from xadapt.kinds.heads import first_token_logits
+
         return list(first_token_logits(head, hidden).detach().cpu().numpy())
 
     def decode(self, examples: Sequence[Example], items: Sequence[Item], outputs: Sequence[Any]) -> list[Any]:

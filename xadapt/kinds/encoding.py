@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import BatchEncoding, PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 # Texts a tokenizer call. The tokenizer keeps some 100 bytes a token until a call's result is dropped, and
 # of a pair that is cut all the ways to go on: 4096 of LAReQA's, cut to 64 tokens, held 4 GB.

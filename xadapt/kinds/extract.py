@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Found
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import chunks, compact, pieces, tokenized
-from xadapt.kinds.heads import SpanHead, as_hf, in_float32, per_sequence
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, answer_counts, mlqa_words, squad_words
 from xadapt.tasks.examples import Answer, Example, Extracted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 ANSWER_TOKENS = 30  # the longest answer that is predicted, as in BERT's run_squad.py and XTREME
 QUESTION_TOKENS = 64  # what is kept of a question, likewise
@@ -92,6 +93,8 @@ class Extract(Kind):
         return items
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import SpanHead, as_hf
+
         return as_hf(SpanHead(config), config)
 
     def units(self, items: Sequence[Item]) -> int:
@@ -101,6 +104,10 @@ class Extract(Kind):
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """The mean of the cross entropies of start and end among a window's tokens, summed over windows.
         HF's padded loss counts the padding's logits in; here there is none."""
+        import torch
+
+        from xadapt.kinds.heads import in_float32, per_sequence
+
         logits = in_float32(head, hidden)
         everything = per_sequence(batch, logits, lambda x: torch.logsumexp(x, 1))  # (N, 2)
         target = torch.tensor([item.target for item in items], device=hidden.device)
@@ -109,6 +116,8 @@ class Extract(Kind):
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """A ``Span`` an item: exactly the best, over all starts and all lengths up to 30 tokens."""
+        from xadapt.kinds.heads import in_float32
+
         logits = in_float32(head, hidden).detach().cpu().numpy()
         begins = batch.starts.cpu().numpy()
         # (T,) for the context's tokens: the last of their window, and whether they cover any character;

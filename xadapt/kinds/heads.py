@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaClassificationHead
@@ -54,6 +55,19 @@ def as_hf(head: nn.Module, config: PretrainedConfig) -> nn.Module:
             nn.init.normal_(module.weight, std=config.initializer_range)
             nn.init.zeros_(module.bias)
     return head.float()
+
+
+class DualHead(nn.Module):
+    """(N, H) states of ``<s>`` -> (N, H) rows of length 1: dense and tanh, as XLM-R's pooler, then the norm;
+    and the scale of their cosines in the loss, which starts at 100: XTREME-R's dual encoder."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.logit_scale = nn.Parameter(torch.tensor(100.0))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return F.normalize(torch.tanh(self.dense(states)), dim=-1)
 
 
 def in_float32(head: nn.Module, states: Tensor) -> Tensor:

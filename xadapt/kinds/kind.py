@@ -10,20 +10,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
-
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Answered
 from xadapt.kinds.checks import check_task
 from xadapt.kinds.metrics import Counts, score_of
 from xadapt.tasks.examples import Example
 from xadapt.tasks.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 # Name -> language -> metric -> 0..100.
 Baselines = Mapping[str, Mapping[str, Mapping[str, float]]]

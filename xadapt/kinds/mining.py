@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.kinds.candidates import queries_and_candidates
 from xadapt.kinds.checks import check_scored, readable, refuse_unlabelled, typed
 from xadapt.kinds.encoding import sequences
@@ -19,9 +15,16 @@ from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import Counts, pair_f1, score_of
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
-from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_both_ways, normalised
+from xadapt.kinds.vectors import first_occurrences, mean_vectors, normalised
 from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 NEIGHBOURS = 4
 
@@ -85,7 +88,8 @@ class BitextMining(Untrained):
         rows = typed(examples, Sought)
         matches = self._matches(rows, items, outputs)
         threshold = best_threshold(matches, gold_pairs(rows))
-        fitted = BitextMining(self.task, self._layer, threshold).decoding_on(self.device)
+        fitted = BitextMining(self.task, self._layer, threshold)
+        fitted.device = self.device
         # Mining a large dev set takes minutes, and fitting is mostly followed by scoring the same outputs.
         fitted._known = (outputs, matches)
         return fitted
@@ -162,6 +166,8 @@ def mined(
         candidates: (C, H) likewise.
         device: where their cosines are computed.
     """
+    from xadapt.kinds.nearest import nearest_both_ways
+
     (forward, to), (backward, back) = nearest_both_ways(queries, candidates, NEIGHBOURS, device=device)
     about_query, about_candidate = forward.mean(1), backward.mean(1)
     margins, pairs = [], []

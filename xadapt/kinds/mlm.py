@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import generator
 from xadapt.kinds.checks import readable
 from xadapt.kinds.encoding import chunks, compact, tokenized
-from xadapt.kinds.heads import as_hf, tokens_at
 from xadapt.kinds.kind import TOGETHER, Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts
 from xadapt.tasks.examples import Example, Text
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
+
 HIDDEN = 0.15  # of the tokens (Devlin et al. 2019, arXiv 1810.04805, section 3.1)
 AS_MASK, AS_RANDOM = 0.8, 0.1  # of the hidden ones; the rest stays as it is
-LOGITS = 2**25  # held at once: 134 tokens of XLM-R's vocabulary
 
 
 class Vocabulary(NamedTuple):
@@ -57,52 +55,6 @@ class Passage(NamedTuple):
 def ordinary(vocabulary: Vocabulary) -> np.ndarray:
     """The ids that are no special tokens, sorted."""
     return np.setdiff1d(np.arange(vocabulary.size, dtype=np.int32), np.array(vocabulary.special))
-
-
-class WordHead(nn.Module):
-    """(M, H) -> (M, H) ready to be compared with the word embeddings: dense, gelu, norm, with a bias a word;
-    named as the ``lm_head`` of HF's ``XLMRobertaForMaskedLM``. The output embeddings are the encoder's own:
-    ``tie`` hands them over, and they are neither trained nor stored here. What an invertible adapter makes of
-    the input embeddings is undone behind the norm (Pfeiffer et al. 2020, arXiv 2005.00052, section 3.2.3)."""
-
-    def __init__(self, config: PretrainedConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.words: tuple[Tensor, ...] = ()  # in tuples: no parameters of this head
-        self.inverse: tuple[nn.Module, ...] = ()
-
-    def tie(
-        self, words: Tensor, start: Mapping[str, Tensor] | None, inverse: nn.Module | None = None
-    ) -> None:
-        """Take the word embeddings, (V, H), and what is on them; start as the checkpoint's own head, if there
-        is one."""
-        self.words = (words,)
-        self.inverse = () if inverse is None else (inverse,)
-        if start is not None:
-            self.load_state_dict(dict(start), strict=True)
-
-    def forward(self, states: Tensor) -> Tensor:
-        ready = self.layer_norm(F.gelu(self.dense(states)))
-        for inverse in self.inverse:
-            ready = inverse(ready.unsqueeze(0), rev=True).squeeze(0)
-        return ready
-
-    def logits(self, ready: Tensor) -> Tensor:
-        """(M, H) as ``forward`` gives it -> (M, V), float32; the product in the embeddings' own dtype."""
-        if not self.words:
-            raise ValueError("the head has no word embeddings: tie it to an encoder first")
-        (words,) = self.words
-        return F.linear(ready.to(words.dtype), words).float() + self.bias
-
-    def loss(self, ready: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy, summed."""
-        return F.cross_entropy(self.logits(ready), target, reduction="sum")
-
-    def rows(self) -> int:
-        """Tokens whose logits are held at once."""
-        return max(1, LOGITS // len(self.bias))
 
 
 class Mlm(Kind):
@@ -152,10 +104,15 @@ class Mlm(Kind):
         return [hidden_words(item, *key, place) for item, place in zip(items, places, strict=True)]
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import as_hf
+        from xadapt.kinds.word_head import WordHead
+
         return as_hf(WordHead(config), config)
 
     def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
         """The hidden tokens, item by item."""
+        from xadapt.kinds.heads import tokens_at
+
         return tokens_at(batch, [item.target[0] for item in items])
 
     def units(self, items: Sequence[Item]) -> int:
@@ -165,6 +122,11 @@ class Mlm(Kind):
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy, summed over hidden tokens; logits are made for these only, and for a large
         vocabulary a few at a time, once more in the backward pass."""
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
+        from xadapt.kinds.word_head import word_head
+
         words = word_head(head)
         target = torch.from_numpy(np.concatenate([item.target[1] for item in items])).to(hidden.device)
         with torch.autocast(hidden.device.type, enabled=False):
@@ -176,6 +138,10 @@ class Mlm(Kind):
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's likeliest tokens, (hidden,)."""
+        import torch
+
+        from xadapt.kinds.word_head import word_head
+
         words = word_head(head)
         with torch.autocast(hidden.device.type, enabled=False):
             ready = words(hidden.float())
@@ -257,13 +223,6 @@ def hidden_words(item: Item, *key: object) -> Item:
         fate < AS_MASK, note.vocabulary.mask, np.where(fate < AS_MASK + AS_RANDOM, any_token, truth)
     )
     return Item(item.example, (compact(ids),), (at, truth), note)
-
-
-def word_head(head: nn.Module) -> WordHead:
-    """The same, known to be of that class."""
-    if not isinstance(head, WordHead):
-        raise TypeError(f"got a head of class {type(head).__name__}, expected WordHead")
-    return head
 
 
 def most_frequent_token(train: Sequence[Item], test: Sequence[Item]) -> float:

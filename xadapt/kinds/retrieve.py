@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.kinds.checks import check_scored, readable, typed
 from xadapt.kinds.encoding import sequences
 from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import Counts, hits
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
-from xadapt.kinds.vectors import first_occurrences, mean_vectors, nearest_neighbours, normalised
+from xadapt.kinds.vectors import first_occurrences, mean_vectors, normalised
 from xadapt.tasks.examples import Example, Paired
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 
 class Retrieve(Untrained):
@@ -58,6 +61,8 @@ class Retrieve(Untrained):
         for item, pair in zip(items, outputs, strict=True):
             vectors[:, item.example] = pair
         firsts = first_occurrences([r.source for r in rows])
+        from xadapt.kinds.nearest import nearest_neighbours
+
         _, found = nearest_neighbours(
             normalised(vectors[1]), normalised(vectors[0][firsts]), 1, device=self.device
         )

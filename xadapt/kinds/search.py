@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.kinds.candidates import as_pool, queries_and_candidates
 from xadapt.kinds.checks import (
     check_length,
@@ -19,30 +14,22 @@ from xadapt.kinds.checks import (
     refuse_unlabelled,
 )
 from xadapt.kinds.encoding import sequences
-from xadapt.kinds.heads import as_hf, in_float32
 from xadapt.kinds.kind import Baselines, Item
 from xadapt.kinds.metrics import Counts, average_precision, hits
 from xadapt.kinds.spelling import spelt_alike
 from xadapt.kinds.untrained import Untrained
-from xadapt.kinds.vectors import mean_vectors, nearest_neighbours, normalised
+from xadapt.kinds.vectors import mean_vectors, normalised
 from xadapt.tasks.examples import Example, Sought
 from xadapt.tasks.task import Task
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
+
 RANKS = 20
 QUERY_TOKENS = 96  # what is kept of a query, as in XTREME-R's LAReQA script
-
-
-class DualHead(nn.Module):
-    """(N, H) states of ``<s>`` -> (N, H) rows of length 1: dense and tanh, as XLM-R's pooler, then the norm;
-    and the scale of their cosines in the loss, which starts at 100: XTREME-R's dual encoder."""
-
-    def __init__(self, config: PretrainedConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.logit_scale = nn.Parameter(torch.tensor(100.0))
-
-    def forward(self, states: Tensor) -> Tensor:
-        return F.normalize(torch.tanh(self.dense(states)), dim=-1)
 
 
 class Search(Untrained):
@@ -101,6 +88,8 @@ class Search(Untrained):
         return items
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import DualHead, as_hf
+
         return as_hf(DualHead(config), config) if self.trained else super().head(config)
 
     def layer(self, config: PretrainedConfig) -> int | None:
@@ -118,6 +107,11 @@ class Search(Untrained):
         """Cross entropy of each query's own candidate among those of the batch, summed over queries. Others
         that answer the query too, or are the same candidate, are left out of its sum. Items of one step that
         do not fit into one batch of tokens are not set against each other."""
+        import torch
+        import torch.nn.functional as F
+
+        from xadapt.kinds.heads import in_float32
+
         if not self.trained:
             raise self.untrainable()
         vectors = in_float32(head, hidden)
@@ -129,6 +123,8 @@ class Search(Untrained):
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's vector, (H,)."""
+        from xadapt.kinds.heads import in_float32
+
         if not self.trained:
             return list(mean_vectors(hidden, batch))
         return list(in_float32(head, hidden).detach().cpu().numpy())
@@ -141,6 +137,8 @@ class Search(Untrained):
         place = {item.example: k for k, item in enumerate(items)}
         queries, pool = queries_and_candidates(rows)
         asked, offered = (normalised(np.stack([outputs[place[i]] for i in side])) for side in (queries, pool))
+        from xadapt.kinds.nearest import nearest_neighbours
+
         _, found = nearest_neighbours(asked, offered, RANKS, device=self.device)
         return ranked_ids(rows, queries, pool, found)[: len(examples)]
 

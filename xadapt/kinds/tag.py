@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.answers import Answered, TaggedWords
 from xadapt.kinds.checks import check_scored, label_index, readable, typed
 from xadapt.kinds.encoding import chunks, compact, tokenized
-from xadapt.kinds.heads import TokenHead, as_hf, in_float32, tokens_at
 from xadapt.kinds.kind import Baselines, Item, Kind
 from xadapt.kinds.metrics import Counts, entity_f1, words_right
 from xadapt.kinds.words import entities_of
 from xadapt.tasks.examples import Example, Tagged
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from xadapt.backbone.packing import Packed
 
 OUTSIDE = -1  # in a target: a tag that is not among the task's
 
@@ -79,10 +79,14 @@ class Tag(Kind):
         return items
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from xadapt.kinds.heads import TokenHead, as_hf
+
         return as_hf(TokenHead(config, len(self.task.labels)), config)
 
     def reads(self, batch: Packed, items: Sequence[Item]) -> Tensor:
         """The first piece of each word, item by item."""
+        from xadapt.kinds.heads import tokens_at
+
         return tokens_at(batch, [item.note.at for item in items])
 
     def units(self, items: Sequence[Item]) -> int:
@@ -91,11 +95,18 @@ class Tag(Kind):
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> Tensor:
         """Cross entropy, summed over the words whose tag is one of the task's."""
+        import torch
+        import torch.nn.functional as F
+
+        from xadapt.kinds.heads import in_float32
+
         target = torch.from_numpy(np.concatenate([item.target for item in items])).to(hidden.device)
         return F.cross_entropy(in_float32(head, hidden), target, ignore_index=OUTSIDE, reduction="sum")
 
     def outputs(self, head: nn.Module, hidden: Tensor, batch: Packed, items: Sequence[Item]) -> list[Any]:
         """An item's tag indices, (words,)."""
+        from xadapt.kinds.heads import in_float32
+
         best = in_float32(head, hidden).argmax(-1).cpu().numpy()
         return np.split(best, np.cumsum([len(item.note.at) for item in items])[:-1])
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
-from torch import Tensor, nn
-from transformers import PretrainedConfig
-
-from xadapt.backbone.packing import Packed
 from xadapt.common.errors import UserError
 from xadapt.kinds.kind import Item, Kind
 from xadapt.kinds.vectors import middle_layer
 from xadapt.tasks.task import Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig
+
+    from xadapt.backbone.packing import Packed
 
 
 class Untrained(Kind, abstract=True):
@@ -30,13 +32,15 @@ class Untrained(Kind, abstract=True):
     """
 
     serves: ClassVar[str] = "retrieve"
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     def __init__(self, task: Task, layer: int | None = None) -> None:
         super().__init__(task)
         self._layer = layer
 
     def head(self, config: PretrainedConfig) -> nn.Module:
+        from torch import nn
+
         return nn.Identity()
 
     def layer(self, config: PretrainedConfig) -> int | None:
@@ -45,7 +49,7 @@ class Untrained(Kind, abstract=True):
     def decoding_on(self, device: torch.device) -> Self:
         placed = copy.copy(self)
         # Other devices than CUDA's do not offer all that an exact search needs.
-        placed.device = device if device.type == "cuda" else torch.device("cpu")
+        placed.device = device if device.type == "cuda" else "cpu"
         return placed
 
     def units(self, items: Sequence[Item]) -> int:

@@ -1,20 +1,4 @@
-"""What a stack mounts: in plain values, for addresses and records; and built again from these values.
-
-A *description* is what a module's manifest keeps of what it stands on (``below``):
-
-    None                                               the bare backbone
-    "3fa9c1..."                                        a module, on all that it stands on
-    {"drop": [0, 5], "part": D}                        D without its top's layers 0 to 5
-    {"merge": how, "operands": [[weight, D], ...], "options": {...}, "on": D}
-                                                       of a user's own also "code": its version
-    {"fuse": [D, ...], "on": D}                        its weights are in the module above it
-    {"lowest": D, "of": D}                             the second, with the first in the place of its lowest
-                                                       module: of lang(...), in another language
-
-Operands are described whole, from the backbone up; ``on`` is what they have in common below their
-combination. So ``mnli > cat(qqp, anli)``, which adds mnli once, is told from
-``cat((mnli > qqp), (mnli > anli))``, which adds it twice.
-"""
+"""What a stack mounts, built again from its description (``xadapt.stacks.description``)."""
 
 from __future__ import annotations
 
@@ -28,36 +12,10 @@ from xadapt.common.own import is_own, version_of
 from xadapt.mount import Dropped as MountedDrop
 from xadapt.mount import Element, Fused, Merged, Part, split_fusion
 from xadapt.stacks.methods import parse_method
-from xadapt.stacks.places import operands
-from xadapt.stacks.stack import Combined, Dropped, Stack, is_fuse, trains
 from xadapt.store.store import Saved
 
 # What descriptions of earlier versions call an option.
 _FORMER = {"majority": "majority_sign_method"}
-
-
-def description(stack: Stack | None, addresses: Mapping[Stack, str], seed: int) -> Any:
-    """What identifies a mounted stack.
-
-    Args:
-        addresses: of every module in the stack, by its place.
-        seed: of the study: merges that drop values at random are drawn from it.
-    """
-    if stack is None:
-        return None
-    part = stack.top
-    if isinstance(part, Dropped):
-        whole = Stack((*stack.parts[:-1], part.part))
-        return {"drop": [part.first, part.last], "part": description(whole, addresses, seed)}
-    if trains(part):
-        return addresses[stack]
-    assert isinstance(part, Combined)
-    tops = [[weight, description(operand, addresses, seed)] for weight, operand in operands(stack)]
-    below = description(stack.below, addresses, seed)
-    if is_fuse(part):
-        return {"fuse": [top for _, top in tops], "on": below}
-    code = {"code": version_of(part.how)} if is_own(part.how) else {}
-    return {"merge": part.how, "operands": tops, "options": _options(part, seed), "on": below} | code
 
 
 def elements(described: Any, load: Callable[[str], Saved]) -> list[Element]:
@@ -137,9 +95,3 @@ def _operand(found: list[Element]) -> Element:
 
 def _listed(found: list[Element]) -> str:
     return ", ".join(element.label for element in found)
-
-
-def _options(part: Combined, seed: int) -> dict[str, Any]:
-    """The options of a merge, and what it draws from; what the merge is to work out is left out."""
-    options: dict[str, Any] = {name: value for name, value in part.settings.items() if value is not None}
-    return options | ({"seed": seed} if part.how.startswith("dare") or is_own(part.how) else {})

@@ -8,13 +8,12 @@ from typing import Any
 
 from xadapt.common.text_tables import TextTable, shown_value
 from xadapt.record.record import recorded
-from xadapt.report.sheet import Column, Sheet
+from xadapt.report.sheet import DIGITS, Column, Sheet
 from xadapt.store.store import Store
 from xadapt.study.kept import Compared, Difference, Kept
 from xadapt.study.results import Finding, cell_table
 
 POCKET_NOTE = "pocket world: generated text, a tiny encoder. It shows mechanics and is evidence for nothing."
-DIGITS = 8  # of a module's address: as many as commands need to know it by
 _KEYS = ("module", "key")  # to be copied
 _DROPPED = {"modules": 1, "made": 2}  # of the list of runs, where there is no room
 _SETTING = ("backbone", "method", "data", "split", "layer")

@@ -9,8 +9,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from xadapt.common.text_tables import TextTable
-from xadapt.report.formats import DIGITS
-from xadapt.report.sheet import Column, Sheet
+from xadapt.report.sheet import DIGITS, Column, Sheet
 from xadapt.store.records import Record
 from xadapt.store.summary import ModuleInfo
 from xadapt.study.wanted_modules import as_typed

@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+DIGITS = 8  # of a module's address: as many as commands need to know it by
 Cell = str | Text
 
 WORD = 18  # signs of a word that are kept together in a column of names; longer ones are broken

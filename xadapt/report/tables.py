@@ -5,18 +5,21 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from xadapt.report.formats import DIGITS, POCKET_NOTE, said
-from xadapt.report.sheet import Column, Sheet
+from xadapt.report.formats import POCKET_NOTE, said
+from xadapt.report.sheet import DIGITS, Column, Sheet
 from xadapt.stacks.stack import Stack
 from xadapt.study.results import OTHERS, Cell, Results
 from xadapt.study.scored_languages import held_out
-from xadapt.study.study import Study
 from xadapt.tasks.languages import GroupBy, basis_of, grouped
+
+if TYPE_CHECKING:
+    from xadapt.study.study import Study
 
 NO_MODEL = "no model: "
 
@@ -28,7 +31,7 @@ def plan_table(study: Study) -> Sheet:
     """What will be trained, what is in the store, what will be evaluated."""
     plan = study.plan
     columns = ("", "expression", Column("seed", right=True), "what", Column("address", drop=1, whole=True))
-    table = Sheet(*columns, title=f"plan: {plan.backbone.name} on {plan.source.name}")
+    table = Sheet(*columns, title=f"plan: {plan.on.name} on {plan.source.name}")
     for module in plan.modules:
         known = study.has(module.address)
         action = Text("reuse", "green") if known else Text("train", "yellow")
@@ -60,8 +63,8 @@ def _of_use_otherwise(study: Study) -> Iterator[tuple[str, str]]:
     other = plan.other_dtype
     if count := sum(study.has(plan.twins[address]) for address in lacking):
         what = f"{count} of {len(lacking)}, trained in {other}: --dtype {other} uses them"
-        if other != plan.backbone.dtype_name:
-            what += f", --trained-in {other} evaluates them in {plan.backbone.dtype_name}"
+        if other != plan.on.dtype_name:
+            what += f", --trained-in {other} evaluates them in {plan.on.dtype_name}"
         yield "in the store", what
     if lacking and (count := study.outdated()):
         what = f"{count} modules of an earlier version of the training: what is needed is trained again"

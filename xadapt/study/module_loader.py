@@ -14,10 +14,11 @@ from xadapt.backbone.backbone import Backbone
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
 from xadapt.kinds.kind import Kind
-from xadapt.kinds.mlm import WordHead
+from xadapt.kinds.word_head import WordHead
 from xadapt.mount import Element, Fold, Mounted, Part, mount
-from xadapt.mount.mount_spec import description, elements
+from xadapt.mount.mount_spec import elements
 from xadapt.mount.weights import check_backbone, fill
+from xadapt.stacks.description import description
 from xadapt.stacks.stack import Stack, trains, undropped
 from xadapt.store.store import Saved
 from xadapt.study.module_plan import ModulePlan
@@ -44,7 +45,7 @@ def load_elements(run: Run, stack: Stack | None, seed: int) -> list[Element]:
 
 
 def load_described(run: Run, described: Any) -> list[Element]:
-    """What a description (``mount_spec``) says, as ``mount`` takes it."""
+    """What a description (``stacks.description``) says, as ``mount`` takes it."""
     return elements(described, partial(load_module, run))
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.known import Known
 from xadapt.common.errors import UserError
 from xadapt.common.identity import canonical
 from xadapt.common.own import found, version_of
 from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
 from xadapt.kinds.checks import check_length
-from xadapt.mount.mount_spec import description
+from xadapt.stacks.description import description
 from xadapt.stacks.methods import Method, Own, inverts
 from xadapt.stacks.places import Need, acting_layers, needs, nodes
 from xadapt.stacks.stack import Combined, Operand, Stack, methods_in, trains, undropped
@@ -30,7 +30,10 @@ from xadapt.study.versions import TRAINING_VERSION
 from xadapt.tasks import Catalogue, Task, asked, task_named
 from xadapt.tasks.examples import Source, generates
 from xadapt.tasks.languages import related
-from xadapt.train.loop import Settings
+from xadapt.train.settings import Settings
+
+if TYPE_CHECKING:
+    from xadapt.backbone.backbone import Backbone
 
 # Peak learning rates by method, for encoders up to a width; the narrower the encoder, the higher. Tried at
 # 192 on the pocket world and at 384 on English dev of XNLI and UDPOS; above, for XLM-R, the study's own for
@@ -118,7 +121,7 @@ class ModulePlan:
 class Planner:
     """What is the same for all stacks of a study; ``dtype`` is what its modules are trained in."""
 
-    backbone: Backbone
+    backbone: Backbone | Known
     open_labels: OpenLabels
     method: Method
     overrides: Overrides

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.known import Known
 from xadapt.common.errors import UserError, nearest
 from xadapt.common.text_tables import TextTable, html_first
 from xadapt.data.labels import OpenLabels
 from xadapt.kinds import kind_of
-from xadapt.mount.mount_spec import description
+from xadapt.stacks.description import description
 from xadapt.stacks.methods import Method
 from xadapt.stacks.parser import parse
 from xadapt.stacks.places import needs
@@ -25,6 +26,11 @@ from xadapt.study.scored_languages import available, languages_of
 from xadapt.tasks import CATALOGUE, Catalogue, Task
 from xadapt.tasks.examples import Source, generates
 from xadapt.tasks.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from xadapt.backbone.backbone import Backbone
 
 __all__ = ["Evaluation", "Imported", "Layer", "ModulePlan", "Overrides", "Plan", "make_plan"]
 
@@ -54,7 +60,7 @@ class Evaluation:
     Attributes:
         expr: as the user wrote it.
         stack: what is mounted, methods filled in; None for the bare backbone.
-        mounted: what identifies that, for the addresses of scores (``mount_spec.description``).
+        mounted: what identifies that, for the addresses of scores (``stacks.description``).
         lowest: of ``lang(...)``: for each language but the one it is trained on, what stands lowest there.
         module: the address of the target's module, whose head answers; None where the target trains nothing.
         layer: whose hidden states are read, as in HF's ``hidden_states``; None for the last.
@@ -108,6 +114,7 @@ class Plan:
     """What a study consists of: modules in the order in which they can be trained, then cells.
 
     Attributes:
+        on: the backbone, or what is known of one that is not opened before it is needed.
         method: where an expression names none.
         addresses: seed -> the module at each place of the study's stacks, imported ones included.
         dtype: what the modules are trained in; scores are computed in the backbone's.
@@ -115,7 +122,7 @@ class Plan:
         cache_gb: gigabytes of the store that may hold what the layers below all modules make of the data.
     """
 
-    backbone: Backbone
+    on: Backbone | Known
     source: Source
     method: Method
     modules: tuple[ModulePlan, ...]
@@ -125,11 +132,20 @@ class Plan:
     twins: Mapping[str, str]
     cache_gb: float = 0.0
 
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone, opened.
+
+        Raises:
+            UserError: it cannot be, or is not what the plan was made for.
+        """
+        return self.on.opened() if isinstance(self.on, Known) else self.on
+
     def __repr__(self) -> str:
         seeds = len({e.seed for e in self.evaluations})
         return (
             f"Plan({len(self.modules)} modules and {len(self.evaluations)} evaluations, {seeds} "
-            f"seed{'s' * (seeds != 1)}, {self.backbone.name} on {self.source.name})"
+            f"seed{'s' * (seeds != 1)}, {self.on.name} on {self.source.name})"
         )
 
     def _repr_html_(self) -> str:
@@ -163,7 +179,7 @@ class Plan:
 def make_plan(
     expressions: Sequence[str],
     *,
-    backbone: Backbone,
+    backbone: Backbone | Known,
     source: Source,
     method: Method,
     seeds: Sequence[int] = (0,),
@@ -365,10 +381,11 @@ def _check_seed(seed: int) -> None:
         raise UserError(f"the seed {got} is none", expected=f"a whole number from 0 to {LARGEST_SEED}")
 
 
-def _layers_read(task: Task, backbone: Backbone, layer: Layer) -> list[int | None]:
+def _layers_read(task: Task, backbone: Backbone | Known, layer: Layer) -> list[int | None]:
     """The layers that ``task`` is read at; None for the last, where it reads no other."""
     wanted = range(backbone.layers + 1) if layer == "every" else [layer]
-    read = [kind_of(task, each).layer(backbone.config) for each in wanted]
+    config = cast("PretrainedConfig", backbone.config)  # or its shape, which is all that a kind asks for here
+    read = [kind_of(task, each).layer(config) for each in wanted]
     if layer == "every" and None in read:
         raise UserError(
             f"{task.name} is read at the last layer only",

@@ -19,8 +19,9 @@ from torch import nn
 from xadapt.common.errors import UserError, nearest
 from xadapt.kinds.answers import TaggedWords
 from xadapt.kinds.kind import Kind
+from xadapt.kinds.nearest import nearest_neighbours
 from xadapt.kinds.search import Search
-from xadapt.kinds.vectors import nearest_neighbours, normalised
+from xadapt.kinds.vectors import normalised
 from xadapt.kinds.words import placed, split
 from xadapt.mount import Mounted
 from xadapt.tasks.examples import Chosen, Classified, Example, Extracted, Sought, Tagged

@@ -14,110 +14,43 @@ with backbone.mount(xadapt.Stack("mnli > xnli"), study) as mounted:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from peft import PeftModel
-from torch import Tensor
-from transformers import PreTrainedModel
-
-from xadapt.backbone import backbone as _backbone
-from xadapt.backbone.packing import Packed, budgeted, pack
+from xadapt.backbone.known import Known, known
 from xadapt.common.errors import UserError
-from xadapt.common.progress import Watch
 from xadapt.data.sources import open_source
 from xadapt.data.user_tasks import catalogue_with
-from xadapt.interop.export import Export, export_of
-from xadapt.interop.merged import merged
-from xadapt.interop.module import Module
-from xadapt.interop.peft_out import peft_model
 from xadapt.kinds import kind_of
-from xadapt.mount import Element, Fold, Mounted, encode_many, mount
 from xadapt.stacks.methods import Method, parse_method
 from xadapt.stacks.places import needs
 from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
-from xadapt.study import run as _run
-from xadapt.study.ablation import Ablation, ablations
-from xadapt.study.analysis import LayerValues, fusion_weights, similarities
-from xadapt.study.evaluation import elements_in, language_of, mounted_with_head
 from xadapt.study.imported import imported_in
 from xadapt.study.overrides import Overrides
 from xadapt.study.plan import Evaluation, Layer, Plan, make_plan
-from xadapt.study.predictor import Predictor
-from xadapt.study.results import Predicted, Results
-from xadapt.study.sizes import Facts, facts_of
-from xadapt.study.state import Run
-from xadapt.study.text_embedding import text_embedding
 from xadapt.study.versions import outdated
 from xadapt.tasks.examples import Source
-from xadapt.train.batches import BATCH_TOKENS
 
+# What runs and looks into stacks takes seconds to load, and a plan needs none of it: imported where used.
+if TYPE_CHECKING:
+    import numpy as np
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
-class Backbone(_backbone.Backbone):
-    """A frozen XLM-R that stacks can be mounted on. ``from_pretrained`` opens one."""
-
-    @contextmanager
-    def mount(
-        self,
-        stack: Stack | str | Module | None,
-        study: Study | None = None,
-        *,
-        seed: int = 0,
-        language: str | None = None,
-        fold: Fold = False,
-    ) -> Iterator[Mounted]:
-        """A stack on this backbone, as long as the block lasts; the backbone stays as it is, and several
-        stacks can be held at once.
-
-        Args:
-            stack: an expression whose modules ``study`` has trained, or a module with all it stands on; None
-                for the bare encoder.
-            study: whose store and settings; needed for an expression.
-            seed: of the study's modules.
-            language: of a stack with ``lang(...)``: on which language module.
-            fold: as in ``xadapt.mount.mount``: ``True`` or ``"cat"`` for cheaper inference.
-
-        Yields:
-            ``mounted.encode(batch)`` gives hidden states (tokens, width) of packed sequences.
-
-        Raises:
-            UserError: not trained yet, another backbone, weights that do not fit or change nothing.
-        """
-        parts: list[Element]
-        if stack is None:
-            parts = []
-        elif isinstance(stack, Module):
-            parts = stack.elements(self)
-        elif study is None:
-            raise UserError(
-                f"'{stack}' without a study",
-                expected="a study that says with which data and settings its modules are trained",
-                do="give study=Study([...], backbone), or a Module",
-            )
-        else:
-            parts = study.elements(stack, seed, self, language=language)
-        yield mount(self, parts, fold=fold)
-
-    def encode_many(
-        self, stacks: Sequence[Mounted], batch: Packed, layers: int | None = None
-    ) -> list[Tensor]:
-        """One batch under each of several held stacks; what lies below all their modules is computed once.
-
-        Args:
-            stacks: mounted on this backbone; fusions and merges among them.
-            batch: packed sequences, T tokens, on the backbone's device.
-            layers: how many layers to run; all by default.
-
-        Returns:
-            hidden states (T, width) of each stack, equal to its own ``encode``.
-        """
-        return encode_many(self, stacks, batch, layers)
+    from xadapt.backbone.backbone import Backbone
+    from xadapt.backbone.packing import Packed
+    from xadapt.common.progress import Watch
+    from xadapt.interop.export import Export
+    from xadapt.mount import Element
+    from xadapt.study.ablation import Ablation
+    from xadapt.study.analysis import LayerValues
+    from xadapt.study.predictor import Predictor
+    from xadapt.study.results import Predicted, Results
+    from xadapt.study.sizes import Facts
 
 
 @dataclass(frozen=True)
@@ -140,7 +73,7 @@ class Study(Overrides):
     """
 
     expressions: Sequence[str | Stack]
-    backbone: _backbone.Backbone | str = "pocket"
+    backbone: Backbone | str = "pocket"
     data: Source | str | Path = "pocket"
     method: Method | str = "lora"
     seeds: Sequence[int] = (0,)
@@ -192,17 +125,17 @@ class Study(Overrides):
             UserError: all problems at once.
         """
         if self.threads is not None:
+            import torch
+
             torch.set_num_threads(self.threads)
         method = parse_method(self.method) if isinstance(self.method, str) else self.method
         rows = catalogue_with(self.tasks)
-        source, backbone = self.data, self.backbone
+        source = self.data
         if isinstance(source, str | Path):
             source = open_source(str(source), self.intermediate, rows)
-        if isinstance(backbone, str):
-            backbone = Backbone.from_pretrained(backbone, device=self.device, dtype=self.dtype)
         return make_plan(
             [str(e) for e in self.expressions],
-            backbone=backbone,
+            backbone=self._known or self._opened(),
             source=source,
             method=method,
             seeds=self.seeds,
@@ -214,6 +147,20 @@ class Study(Overrides):
             layer=self.layer,
             items=self.items,
         )
+
+    @property
+    def _known(self) -> Known | None:
+        """What is enough for a plan, where that is known of the backbone by its name."""
+        if not isinstance(self.backbone, str):
+            return None
+        return known(self.backbone, device=self.device, dtype=self.dtype, opening=self._opened)
+
+    def _opened(self) -> Backbone:
+        if not isinstance(self.backbone, str):
+            return self.backbone
+        from xadapt.study.backbone import Backbone
+
+        return Backbone.from_pretrained(self.backbone, device=self.device, dtype=self.dtype)
 
     @cached_property
     def _store(self) -> Store:
@@ -242,7 +189,9 @@ class Study(Overrides):
         Raises:
             UserError: broken data, a store that cannot be written, a module that does not fit.
         """
-        return _run.run(self.plan, self._store, watch=watch, baselines=baselines)
+        from xadapt.study.run import run
+
+        return run(self.plan, self._store, watch=watch, baselines=baselines)
 
     def predict(self, *, watch: Watch | None = None) -> list[Predicted]:
         """Train what the store does not hold, and predict the one expression's target, a language each.
@@ -250,20 +199,30 @@ class Study(Overrides):
         Raises:
             UserError: as ``run``.
         """
-        return _run.predict(self.plan, self._store, watch=watch)
+        from xadapt.study.run import predict
+
+        return predict(self.plan, self._store, watch=watch)
 
     # -- looking into the study's one expression --------------------------------------------
 
     def facts(self) -> dict[Stack, Facts]:
         """State and size of everything with weights, by place (``sizes.facts_of``); trained or not yet."""
+        from xadapt.study.sizes import facts_of
+
         return facts_of(self.plan, self._store, self._evaluation)
 
     def fusion_weights(self, *, watch: Watch | None = None) -> list[LayerValues]:
         """What each fusion has learned. Raises ``UserError`` where there is none, or it is not trained."""
+        from xadapt.study.analysis import fusion_weights
+        from xadapt.study.state import Run
+
         return fusion_weights(Run(self.plan, self._store, watch), self._evaluation)
 
     def similarities(self, *, watch: Watch | None = None) -> LayerValues:
         """How alike the modules are, two by two. Raises ``UserError`` for fewer, or untrained ones."""
+        from xadapt.study.analysis import similarities
+        from xadapt.study.state import Run
+
         return similarities(Run(self.plan, self._store, watch), self._evaluation)
 
     def ablations(
@@ -274,6 +233,9 @@ class Study(Overrides):
         Raises:
             UserError: nothing that can be left out, no such language, or modules that are not trained.
         """
+        from xadapt.study.ablation import ablations
+        from xadapt.study.state import Run
+
         return ablations(Run(self.plan, self._store, watch), self._evaluation, languages)
 
     @property
@@ -295,7 +257,7 @@ class Study(Overrides):
         return tuple(dict.fromkeys(places[need.stack] for need in found))
 
     def elements(
-        self, stack: Stack | str, seed: int, backbone: _backbone.Backbone, *, language: str | None = None
+        self, stack: Stack | str, seed: int, backbone: Backbone, *, language: str | None = None
     ) -> list[Element]:
         """A trained stack of this study, as ``mount`` takes it.
 
@@ -306,6 +268,9 @@ class Study(Overrides):
             UserError: it is none of the study's, or on another backbone, or a module of it is not trained
                 (others of the study need not be).
         """
+        from xadapt.study.evaluation import elements_in, language_of
+        from xadapt.study.state import Run
+
         evaluation = self._trained(stack, seed)
         if backbone.fingerprint != self.plan.backbone.fingerprint:
             raise UserError(
@@ -327,6 +292,10 @@ class Study(Overrides):
         Raises:
             UserError: it is none of the study's, or a module of it is not trained.
         """
+        from xadapt.study.evaluation import language_of, mounted_with_head
+        from xadapt.study.predictor import Predictor
+        from xadapt.study.state import Run
+
         evaluation = self._trained(stack, seed)
         kind = kind_of(evaluation.task, evaluation.layer)
         run, language = Run(self.plan, self._store), language_of(evaluation, language)
@@ -345,6 +314,8 @@ class Study(Overrides):
         Raises:
             UserError: as ``predictor``; a bottleneck, which is not linear; no module at all.
         """
+        from xadapt.interop.merged import merged
+
         return merged(*self._export(stack, seed, language))
 
     def peft_model(
@@ -352,11 +323,16 @@ class Study(Overrides):
     ) -> PeftModel:
         """A trained stack of LoRA modules as a ``PeftModel``: one LoRA of the summed rank, with the head;
         both can be trained on, by ``Trainer`` say. Arguments and errors as of ``model``."""
+        from xadapt.interop.peft_out import peft_model
+
         return peft_model(*self._export(stack, seed, language))
 
     def batches(self, language: str, examples: int) -> list[Packed]:
         """The first examples of the first expression's target, encoded and packed as ``encode`` takes them:
         to measure with."""
+        from xadapt.backbone.packing import budgeted, pack
+        from xadapt.train.evaluate import BATCH_TOKENS
+
         evaluation, backbone = self.plan.evaluations[0], self.plan.backbone
         loaded = self.plan.source.load(evaluation.task.name, language, evaluation.split)[:examples]
         encode = kind_of(evaluation.task).encode
@@ -372,19 +348,27 @@ class Study(Overrides):
         Raises:
             UserError: an unknown task, or one that trains on nothing.
         """
+        from xadapt.study.state import Run
+        from xadapt.study.text_embedding import text_embedding
+
         run = Run(self.plan, self._store)
         return text_embedding(run, task, catalogue_with(self.tasks), examples)
 
     def _export(
         self, stack: Stack | str | None, seed: int | None, language: str | None
-    ) -> tuple[Export, _backbone.Backbone]:
+    ) -> tuple[Export, Backbone]:
         """What an expression consists of, and the backbone in float32."""
+        from xadapt.backbone.backbone import Backbone
+        from xadapt.interop.export import export_of
+        from xadapt.study.evaluation import elements_in, language_of
+        from xadapt.study.state import Run
+
         evaluation, backbone = self._trained(stack, seed), self.plan.backbone
         addresses = self.addresses(evaluation.expr, evaluation.seed)
         if not addresses:
             raise UserError(f"'{evaluation.expr}' is the backbone alone", do=f"open {backbone.name} itself")
-        if backbone.dtype != torch.float32:
-            backbone = _backbone.Backbone.from_pretrained(backbone.name, device="cpu", dtype="float32")
+        if backbone.dtype_name != "float32":
+            backbone = Backbone.from_pretrained(backbone.name, device="cpu", dtype="float32")
         exported = export_of(self._store, addresses[-1], head=evaluation.module is not None)
         if language := language_of(evaluation, language):
             elements = elements_in(Run(self.plan, self._store), evaluation, language)

@@ -140,6 +140,15 @@ class Noting(Protocol):
         ...
 
 
+@runtime_checkable
+class Labelling(Protocol):
+    """A source that knows label sets which are not in a task's row, without reading the examples."""
+
+    def labels(self, task: str) -> tuple[str, ...]:
+        """Those of the English training data of ``task``, sorted; ``()`` where it must be read."""
+        ...
+
+
 def generates(source: Source, task: str) -> bool:
     """Whether the examples of ``task`` are made up: those of a user's own files beside the pocket world are
     not."""

@@ -18,6 +18,17 @@ from xadapt.data.pocket.phrases import Token
 
 ADVERB = r"(S\NP)\(S\NP)"
 ASKED = ("agent", "object", "place", "time", "recipient")
+# All categories of the training sentences, sorted; ``tests/test_pocket_supertags.py`` counts them.
+# fmt: off
+LABELS = (
+    r"((S[b]\NP)/PP)/NP", r"((S[dcl]\NP)/PP)/NP", r"((S\NP)\(S\NP))/NP", "(S/S)/NP", r"(S[b]\NP)/NP",
+    r"(S[b]\NP)/PP", r"(S[dcl]\NP)/(S[adj]\NP)", r"(S[dcl]\NP)/(S[b]\NP)", r"(S[dcl]\NP)/(S[pss]\NP)",
+    r"(S[dcl]\NP)/NP", r"(S[dcl]\NP)/PP", r"(S[pss]\NP)/PP", r"(S[q]/(S[b]\NP))/NP",
+    r"(S[wq]/(S[q]/PP))\(PP/NP)", r"(S\NP)\(S\NP)", ".", "N", "N/N", "NP", "NP/N", "PP/NP", "S/S",
+    r"S[adj]\NP", r"S[b]\NP", r"S[dcl]\NP", r"S[pss]\NP", r"S[wq]/(S[dcl]\NP)", "S[wq]/(S[q]/NP)",
+    "S[wq]/(S[q]/PP)", "S[wq]/S[q]", "conj",
+)
+# fmt: on
 
 
 def _verb(frame: Frame, feature: str, passive: bool = False) -> str:
