@@ -11,7 +11,7 @@ from transformers import XLMRobertaModel
 
 from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
-from xadapt.kinds import kind_of, nearest
+from xadapt.kinds import kind_of, neighbours
 from xadapt.kinds.kind import Item
 from xadapt.kinds.mining import BitextMining, Match, best_threshold, mined
 from xadapt.kinds.vectors import normalised
@@ -67,7 +67,7 @@ def test_mined_pairs_are_the_same_however_they_are_cut(monkeypatch, block):
     # Small whole numbers: products are exact, so that nothing depends on how they are summed.
     x, y = (draw.integers(0, 4, size=(n, 6)).astype(np.float32) for n in (50, 40))
     want = list(mined(x, y))
-    monkeypatch.setattr(nearest, "CPU_BLOCK", block)
+    monkeypatch.setattr(neighbours, "CPU_BLOCK", block)
     assert list(mined(x, y)) == want
 
 

@@ -9,7 +9,7 @@ from transformers import XLMRobertaModel
 
 from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
-from xadapt.kinds import nearest, vectors
+from xadapt.kinds import neighbours, vectors
 from xadapt.kinds.retrieve import Retrieve
 from xadapt.tasks.examples import Paired
 
@@ -57,7 +57,7 @@ def outputs(source, target):
 
 
 def test_nearest_by_cosine_exactly(monkeypatch):
-    monkeypatch.setattr(nearest, "CPU_BLOCK", 16)  # one query, four candidates
+    monkeypatch.setattr(neighbours, "CPU_BLOCK", 16)  # one query, four candidates
     kind = Retrieve(task("retrieve"))
     items = kind.encode(ROWS, letter_tokenizer(), 64, training=False)
     # The target asks, as in XTREME. Long vectors do not win: the angle counts.
@@ -95,8 +95,8 @@ BLOCKS = [4, 16, 100, 600, 5000, 2**26]  # bytes: from one cosine at once to all
 def test_the_nearest_are_the_same_however_they_are_cut(monkeypatch, k, block):
     draw = np.random.default_rng(0)
     asked, offered = (vectors.normalised(draw.normal(size=(n, 8)).astype(np.float32)) for n in (7, 23))
-    monkeypatch.setattr(nearest, "CPU_BLOCK", block)
-    scores, found = nearest.nearest_neighbours(asked, offered, k)
+    monkeypatch.setattr(neighbours, "CPU_BLOCK", block)
+    scores, found = neighbours.nearest_neighbours(asked, offered, k)
     want_scores, want = first_of_equal(asked @ offered.T, k)
     assert (found == want).all()
     np.testing.assert_allclose(scores, want_scores, rtol=1e-5)
@@ -109,10 +109,10 @@ def test_of_equally_near_ones_the_first_come_first_however_they_are_cut(monkeypa
     # Small whole numbers: products are exact, and nearly every query has ties at its last place.
     asked, offered = (draw.integers(-1, 2, size=(n, 5)).astype(np.float32) for n in (41, 67))
     asked[3] = 0  # equally near to all
-    monkeypatch.setattr(nearest, "CPU_BLOCK", block)
+    monkeypatch.setattr(neighbours, "CPU_BLOCK", block)
     there, back = first_of_equal(asked @ offered.T, k), first_of_equal(offered @ asked.T, k)
-    both = nearest.nearest_both_ways(asked, offered, k)
-    found = [(nearest.nearest_neighbours(asked, offered, k), there), (both[0], there), (both[1], back)]
+    both = neighbours.nearest_both_ways(asked, offered, k)
+    found = [(neighbours.nearest_neighbours(asked, offered, k), there), (both[0], there), (both[1], back)]
     for got, want in found:
         assert (got[0] == want[0]).all()
         assert (got[1] == want[1]).all()
@@ -120,11 +120,13 @@ def test_of_equally_near_ones_the_first_come_first_however_they_are_cut(monkeypa
 
 def test_never_more_cosines_than_a_block_are_held(monkeypatch):
     sizes = []
-    product = nearest._product
-    monkeypatch.setattr(nearest, "_product", lambda x, y: sizes.append(len(x) * len(y) * 4) or product(x, y))
-    monkeypatch.setattr(nearest, "CPU_BLOCK", 4096)
+    product = neighbours._product
+    monkeypatch.setattr(
+        neighbours, "_product", lambda x, y: sizes.append(len(x) * len(y) * 4) or product(x, y)
+    )
+    monkeypatch.setattr(neighbours, "CPU_BLOCK", 4096)
     draw = np.random.default_rng(0)
-    nearest.nearest_both_ways(*(draw.normal(size=(n, 3)).astype(np.float32) for n in (90, 700)), 4)
+    neighbours.nearest_both_ways(*(draw.normal(size=(n, 3)).astype(np.float32) for n in (90, 700)), 4)
     assert max(sizes) <= 4096
     assert sum(sizes) == 4 * 90 * 700  # each cosine once for both ways
 
@@ -139,7 +141,7 @@ def test_shorter_numbers_allowed_in_training_are_not_used_in_search(monkeypatch)
     )
     try:
         torch.set_float32_matmul_precision("high")
-        nearest.nearest_neighbours(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 1)
+        neighbours.nearest_neighbours(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 1)
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(allowed)

@@ -15,7 +15,7 @@ from transformers import XLMRobertaModel
 from xadapt.backbone.encoder import encode, pack_attention
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
-from xadapt.kinds import kind_of, nearest
+from xadapt.kinds import kind_of, neighbours
 from xadapt.kinds.candidates import as_pool, counted, sentence_around, with_answers
 from xadapt.kinds.search import Search
 from xadapt.mount import Part, mount
@@ -170,13 +170,13 @@ def test_the_search_is_where_the_model_is(monkeypatch):
     items = kind.encode(POOL, backbone.tokenizer, 64, training=False)
     mounted = mount(backbone, [], seed=("bare",))
     want = predict(mounted, kind.head(backbone.config), kind, POOL, items)
-    search, searched = nearest.nearest_neighbours, []
+    search, searched = neighbours.nearest_neighbours, []
 
     def on_the_cpu(queries, candidates, k, *, device):
         searched.append(device)
         return search(queries, candidates, k)
 
-    monkeypatch.setattr(nearest, "nearest_neighbours", on_the_cpu)
+    monkeypatch.setattr(neighbours, "nearest_neighbours", on_the_cpu)
     monkeypatch.setattr(
         Search, "decoding_on", lambda kind, device: placed if device == mounted.device else kind
     )

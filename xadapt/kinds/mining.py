@@ -166,7 +166,7 @@ def mined(
         candidates: (C, H) likewise.
         device: where their cosines are computed.
     """
-    from xadapt.kinds.nearest import nearest_both_ways
+    from xadapt.kinds.neighbours import nearest_both_ways
 
     (forward, to), (backward, back) = nearest_both_ways(queries, candidates, NEIGHBOURS, device=device)
     about_query, about_candidate = forward.mean(1), backward.mean(1)

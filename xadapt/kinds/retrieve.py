@@ -61,7 +61,7 @@ class Retrieve(Untrained):
         for item, pair in zip(items, outputs, strict=True):
             vectors[:, item.example] = pair
         firsts = first_occurrences([r.source for r in rows])
-        from xadapt.kinds.nearest import nearest_neighbours
+        from xadapt.kinds.neighbours import nearest_neighbours
 
         _, found = nearest_neighbours(
             normalised(vectors[1]), normalised(vectors[0][firsts]), 1, device=self.device

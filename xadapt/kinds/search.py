@@ -137,7 +137,7 @@ class Search(Untrained):
         place = {item.example: k for k, item in enumerate(items)}
         queries, pool = queries_and_candidates(rows)
         asked, offered = (normalised(np.stack([outputs[place[i]] for i in side])) for side in (queries, pool))
-        from xadapt.kinds.nearest import nearest_neighbours
+        from xadapt.kinds.neighbours import nearest_neighbours
 
         _, found = nearest_neighbours(asked, offered, RANKS, device=self.device)
         return ranked_ids(rows, queries, pool, found)[: len(examples)]

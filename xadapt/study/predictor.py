@@ -19,7 +19,7 @@ from torch import nn
 from xadapt.common.errors import UserError, nearest
 from xadapt.kinds.answers import TaggedWords
 from xadapt.kinds.kind import Kind
-from xadapt.kinds.nearest import nearest_neighbours
+from xadapt.kinds.neighbours import nearest_neighbours
 from xadapt.kinds.search import Search
 from xadapt.kinds.vectors import normalised
 from xadapt.kinds.words import placed, split
