@@ -129,7 +129,8 @@ def accuracy(model: Any, backbone: Backbone, dev: Encoded) -> float:
 def accuracy_rows(options: Setting, goal: float, look: int) -> list[Row]:
     """Seconds of training to the goal, a value a round; empty where a round did not come to it."""
     backbone, kind, source = Backbone.from_pretrained("pocket", device=options.place()), classify(), Pocket()
-    items = kind.encode(source.load("xnli", "en", "train"), backbone.tokenizer, LENGTH, training=True)
+    texts = source.load("xnli", "en", "train")[: STEPS * BATCH]  # one epoch
+    items = kind.encode(texts, backbone.tokenizer, LENGTH, training=True)
     examples: Sequence[Any] = source.load("xnli", "en", "dev")[:DEV]
     dev = examples, kind.encode(examples, backbone.tokenizer, LENGTH, training=False)
 

@@ -117,21 +117,20 @@ def inference(bench: Bench) -> Pair:
 
 
 def over_bare(method: str, dtype: Literal["float32", "bfloat16"] | None = None) -> Callable[[Bench], Pair]:
-    """One module as evaluations mount it, and the bare encoder: the same batches, the same head."""
+    """The encoder with one module as evaluations mount it, and the bare one."""
 
     def pair(bench: Bench) -> Pair:
         backbone = bench.other_type(dtype) if dtype else bench.backbone
         batches = in_random_order("xnli", backbone, batch=bench.batch, steps=2 * bench.steps)
         module = mount(backbone, parts_of(backbone, method, 1), fold=fold_for(backbone))
-        head = head_of(backbone)
-        return ours_inference(module, head, batches), ours_inference(mount(backbone, []), head, batches)
+        return stacks.encoding(module, batches), stacks.encoding(mount(backbone, []), batches)
 
     return pair
 
 
 def nine_tasks(bench: Bench) -> Pair:
     batches, layers = bench.draws(steps=1), "top4"
-    own = stacks.nine_at_once(bench.backbone, f"bottleneck(layers={layers})", batches)
+    own = stacks.all_at_once(bench.backbone, f"bottleneck(layers={layers})", NINE, batches)
     return own, adapters_forward(bench.backbone, batches, modules=NINE, layers=layers)
 
 

@@ -198,6 +198,8 @@ def trainer_of(
         disable_tqdm=True,
         **({"learning_rate": RATE} | settings),
     )
+    if arguments.device.type == "cuda":
+        arguments._n_gpu = 1  # of several GPUs one, as ours: not torch's slow DataParallel
     clock, turns = clock or Clock(device), itertools.count()
     trainer: Any = made(
         model=model,

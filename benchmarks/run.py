@@ -41,8 +41,8 @@ PAGES: Mapping[str, Any] = {
 # What a page is measured with under --quick; an option that it lacks does not concern it.
 QUICK: Mapping[str, Any] = {
     "model": "pocket", "rounds": 2, "batch": 4, "steps": 1, "batches": (1, 4), "lengths": (16, 64),
-    "modules": (1, 3), "models": ("pocket",), "items": (16, 64), "sizes": (4,), "memory": False,
-    "goal": 0.0, "look": 2,
+    "modules": (1, 2), "models": ("pocket",), "items": (16, 64), "sizes": (4,), "memory": False,
+    "tasks": 3, "goal": 0.0, "look": 2,
 }  # fmt: skip
 
 

@@ -58,11 +58,13 @@ class Options(Setting):
     """of a sequence"""
     modules: tuple[int, ...] = (1, 3, NINE)
     """modules in a stack"""
+    tasks: int = NINE
+    """tasks on one input"""
 
 
-def nine_at_once(backbone: Backbone, method: str, batches: Batches) -> Contender:
-    """Logits of nine tasks for the same items: one shared trunk, nine tops, nine heads."""
-    stacks = [mount(backbone, [part]) for part in parts_of(backbone, method, NINE)]
+def all_at_once(backbone: Backbone, method: str, tasks: int, batches: Batches) -> Contender:
+    """Logits of several tasks for the same items: one shared trunk, and of each task its top and its head."""
+    stacks = [mount(backbone, [part]) for part in parts_of(backbone, method, tasks)]
     heads, kind = [head_of(backbone).eval() for _ in stacks], classify()
 
     @torch.inference_mode()
@@ -132,28 +134,27 @@ def compositions(backbone: Backbone, options: Options, kind: str, n: int) -> lis
     return rows
 
 
-def nine_tasks(backbone: Backbone, options: Options) -> list[Row]:
-    """Nine tasks on the same items, ours against ``adapters``, in XNLI's lengths and in equal ones."""
+def many_tasks(backbone: Backbone, options: Options) -> list[Row]:
+    """Several tasks on the same items, ours against ``adapters``, in XNLI's lengths and in equal ones."""
     rows: list[Row] = []
-    top = f"top{max(1, backbone.layers // 3)}"
+    n, top = options.tasks, f"top{max(1, backbone.layers // 3)}"
     lengths = {
         "XNLI's lengths": in_random_order("xnli", backbone, batch=max(options.batches), steps=1),
         f"{options.tokens} tokens": of_length(options.tokens, backbone, batch=max(options.batches)),
     }
     for name, batches in lengths.items():
+        passes = f"adapters, a pass a task, {top}"
         ways = {
-            f"ours, bottleneck(layers={top})": nine_at_once(backbone, f"bottleneck(layers={top})", batches),
-            f"ours, lora(layers={top})": nine_at_once(backbone, f"lora(layers={top})", batches),
-            f"adapters, nine passes, {top}": adapters_forward(backbone, batches, modules=NINE, layers=top),
-            f"adapters, Parallel, {top}": adapters_forward(
-                backbone, batches, modules=NINE, layers=top, parallel=True
-            ),
+            f"ours, {method}(layers={top})": all_at_once(backbone, f"{method}(layers={top})", n, batches)
+            for method in ("bottleneck", "lora")
         }
+        for way, parallel in ((passes, False), (f"adapters, Parallel, {top}", True)):
+            ways[way] = adapters_forward(backbone, batches, modules=n, layers=top, parallel=parallel)
         rates = interleaved(ways, rounds=options.rounds)
-        over = ratios(rates, f"adapters, nine passes, {top}")
+        over = ratios(rates, passes)
         rows += [
-            {"table": "nine tasks on one input", "name": f"{way}; {name}", "items/s": Spread.of(rates[way]),
-             "over nine passes": over[way]}
+            {"table": f"{n} tasks on one input", "name": f"{way}; {name}", "items/s": Spread.of(rates[way]),
+             "over a pass a task": over[way]}
             for way in ways
         ]  # fmt: skip
     return rows
@@ -165,7 +166,7 @@ def measure(options: Options) -> Found:
         for n in options.modules:
             if n > 1 or kind in ("LoRA", "LoRA on q and v", "bottleneck"):
                 rows += compositions(backbone, options, kind, n)
-    rows += nine_tasks(backbone, options)
+    rows += many_tasks(backbone, options)
     backbone.verify()
     size = f"batch of {max(options.batches)}"
     return Found(options.facts(backbone), rows, [Picture("time over the bare encoder's", size)])
