@@ -18,7 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 pytest_plugins = ["worlds"]
 
 # The files that take longest though they hold few tests: first, or one core would wait for them at the end.
-_LONG = ("test_readme", "test_train", "test_backbone_hub", "test_throughput", "test_inference_benchmark")
+_LONG = ("test_readme", "test_train", "test_backbone_hub", "test_benchmarks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

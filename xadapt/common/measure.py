@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,6 +106,28 @@ def peak_bytes(device: str) -> int:
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
+
+
+def peak_of(command: Sequence[str]) -> int:
+    """Bytes: what a process of its own prints in its last line, ``peak_bytes`` of the work it was started
+    for.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it said.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    return int(done.stdout.strip().splitlines()[-1])
+
+
+def device_name(device: str) -> str:
+    """What figures were measured on, to be stated beside them: the GPU's name, or how many threads the CPU
+    has."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
 
 @cache

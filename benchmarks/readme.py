@@ -1,0 +1,90 @@
+"""The table of README.md's "What to choose", from what the pages found."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from results import shown
+
+from xadapt.common.text_tables import TextTable
+
+BEGIN, END = "<!-- what to choose: begin -->", "<!-- what to choose: end -->"
+CELLS = Path(__file__).parents[1] / "recipes" / "results" / "pocket_size_and_throughput" / "cells.csv"
+# A method: its row in train.json, its row in infer.json, its expression in the recipe's scores.
+METHODS = {
+    "full fine-tuning": ("full fine-tuning", "bare encoder", "xnli@full"),
+    "LoRA": ("LoRA", "LoRA", "xnli@lora"),
+    "LoRA on q and v": ("LoRA on q and v", "LoRA on q and v", "xnli@lora(targets=qv)"),
+    "LoRA in the top 4 layers": (
+        "LoRA in the top 4 layers",
+        "LoRA in the top 4 layers",
+        "xnli@lora(layers=top4)",
+    ),
+    "bottleneck": ("bottleneck", "bottleneck", "xnli@bottleneck"),
+}
+COLUMNS = (
+    "",
+    "accuracy, pocket world",
+    "training ex/s over full",
+    "inference ex/s over bare",
+    "peak GB",
+    "stored MB",
+)
+
+
+def accuracies() -> dict[str, float]:
+    """Expression -> its mean score over seeds and languages but English, of the recipe's largest backbone."""
+    if not CELLS.is_file():
+        return {}
+    scores: dict[str, list[float]] = {}
+    for cell in csv.DictReader(CELLS.open(encoding="utf-8")):
+        if cell["backbone"] == "pocket in float32" and cell["lang"] != "en":
+            scores.setdefault(cell["expr"], []).append(float(cell["score"]))
+    return {expr: statistics.mean(values) for expr, values in scores.items()}
+
+
+def spread(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    if isinstance(value, dict):
+        return f"{value['median']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
+    return shown(value)
+
+
+def choice(folder: Path) -> str:
+    """The table as markdown, from ``train.json`` and ``infer.json`` in the folder; empty without them."""
+    if not all((folder / f"{page}.json").is_file() for page in ("train", "infer")):
+        return ""
+    train, infer = (
+        json.loads((folder / f"{page}.json").read_text(encoding="utf-8")) for page in ("train", "infer")
+    )
+    first = train["rows"][0]["table"], infer["rows"][0]["table"]  # other tables have rows of the same names
+    trained, run = (
+        {row["name"]: row for row in found["rows"] if row["table"] == table}
+        for found, table in zip((train, infer), first, strict=True)
+    )
+    known = accuracies()
+    lines = tuple(
+        (
+            method,
+            f"{known[expr]:.1f}" if expr in known else "",
+            spread(trained[own], "over full"),
+            spread(run[served], "over bare"),
+            spread(trained[own], "peak GB"),
+            spread(trained[own], "stored MB"),
+        )
+        for method, (own, served, expr) in METHODS.items()
+    )
+    f = train["model"]
+    about = f"XLM-R {f['model']}'s shape, {f['weights']} weights, {f['dtype']}, {f['device']}."
+    return f"{TextTable(COLUMNS, lines).text('markdown').rstrip()}\n\n{about}\n"
+
+
+def write_choice(readme: Path, folder: Path) -> None:
+    """The table between its two marks, anew."""
+    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{BEGIN}\n\n{choice(folder)}\n{END}{after}", encoding="utf-8")
