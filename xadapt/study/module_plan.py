@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from xadapt.backbone.known import Known
@@ -128,6 +128,7 @@ class Planner:
     catalogue: Catalogue
     imported: Mapping[str, Imported]
     dtype: str
+    _known: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def source(self) -> Source:
@@ -247,7 +248,7 @@ class Planner:
         assert task.train is not None, "the parser refuses to train what has no training data"
         data = self.open_labels.with_labels(task_named(task.train, self.catalogue))
         languages = term.reads
-        available = self.source.languages(data.name, "train")
+        available = self._languages(data.name, "train")
         if lacking := [lang for lang in ("en", *languages) if lang not in available]:
             lost = ", ".join(dict.fromkeys(lacking))
             raise UserError(
@@ -258,8 +259,14 @@ class Planner:
                 "folder with --intermediate",
             )
         own = task.kind == "mlm" and len(languages) == 1
-        dev = languages[0] if own and languages[0] in self.source.languages(data.name, "dev") else "en"
+        dev = languages[0] if own and languages[0] in self._languages(data.name, "dev") else "en"
         return TrainingTask(task, data, languages, term.size, self.length(task), dev)
+
+    def _languages(self, data: str, split: str) -> tuple[str, ...]:
+        """In which languages there are data; a folder is looked into once, however long a stack is."""
+        if (data, split) not in self._known:
+            self._known[data, split] = self.source.languages(data, split)
+        return self._known[data, split]
 
     def length(self, task: Task) -> int:
         """Tokens a sequence of ``task``: the user's or the row's, no more than the backbone has places for.
