@@ -93,12 +93,12 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None, factors: Sequence[Fa
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     tensors = [t for down, up, _ in factors for t in (down, up)]
     scales = tuple(scale for _, _, scale in factors)
-    flat = x.reshape(-1, x.shape[-1])
+    flat = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias, *tensors) if t is not None):
         out: Tensor = _Product.apply(flat, weight, bias, dtype, scales, *tensors)
     else:
         out, _ = _forward(flat.to(dtype), weight, bias, scales, [t.to(dtype) for t in tensors])
-    return out.view(*x.shape[:-1], out.shape[-1])
+    return out if x.ndim == 2 else out.view(*x.shape[:-1], out.shape[-1])
 
 
 class _Product(torch.autograd.Function):
