@@ -1,9 +1,10 @@
-"""The table of README.md's "What to choose", from what the pages found."""
+"""The tables of the pages of text, from what the benchmarks found."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from results import shown
 
 from xadapt.common.text_tables import TextTable
 
-BEGIN, END = "<!-- what to choose: begin -->", "<!-- what to choose: end -->"
 CELLS = Path(__file__).parents[1] / "recipes" / "results" / "pocket_size_and_throughput" / "cells.csv"
 # A method: its row in train.json, its row in infer.json, its expression in the recipe's scores.
 METHODS = {
@@ -83,8 +83,54 @@ def choice(folder: Path) -> str:
     return f"{TextTable(COLUMNS, lines).text('markdown').rstrip()}\n\n{about}\n"
 
 
-def write_choice(readme: Path, folder: Path) -> None:
-    """The table between its two marks, anew."""
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{choice(folder)}\n{END}{after}", encoding="utf-8")
+def claims(folder: Path) -> str:
+    """The rows with a bar as markdown, from ``bars.json``; empty without it."""
+    path = folder / "bars.json"
+    if not path.is_file():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    lines = tuple(
+        (
+            str(row["row"]),
+            row["name"],
+            row["peer"],
+            "" if row["value"] is None else f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
+            f"{'at least' if row['least'] else 'at most'} {row['bar']:g}",
+            {True: "holds", False: "missed", None: "not measured"}[row["holds"]],
+        )
+        for row in found["bars"]
+    )
+    f = found["model"]
+    about = f"XLM-R {f['model']}'s shape, {f['weights']} weights, {f['dtype']}, {f['device']}."
+    table = TextTable(("", "ours", "over", "measured", "bar", ""), lines).text("markdown").rstrip()
+    return f"{table}\n\n{about}\n"
+
+
+def tables(folder: Path, *pages: str) -> str:
+    """What the pages' own markdown files say, one below another; empty where one is missing."""
+    files = [folder / f"{page}.md" for page in pages]
+    if not all(file.is_file() for file in files):
+        return ""
+    texts = [re.sub(r"^#+ ", "### ", file.read_text(encoding="utf-8"), flags=re.MULTILINE) for file in files]
+    return "\n".join(re.sub(r"^!\[.*\n", "", text, flags=re.MULTILINE).strip() + "\n" for text in texts)
+
+
+TABLES = {
+    "what to choose": choice,
+    "bars": claims,
+    "inference": lambda folder: tables(folder, "infer", "stacks", "swap"),
+    "lengths": lambda folder: tables(folder, "lengths"),
+    "trunk": lambda folder: tables(folder, "trunk"),
+}
+
+
+def write_tables(page: Path, folder: Path) -> None:
+    """The tables that a page of text has marks for (``<!-- NAME: begin -->``, ``<!-- NAME: end -->``), anew."""
+    text = page.read_text(encoding="utf-8")
+    for name, made in TABLES.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if begin in text:
+            before, rest = text.split(begin)
+            _, after = rest.split(end)
+            text = f"{before}{begin}\n\n{made(folder)}\n{end}{after}"
+    page.write_text(text, encoding="utf-8")

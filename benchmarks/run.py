@@ -27,7 +27,7 @@ import swap
 import train
 import trunk
 import tyro
-from readme import write_choice
+from readme import write_tables
 from results import Found, Row, quiet, slug, write
 from setting import Setting
 
@@ -63,7 +63,7 @@ class Options(Setting):
     steps: int = 2
     """with --bars: optimiser steps a round"""
     readme: bool = False
-    """write the table of README.md's "What to choose" anew"""
+    """write the tables of README.md and docs/speed.md anew, also from results of before"""
 
 
 def page_options(page: Any, options: Options) -> Any:
@@ -131,7 +131,8 @@ def main(options: Options) -> None:
         own = page_options(PAGES[name], options)
         write(name, own, PAGES[name].measure(own), out)
     if options.readme:
-        write_choice(HERE / "README.md", out)
+        for page in (HERE / "README.md", HERE.parent / "docs" / "speed.md"):
+            write_tables(page, out)
     print(json.dumps({"pages": asked, "out": str(out)}))
 
 

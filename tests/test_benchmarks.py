@@ -88,14 +88,25 @@ def test_weights_are_swapped_faster_than_mounted(results: Path) -> None:
         assert row["from memory"]["median"] < row["mounted anew"]["median"]
 
 
-def test_the_readmes_table_is_made_of_results(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_the_pages_are_made_of_results(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from readme import BEGIN, END, choice
+    from readme import TABLES, choice, write_tables
 
     assert "| LoRA " in choice(results)
     assert choice(results / "none") == ""
-    text = (BENCHMARKS / "README.md").read_text()
-    assert text.count(BEGIN) == text.count(END) == 1
+    for page in (BENCHMARKS / "README.md", BENCHMARKS.parent / "docs" / "speed.md"):
+        text = page.read_text()
+        marks = [name for name in TABLES if f"<!-- {name}: begin -->" in text]
+        assert marks
+        copy = tmp_path / page.name
+        copy.write_text(text)
+        write_tables(copy, results)
+        write_tables(copy, results)
+        again = copy.read_text()
+        assert all(again.count(f"<!-- {name}: {end} -->") == 1 for name in marks for end in ("begin", "end"))
+        assert "| LoRA" in again
 
 
 def test_the_bars_are_one_line_of_json() -> None:

@@ -44,9 +44,9 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
     from xadapt.report.ablation_table import ablation_table
     from xadapt.report.heatmap import fusion_map, similarity_map
     from xadapt.report.progress import Bars
-    from xadapt.report.tree import draw
+    from xadapt.report.tree import draw, trunk_line
     from xadapt.stacks.parser import parse
-    from xadapt.study.sizes import facts_of_backbone
+    from xadapt.study.sizes import facts_of_backbone, trunk_of
 
     term = parse(options.expression).exchanged if exchanged else None
     planned = (languages or term.reads) if term else None
@@ -64,6 +64,8 @@ def explain(options: Explain, console: Console, errors: Console) -> None:
             evaluation.stack, study.facts(), backbone=backbone.name, base=base, n_layers=backbone.layers
         )
         console.print(tree)
+        if (trunk := trunk_of(evaluation.stack, backbone)).depth:
+            console.print(trunk_line(trunk), highlight=False)
     world = f", {study.plan.source.name} world" if study.plan.generated() else ""
     if options.weights:
         for weights in study.fusion_weights(watch=watch):

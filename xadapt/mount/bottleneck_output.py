@@ -97,10 +97,11 @@ class Output(nn.Module):
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         """(..., I) and the residual (..., H) -> (..., H)"""
-        hidden = self.dropout(self.dense(hidden_states))
+        # Of h + r, which both norms read, each step makes the next.
+        summed = self.dropout(self.dense(hidden_states)) + input_tensor
         for step in self.steps.values():
-            hidden = hidden + step(self.LayerNorm(hidden + input_tensor))
-        out: Tensor = self.LayerNorm(hidden + input_tensor)
+            summed = summed + step(self.LayerNorm(summed))
+        out: Tensor = self.LayerNorm(summed)
         return out
 
 

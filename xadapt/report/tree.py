@@ -25,7 +25,7 @@ from rich.tree import Tree
 from xadapt.stacks.places import Node, acting_layers, nodes
 from xadapt.stacks.stack import Combined, Dropped, Operand, Stack, is_fuse
 from xadapt.stacks.term import Term
-from xadapt.study.sizes import Facts, State
+from xadapt.study.sizes import Facts, State, Trunk
 
 _STYLES: Final[Mapping[str, str]] = {"frozen": "dim", "trains": "yellow", "reused": "green"}
 _INDENT = 4  # columns that rich draws a level
@@ -70,6 +70,17 @@ def draw(stack: Stack, facts: Mapping[Stack, Facts], *, backbone: str, base: Fac
         del above[row.depth :]
         above.append(above[-1].add(label))
     return tree
+
+
+def trunk_line(trunk: Trunk) -> str:
+    """What runs below all modules, and what keeping its output would save."""
+    which = "layer 0 carries" if trunk.depth == 1 else f"layers 0 to {trunk.depth - 1} carry"
+    return (
+        f"{which} no module: without gradients, alike in all steps, seeds and stacks. Kept on disk "
+        f"(--cache-gb), what comes out takes {decimal(trunk.token_bytes)} a token and saves "
+        f"{trunk.of_training:.0%} of a training step's layers from the second pass on, "
+        f"{trunk.of_evaluation:.0%} of an evaluation's"
+    )
 
 
 def _rows(

@@ -12,11 +12,12 @@ from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
 from xadapt.mount.weights import weights_file_of
 from xadapt.stacks.methods import Full
-from xadapt.stacks.places import Node, nodes
+from xadapt.stacks.places import Node, acting_layers, nodes
 from xadapt.stacks.stack import Stack, is_fuse, undropped
 from xadapt.store.store import Store
 from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
+from xadapt.study.trunk_cache import bytes_a_token
 
 State = Literal["frozen", "trains", "reused"]
 
@@ -45,6 +46,38 @@ def facts_of_backbone(backbone: Backbone) -> Facts:
     return Facts(
         "frozen", sum(p.numel() for p in weights), sum(p.numel() * p.element_size() for p in weights)
     )
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The layers below a stack's lowest module: they run without gradients, and their output can be kept.
+
+    Attributes:
+        depth: how many.
+        layers: of the backbone, in all.
+        token_bytes: what their output takes on disk for a token.
+    """
+
+    depth: int
+    layers: int
+    token_bytes: int
+
+    @property
+    def of_training(self) -> float:
+        """Their share of a training step's products in layers: forward alone, where those above them have as
+        many again in backward."""
+        return self.depth / (self.depth + 2 * (self.layers - self.depth))
+
+    @property
+    def of_evaluation(self) -> float:
+        """Their share of a forward pass."""
+        return self.depth / self.layers
+
+
+def trunk_of(stack: Stack, backbone: Backbone) -> Trunk:
+    """What lies below all that the stack mounts. Raises ``UserError``: more layers than there are."""
+    acting = [layer for node in nodes(stack) for layer in acting_layers(node, backbone.layers)]
+    return Trunk(max(0, min(acting, default=backbone.layers)), backbone.layers, bytes_a_token(backbone))
 
 
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
