@@ -13,7 +13,7 @@ TRAINING_VERSION = 5
 # Raised when the same inputs would give other scores than before.
 # 2: Tatoeba is asked from English; F1 of answers without words. 3: whole stacks. 4: folded stacks.
 # 5: addresses know how data are read and which metrics are asked for. 6: what each item adds is kept
-# 7: products are computed in other ways, in bf16 with updates inside the weights
+# 7: products are computed in other ways; of equally near vectors the first is taken
 SCORING_VERSION = 7
 
 
