@@ -14,6 +14,7 @@ from commands import refused
 from xadapt.cli.main import main
 from xadapt.common.identity import digest
 from xadapt.store.store import Store, address_of
+from xadapt.study.versions import TRAINING_VERSION
 from xadapt.study.wanted_modules import the_module
 
 Says = Callable[..., str]
@@ -23,7 +24,12 @@ def manifest(
     i: int, expression: str, *, method: str = "lora", task: str = "xnli", **more: Any
 ) -> dict[str, Any]:
     """As the store writes it, without files beside it: no weights are read by what is tested here."""
-    determinants = {"training_version": 4, "settings": {"lr": more.get("lr", 0.003)}, "seed": i, "n": i}
+    determinants = {
+        "training_version": TRAINING_VERSION,
+        "settings": {"lr": more.get("lr", 0.003)},
+        "seed": i,
+        "n": i,
+    }
     files = {
         name: {"sha256": "0" * 64, "bytes": 1000}
         for name in ("adapter_model.safetensors", "head.safetensors")
