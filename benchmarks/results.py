@@ -20,6 +20,7 @@ from xadapt.common.measure import Spread
 from xadapt.common.text_tables import TextTable
 
 LIBRARIES = ("torch", "transformers", "peft", "adapters", "accelerate", "numpy")
+PLACES = ("out", "checkpoint", "encoder", "data")  # options that name folders of this machine: not in results
 Row = dict[str, Any]  # "table" and "name", then columns: numbers, Spreads, texts, None
 
 
@@ -56,7 +57,7 @@ def versions() -> dict[str, str]:
 
 def as_json(page: str, options: Setting, found: Found) -> dict[str, Any]:
     """Plain values: the page, the machine, versions, options, rows."""
-    kept = {k: v for k, v in asdict(options).items() if k not in ("out", "checkpoint")}
+    kept = {k: v for k, v in asdict(options).items() if k not in PLACES}
     rows = [{k: asdict(v) if isinstance(v, Spread) else v for k, v in row.items()} for row in found.rows]
     machine = {"device": found.facts["device"], "processor": platform.machine()}
     return {

@@ -21,6 +21,7 @@ import bars
 import floor
 import infer
 import lengths
+import precision
 import scale
 import stacks
 import swap
@@ -36,13 +37,13 @@ from xadapt.common.measure import device_name
 HERE = Path(__file__).parent
 PAGES: Mapping[str, Any] = {
     "train": train, "infer": infer, "stacks": stacks, "swap": swap, "lengths": lengths, "trunk": trunk,
-    "scale": scale, "floor": floor,
+    "scale": scale, "floor": floor, "precision": precision,
 }  # fmt: skip
 # What a page is measured with under --quick; an option that it lacks does not concern it.
 QUICK: Mapping[str, Any] = {
     "model": "pocket", "rounds": 2, "batch": 4, "steps": 1, "batches": (1, 4), "lengths": (16, 64),
     "modules": (1, 2), "models": ("pocket",), "items": (16, 64), "sizes": (4,), "memory": False,
-    "tasks": 3, "goal": 0.0, "look": 2,
+    "tasks": 3, "goal": 0.0, "look": 2, "methods": ("lora",), "training_steps": 5, "tested": 40,
 }  # fmt: skip
 
 
