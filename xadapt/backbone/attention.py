@@ -33,8 +33,11 @@ class PackedSelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, batch: Packed) -> Tensor:
         """(T, H) -> (T, H)"""
+        return self.attend(self.query(hidden), self.key(hidden), self.value(hidden), batch)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, batch: Packed) -> Tensor:
+        """What comes behind the three linears: (T, H) each -> (T, H)"""
         rate = self.dropout if self.training else 0.0
-        q, k, v = (linear(hidden) for linear in (self.query, self.key, self.value))
         if flash_serves(q, self.heads):
             return in_one_call(q, k, v, batch, self.heads, rate)
         return by_groups(q, k, v, batch, self.heads, rate)

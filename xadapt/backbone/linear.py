@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from xadapt.backbone.dropout import dropout
 
 Factors = tuple[Tensor, Tensor, float]  # A (R, in), B (out, R), s
+Update = tuple[float, slice]  # s, and the rows of x that it is for
+ALL = slice(None)
 
 
 class LowRank(nn.Module):
@@ -77,7 +79,13 @@ class Linear(nn.Linear):
         return out
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None, factors: Sequence[Factors] = ()) -> Tensor:
+def product(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    factors: Sequence[Factors] = (),
+    rows: Sequence[slice] | None = None,
+) -> Tensor:
     """The formula above, in the type that autocast asks for.
 
     Args:
@@ -85,6 +93,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None, factors: Sequence[Fa
         weight: (out, in).
         bias: (out,) or None.
         factors: of each update A (R, in), B (out, R) and s.
+        rows: of each update the rows of x, as (T, in), that it is for; all by default.
 
     Returns:
         (..., out)
@@ -92,12 +101,12 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None, factors: Sequence[Fa
     kind = x.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     tensors = [t for down, up, _ in factors for t in (down, up)]
-    scales = tuple(scale for _, _, scale in factors)
+    updates = tuple(zip((scale for _, _, scale in factors), rows or [ALL] * len(factors), strict=True))
     flat = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias, *tensors) if t is not None):
-        out: Tensor = _Product.apply(flat, weight, bias, dtype, scales, *tensors)
+        out: Tensor = _Product.apply(flat, weight, bias, dtype, updates, *tensors)
     else:
-        out, _ = _forward(flat.to(dtype), weight, bias, scales, [t.to(dtype) for t in tensors])
+        out, _ = _forward(flat.to(dtype), weight, bias, updates, [t.to(dtype) for t in tensors])
     return out if x.ndim == 2 else out.view(*x.shape[:-1], out.shape[-1])
 
 
@@ -111,22 +120,22 @@ class _Product(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         dtype: torch.dtype,
-        scales: tuple[float, ...],
+        updates: tuple[Update, ...],
         *factors: Tensor,
     ) -> Tensor:
         cast, thin = x.to(dtype), [t.to(dtype) for t in factors]
-        out, inner = _forward(cast, weight, bias, scales, thin)
+        out, inner = _forward(cast, weight, bias, updates, thin)
         asked = ctx.needs_input_grad
         reads_x = asked[1] or any(asked[5::2])
         ctx.save_for_backward(cast if reads_x else None, weight, *factors, *inner)
-        ctx.scales, ctx.dtypes = scales, (x.dtype, None if bias is None else bias.dtype)
+        ctx.updates, ctx.dtypes = updates, (x.dtype, None if bias is None else bias.dtype)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         x, weight, *rest = ctx.saved_tensors
-        count = len(ctx.scales)
+        count = len(ctx.updates)
         factors, inner = rest[: 2 * count], rest[2 * count :]
         asked, dtype = ctx.needs_input_grad, grad.dtype
         found: list[Tensor | None] = [None] * len(asked)
@@ -136,32 +145,32 @@ class _Product(torch.autograd.Function):
             found[1] = (grad.t() @ x).to(weight.dtype)
         if asked[2]:
             found[2] = grad.sum(0).to(ctx.dtypes[1])
-        for i, scale in enumerate(ctx.scales):
-            down, up = factors[2 * i], factors[2 * i + 1]
+        for i, (scale, rows) in enumerate(ctx.updates):
+            down, up, own = factors[2 * i], factors[2 * i + 1], grad[rows]
             if found[0] is not None or asked[5 + 2 * i]:
-                back = _linear(grad, up.to(dtype).t(), None).mul_(scale)  # (T, R)
+                back = _linear(own, up.to(dtype).t(), None).mul_(scale)  # (T, R)
                 if found[0] is not None:
-                    found[0].addmm_(back, down.to(dtype))
+                    found[0][rows].addmm_(back, down.to(dtype))
                 if asked[5 + 2 * i]:
-                    found[5 + 2 * i] = (back.t() @ x).to(down.dtype)
+                    found[5 + 2 * i] = (back.t() @ x[rows]).to(down.dtype)
             if asked[6 + 2 * i]:
                 # This way round: a tall result of few columns is several times slower to write.
-                found[6 + 2 * i] = (inner[i].t() @ grad).t().to(up.dtype)
+                found[6 + 2 * i] = (inner[i].t() @ own).t().to(up.dtype)
         if found[0] is not None:
             found[0] = found[0].to(ctx.dtypes[0])
         return tuple(found)
 
 
 def _forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, scales: Sequence[float], factors: Sequence[Tensor]
+    x: Tensor, weight: Tensor, bias: Tensor | None, updates: Sequence[Update], factors: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
-    """(T, out), and ``s x A'`` (T, R) of each update; all in the type of x."""
+    """(T, out), and ``s x A'`` (its rows, R) of each update; all in the type of x."""
     out = _linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
     inner = []
-    for i, scale in enumerate(scales):
-        thin = _linear(x, factors[2 * i], None)
+    for i, (scale, rows) in enumerate(updates):
+        thin = _linear(x[rows], factors[2 * i], None)
         inner.append(thin if scale == 1 else thin.mul_(scale))
-        out.addmm_(inner[i], factors[2 * i + 1].t())
+        out[rows].addmm_(inner[i], factors[2 * i + 1].t())
     return out, inner
 
 

@@ -85,6 +85,30 @@ def pack(sequences: Sequence[Sequence[int] | np.ndarray]) -> Packed:
     )
 
 
+def joined(batches: Sequence[Packed]) -> Packed:
+    """Batches on one device as one, one behind the other in its row: each keeps its groups, so that it can be
+    told apart, and groups go from short to long only within each."""
+    if len(batches) == 1:
+        return batches[0]
+    tokens = np.cumsum([0, *(len(batch.input_ids) for batch in batches)]).tolist()
+    counts = np.cumsum([0, *map(len, batches)]).tolist()
+    return Packed(
+        input_ids=torch.cat([batch.input_ids for batch in batches]),
+        positions=torch.cat([batch.positions for batch in batches]),
+        starts=torch.cat([batch.starts + at for batch, at in zip(batches, tokens, strict=False)]),
+        lengths=torch.cat([batch.lengths for batch in batches]),
+        owner=torch.cat([batch.owner + n for batch, n in zip(batches, counts, strict=False)]),
+        bounds=torch.cat(
+            [batches[0].bounds[:1], *(b.bounds[1:] + at for b, at in zip(batches, tokens, strict=False))]
+        ),
+        groups=tuple(
+            (first + at, count, length)
+            for batch, at in zip(batches, tokens, strict=False)
+            for first, count, length in batch.groups
+        ),
+    )
+
+
 def budgeted(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Cut 0..len(lengths)-1, in order, into runs of at most ``budget`` tokens.
 

@@ -27,7 +27,7 @@ from xadapt.study.module_loader import fold_for, new_head
 from xadapt.study.state import Run
 from xadapt.tasks import Task
 from xadapt.train.evaluate import outputs_of
-from xadapt.train.loop import Optimisation, TaskInputs
+from xadapt.train.optimisation import Optimisation, TaskInputs
 from xadapt.train.settings import Settings
 
 VERSION = 2  # of the probe

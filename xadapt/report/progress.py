@@ -31,16 +31,24 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or wide(stderr=True)
+        self._shown: Progress | None = None
 
     @contextmanager
     def stage(self, what: str, total: int | None) -> Iterator[Advance]:
-        """A bar that goes when its work is done; where nobody watches, a line now and then, and one at the
-        end."""
+        """A bar that goes when its work is done, below those that are there; where nobody watches, a line
+        now and then, and one at the end."""
         if not self.console.is_terminal:
             lines = _Lines(what, total, self.note)
             yield lines.advance
             if time.monotonic() - lines.began > LONG:
                 self.note(f"{what}: {time.monotonic() - lines.began:.1f} s")
+            return
+        if self._shown is not None:
+            bar = self._shown.add_task(what, total=total, facts="")
+            try:
+                yield advancing(self._shown, bar)
+            finally:
+                self._shown.remove_task(bar)
             return
         columns = (
             SpinnerColumn(),
@@ -53,7 +61,11 @@ class Bars:
             TextColumn("{task.fields[facts]}", style="dim"),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            yield advancing(progress, progress.add_task(what, total=total, facts=""))
+            self._shown = progress
+            try:
+                yield advancing(progress, progress.add_task(what, total=total, facts=""))
+            finally:
+                self._shown = None
 
     def note(self, text: str) -> None:
         """One line that stays."""

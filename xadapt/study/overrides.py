@@ -20,6 +20,7 @@ MOST = {
     "max_length": 10**9,
     "threads": max(64, os.cpu_count() or 1),
     "cache_gb": 10**9,
+    "together": 10**9,
 }
 
 
@@ -49,6 +50,8 @@ class Overrides:
     """CPU threads; by default all cores"""
     cache_gb: float | None = None
     """gigabytes of the store for what the layers below all modules make of the data; see 'xadapt explain'"""
+    together: int | None = None
+    """train up to so many LoRA modules on the same stack in one pass; 1 by default"""
     tasks: OwnTasks | None = None
     """a TOML file with tasks of your own; from Python also rows, and several of both"""
     intermediate: Path | None = None

@@ -120,6 +120,7 @@ class Plan:
         dtype: what the modules are trained in; scores are computed in the backbone's.
         twins: a module's address -> the address that it has where it is trained in ``other_dtype``.
         cache_gb: gigabytes of the store that may hold what the layers below all modules make of the data.
+        together: how many modules at most are trained in one pass.
     """
 
     on: Backbone | Known
@@ -131,6 +132,7 @@ class Plan:
     dtype: str
     twins: Mapping[str, str]
     cache_gb: float = 0.0
+    together: int = 1
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -279,6 +281,7 @@ def make_plan(
         dtype,
         twins,
         overrides.cache_gb or 0.0,
+        overrides.together or 1,
     )
 
 

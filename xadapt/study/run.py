@@ -19,6 +19,7 @@ from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
 from xadapt.study.results import ModuleRow, Predicted, Results
 from xadapt.study.state import Run
+from xadapt.study.together import groups, train_group
 from xadapt.study.training import help_train, train_module
 
 
@@ -90,7 +91,13 @@ def grouped(plan: Plan) -> list[list[Evaluation]]:
 def _train_missing(this: Run) -> list[ModuleRow]:
     """Have every module of the plan in the store: there already, or trained now."""
     announce(this)
-    return [row_of(this.store, module, train_if_missing(this, module)) for module in this.plan.modules]
+    trained: set[str] = set()
+    for group in groups(this):
+        if len(group) > 1:
+            trained |= train_group(this, group)
+        elif train_if_missing(this, group[0]):
+            trained.add(group[0].address)
+    return [row_of(this.store, module, module.address in trained) for module in this.plan.modules]
 
 
 def announce(this: Run) -> None:

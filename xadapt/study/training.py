@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +24,12 @@ from xadapt.study.module_loader import first_head, mount_fresh
 from xadapt.study.module_plan import ModulePlan, TrainingTask
 from xadapt.study.state import Run
 from xadapt.study.trunk_cache import kept_depth
-from xadapt.train.loop import TaskInputs, Trained, train
+from xadapt.train.loop import ModuleTraining, Trained, trained
+from xadapt.train.optimisation import TaskInputs
 from xadapt.train.task_sampling import Schedule, schedule, shares
 
 
-class _Ready(NamedTuple):
+class Ready(NamedTuple):
     """What the loop takes, and how many training examples that is, all languages and tasks together."""
 
     mounted: Mounted
@@ -43,9 +45,18 @@ def train_module(run: Run, module: ModulePlan) -> None:
         UserError: broken data, a loss that is not finite, a store that cannot be written, a method of the
             user's own that has changed the backbone's weights.
     """
-    ready = _prepare(run, module)  # before the others are called: what is kept on disk, they find there
+    ready = prepared(run, module)  # before the others are called: what is kept on disk, they find there
     run.team.call(module.address)
     checkpoint, result = _train(run, module, lambda: ready)
+    keep(run, module, ready, checkpoint, result)
+
+
+def keep(run: Run, module: ModulePlan, ready: Ready, checkpoint: Path, result: Trained) -> None:
+    """Put a trained module into the store, with what there is to say of it.
+
+    Raises:
+        UserError: the store cannot be written, or the backbone's weights are no longer what they were.
+    """
     _prove_backbone(run, module)
     manifest = _manifest(run, module, result, ready.inputs, ready.order)
     manifest["data"]["examples"] = ready.examples
@@ -85,22 +96,38 @@ def _prove_backbone(run: Run, module: ModulePlan) -> None:
 def help_train(run: Run, address: str) -> None:
     """What the other processes do of ``train_module``: their share of its steps. They write nothing."""
     module = next(module for module in run.plan.modules if module.address == address)
-    _train(run, module, lambda: _prepare(run, module))
+    _train(run, module, lambda: prepared(run, module))
 
 
-def _prepare(run: Run, module: ModulePlan) -> _Ready:
+def prepared(run: Run, module: ModulePlan) -> Ready:
+    """A module mounted on what it stands on, with its data.
+
+    Raises:
+        UserError: broken data, a module below that does not fit.
+    """
     mounted = mount_fresh(run, module)
     loaded = [_task_inputs(run, module, training, mounted) for training in module.tasks]
     inputs = [task for task, _ in loaded]
     order = _order(module, [len(task.items) for task in inputs])
-    return _Ready(mounted, inputs, order, sum(examples for _, examples in loaded))
+    return Ready(mounted, inputs, order, sum(examples for _, examples in loaded))
 
 
-def _train(run: Run, module: ModulePlan, prepare: Callable[[], _Ready]) -> tuple[Path, Trained]:
+def _train(run: Run, module: ModulePlan, prepare: Callable[[], Ready]) -> tuple[Path, Trained]:
     """Where the module's checkpoint is, and the finished run."""
     ready = run.team.together(prepare)
-    work = run.team.led(run.store.work)(module.address)
-    checkpoint = work / "checkpoint.safetensors"
+    checkpoint = checkpoint_of(run, module)
+    with begun(run, module, ready, checkpoint) as training:
+        return checkpoint, trained(training)
+
+
+def checkpoint_of(run: Run, module: ModulePlan) -> Path:
+    """Where a module's checkpoint is; its folder is made."""
+    return run.team.led(run.store.work)(module.address) / "checkpoint.safetensors"
+
+
+@contextmanager
+def begun(run: Run, module: ModulePlan, ready: Ready, checkpoint: Path) -> Iterator[ModuleTraining]:
+    """A module's training, and a stage that shows how far it is."""
     about = Training(module.shown, module.seed, module.address, module.determinants)
     what = f"train {module.shown} (seed {module.seed})"
     with training_stage(run.progress, what, len(ready.order.tasks), about) as advance:
@@ -118,7 +145,7 @@ def _train(run: Run, module: ModulePlan, prepare: Callable[[], _Ready]) -> tuple
             except NoRoomError as error:
                 run.progress.note(f"no checkpoint is kept: {error.got}")
 
-        result = train(
+        yield ModuleTraining(
             ready.mounted,
             ready.inputs,
             module.settings,
@@ -129,7 +156,6 @@ def _train(run: Run, module: ModulePlan, prepare: Callable[[], _Ready]) -> tuple
             saving=saving,
             team=run.team,
         )
-    return checkpoint, result
 
 
 def _task_inputs(
