@@ -29,7 +29,8 @@ from xadapt.kinds.kind import Item
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.train.evaluate import Encoded, evaluate
-from xadapt.train.loop import Optimisation, Shuffles, TaskInputs
+from xadapt.train.loop import Shuffles
+from xadapt.train.optimisation import Optimisation, TaskInputs
 from xadapt.train.settings import Settings
 
 STEPS, BATCH, DEV, LENGTH = 200, 32, 300, 128

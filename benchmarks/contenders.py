@@ -46,7 +46,7 @@ from xadapt.mount.lora import lora_config
 from xadapt.stacks.methods import layer_range
 from xadapt.tasks import task_named
 from xadapt.train.evaluate import outputs_of
-from xadapt.train.loop import Optimisation, TaskInputs
+from xadapt.train.optimisation import Optimisation, TaskInputs
 from xadapt.train.settings import Settings
 
 Contender = Callable[[], tuple[int, float]]

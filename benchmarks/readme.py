@@ -125,7 +125,7 @@ TABLES = {
 
 
 def write_tables(page: Path, folder: Path) -> None:
-    """The tables that a page of text has marks for (``<!-- NAME: begin -->``, ``<!-- NAME: end -->``), anew."""
+    """The tables that a page has marks for (``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``), anew."""
     text = page.read_text(encoding="utf-8")
     for name, made in TABLES.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"

@@ -24,7 +24,7 @@ from xadapt.kinds.kind import Item
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.study.trunk_cache import WithStates, kept_depth, with_states
-from xadapt.train.loop import Optimisation, TaskInputs
+from xadapt.train.optimisation import Optimisation, TaskInputs
 from xadapt.train.settings import Settings
 
 LIMIT = 100.0  # gigabytes: a round takes a few megabytes
