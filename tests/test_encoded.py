@@ -38,7 +38,7 @@ from xadapt.study.results import Results
 from xadapt.study.state import Run
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified, Example, Sought
-from xadapt.train.loop import TaskInputs
+from xadapt.train.optimisation import TaskInputs
 
 LABELS = ("entailment", "neutral", "contradiction")
 
@@ -140,11 +140,11 @@ def test_every_module_of_some_data_is_selected_on_the_same_sample_of_all_of_dev(
     class ReachedError(Exception):
         pass
 
-    def train(mounted: object, tasks: Sequence[TaskInputs], *_: object, **__: object) -> None:
+    def begun(mounted: object, tasks: Sequence[TaskInputs], *_: object, **__: object) -> None:
         looked_at.append([e for e in tasks[0].dev[0] if isinstance(e, Classified)])
         raise ReachedError
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(training, "ModuleTraining", begun)
     for method, seed, expression in (("lora", 0, "xnli"), ("bottleneck", 7, "xnli[20]")):
         plan = make_plan(
             [expression],
@@ -414,7 +414,8 @@ def test_a_trained_module_without_room_keeps_its_checkpoint_and_says_what_to_do(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
-    monkeypatch.setattr(training, "train", functools.partial(training.train, checkpoint_seconds=0.0))
+    at_once = functools.partial(training.ModuleTraining, checkpoint_seconds=0.0)
+    monkeypatch.setattr(training, "ModuleTraining", at_once)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(

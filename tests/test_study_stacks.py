@@ -22,7 +22,7 @@ from xadapt.mount import Mounted
 from xadapt.stacks.methods import parse_method
 from xadapt.store.maintenance import stands_on
 from xadapt.store.store import Store
-from xadapt.study import study as api
+from xadapt.study import backbone as api
 from xadapt.study import training
 from xadapt.study.module_loader import mount_stack
 from xadapt.study.plan import Overrides, make_plan
@@ -30,7 +30,8 @@ from xadapt.study.run import run
 from xadapt.study.state import Run
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Chosen, Classified, Example
-from xadapt.train.loop import TaskInputs, Trained, train
+from xadapt.train.loop import ModuleTraining
+from xadapt.train.optimisation import TaskInputs
 
 FEW = Overrides(max_steps=3, batch_size=8)
 
@@ -187,11 +188,11 @@ def test_a_scorer_starts_as_that_of_the_module_directly_below(
     """No other head does: labels may agree in name and mean other things, as MNLI's and XNLI's genres do."""
     started: dict[str, Mapping[str, torch.Tensor]] = {}
 
-    def noted(mounted: Mounted, tasks: Sequence[TaskInputs], *args: Any, **options: Any) -> Trained:
+    def noted(mounted: Mounted, tasks: Sequence[TaskInputs], *args: Any, **options: Any) -> ModuleTraining:
         started[tasks[-1].name] = copy.deepcopy(tasks[-1].head.state_dict())
-        return train(mounted, tasks, *args, **options)
+        return ModuleTraining(mounted, tasks, *args, **options)
 
-    monkeypatch.setattr(training, "train", noted)
+    monkeypatch.setattr(training, "ModuleTraining", noted)
     made = make_plan(
         [expression],
         backbone=backbone,

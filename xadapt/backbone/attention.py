@@ -78,14 +78,18 @@ def flash_serves(q: Tensor, heads: int) -> bool:
         q.is_cuda
         and q.dtype in (torch.bfloat16, torch.float16)
         and q.shape[-1] // heads <= FLASH_WIDTH
+        and q.shape[-1] // heads % 8 == 0  # others would have to be padded
         and torch.version.hip is None
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.backends.cuda.flash_sdp_enabled()
         and torch.cuda.get_device_capability(q.device) >= FLASH_CAPABILITY
     )
 
 
 def in_one_call(q: Tensor, k: Tensor, v: Tensor, batch: Packed, heads: int, rate: float) -> Tensor:
     """The same in one call. The kernel draws its dropout itself, by the device's generator."""
-    rows = (x.view(len(x), heads, -1) for x in (q, k, v))
+    # The kernel takes one type; what a method of a user's own makes of k or v may be of another.
+    rows = (x.to(q.dtype).view(len(x), heads, -1) for x in (q, k, v))
     longest = batch.groups[-1][2]  # groups go from short to long
     out: Tensor = torch.ops.aten._flash_attention_forward(
         *rows, batch.bounds, batch.bounds, longest, longest, rate, False, False

@@ -241,9 +241,11 @@ class _Stack:
 
     def mounted(self, parts: Sequence[Element]) -> Mounted:
         """The finished stack."""
-        if self.bottlenecks is not None:
-            replace_outputs(self.model)
-        delta.as_terms(self.model)
+        # A method of a user's own may have put anything anywhere: then all stays as the libraries run it.
+        if not any(method_of(part) is Own for part in parts):
+            if self.bottlenecks is not None:
+                replace_outputs(self.model)
+            delta.as_terms(self.model)
         for tensor in self.model.parameters():
             tensor.requires_grad_(False)
         for tensor in self.trainable.values():

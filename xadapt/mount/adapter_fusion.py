@@ -102,6 +102,12 @@ def averaged(adapters: Sequence[tuple[float, Adapter]]) -> Adapter:
     return merged.to(first.adapter_up.weight.device)
 
 
+def probabilities(fusion: BertFusion, query: Tensor, key: Tensor) -> Tensor:
+    """p (..., n) of the library's own layer, from its inputs (..., H) and (..., n, H)."""
+    scores = torch.einsum("...h,...nh->...n", fusion.query(query), fusion.key(key))
+    return scores.float().softmax(dim=-1)
+
+
 def penalty(parameters: Mapping[str, Tensor]) -> Tensor | None:
     """What training adds to the loss for a fusion's value matrices V: 0.01 ||V - I||^2, summed.
 

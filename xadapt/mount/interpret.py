@@ -8,12 +8,13 @@ from functools import partial
 
 import numpy as np
 import torch
+from adapters.methods.modeling import BertFusion
 from torch import Tensor, nn
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import Packed
 from xadapt.mount import linear_shapes, mount
-from xadapt.mount.adapter_fusion import LeanFusion
+from xadapt.mount.adapter_fusion import LeanFusion, probabilities
 from xadapt.mount.bottleneck_output import Fusion
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import Element
@@ -49,7 +50,7 @@ def fusion_weights(mounted: Mounted, batch: Packed | None = None) -> list[tuple[
     hooks = []
     for name, part in mounted.model.named_modules():
         place = _PLACE.fullmatch(name)
-        if place and isinstance(part, Fusion | LeanFusion):
+        if place and isinstance(part, Fusion | LeanFusion | BertFusion):
             key = int(place[2]), int(place[1])
             hooks.append(part.register_forward_pre_hook(partial(_record, seen, key)))
     try:
@@ -137,6 +138,8 @@ def effect_similarity(backbone: Backbone, elements: Sequence[Element], batch: Pa
 def _record(
     seen: dict[tuple[int, int], Tensor], key: tuple[int, int], part: nn.Module, inputs: tuple[Tensor, ...]
 ) -> None:
-    assert isinstance(part, Fusion | LeanFusion)
-    p, _ = part.attention(inputs[0])
+    if isinstance(part, Fusion | LeanFusion):
+        p, _ = part.attention(inputs[0])
+    elif isinstance(part, BertFusion):  # beside a method of a user's own
+        p = probabilities(part, inputs[0], inputs[1])
     seen[key] = p.float().reshape(-1, p.shape[-1]).mean(dim=0).cpu()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import overload
@@ -24,16 +25,15 @@ import torch
 from torch import Tensor
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.encoder import encode
 from xadapt.backbone.packing import budgeted
 from xadapt.common.errors import UserError
-from xadapt.common.files import file_digest, json_text, read_json, sync, temporary
+from xadapt.common.files import TEMPORARY, file_digest, json_text, read_json, sync, temporary
 from xadapt.common.identity import digest
-from xadapt.common.launch import leads
+from xadapt.common.launch import processes
 from xadapt.common.progress import Watch
 from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Hidden, Item, Kind
-from xadapt.mount import Mounted
+from xadapt.mount import Mounted, mount
 from xadapt.store.cache import MANIFEST, Cache, code_version
 from xadapt.store.store import Store, address_of
 from xadapt.train.batches import BATCH_TOKENS, read
@@ -43,9 +43,15 @@ TRUNK_VERSION = 1  # raised when the same backbone and items would give other st
 GIGABYTE = 10**9
 
 
+def kept_type(backbone: Backbone) -> torch.dtype:
+    """What the layers' output is in: on a CPU the backbone's own type; elsewhere autocast computes norms, and
+    so what comes out of a layer, in float32."""
+    return backbone.dtype if backbone.device.type == "cpu" else torch.float32
+
+
 def bytes_a_token(backbone: Backbone) -> int:
     """What one token's states take on disk."""
-    return backbone.config.hidden_size * backbone.dtype.itemsize
+    return backbone.config.hidden_size * kept_type(backbone).itemsize
 
 
 def kept_depth(cache_gb: float, mounted: Mounted, kind: Kind) -> int:
@@ -117,30 +123,33 @@ def with_states(
         at_most: gigabytes that all entries of this store may take together.
         shown: what the items are called on the screen.
     """
+    if not len(items):
+        return items
     address = address_of(
         {
             "trunk": TRUNK_VERSION,
             "items": items_at,
             "backbone": backbone.fingerprint,
-            "dtype": backbone.dtype_name,
+            "dtype": [backbone.dtype_name, str(kept_type(backbone))],
             "depth": depth,
         }
     )
-    dtype = np.dtype("<u2" if backbone.dtype == torch.bfloat16 else "<f4")
+    dtype = np.dtype("<u2" if kept_type(backbone) == torch.bfloat16 else "<f4")
     place, width = store.cache.root / address, backbone.config.hidden_size
-    if not _whole(store.cache, address) and leads():
-        size = int(lengths_of(items).sum()) * bytes_a_token(backbone)
-        taken = kept_bytes(store.cache)
-        if size + taken > at_most * GIGABYTE:
-            progress.note(
-                f"what layers 0 to {depth - 1} make of {shown} is not kept: it takes {size / GIGABYTE:.2f} "
-                f"GB, {taken / GIGABYTE:.2f} GB are kept already, and --cache-gb is {at_most:g}"
-            )
-            return items
-        with store.lock(
-            address, on_wait=lambda: progress.note(f"waiting for another run that keeps {shown}")
-        ):
+    # Of several processes none would wait for the one that writes: they take what there is.
+    if not _whole(store.cache, address) and processes() == 1:
+        waiting = f"waiting for another run that keeps {shown}"
+        with store.lock(address, on_wait=lambda: progress.note(waiting)):
             if not _whole(store.cache, address):
+                size = int(lengths_of(items).sum()) * bytes_a_token(backbone)
+                taken = kept_bytes(store.cache)
+                if size + taken > at_most * GIGABYTE:
+                    progress.note(
+                        f"what layers 0 to {depth - 1} make of {shown} is not kept: it takes "
+                        f"{size / GIGABYTE:.2f} GB, {taken / GIGABYTE:.2f} GB are kept already, and "
+                        f"--cache-gb is {at_most:g}"
+                    )
+                    return items
                 try:
                     with progress.stage(f"layers 0 to {depth - 1} on {shown}", len(items)) as advance:
                         _write(store.cache, address, items, depth, kind, backbone, advance)
@@ -148,13 +157,20 @@ def with_states(
                     progress.note(f"what layers 0 to {depth - 1} make of {shown} is not kept: {error}")
     if not _whole(store.cache, address):
         return items
-    store.cache.used(address)
-    return WithStates(items, place, depth, width, dtype)
+    try:
+        store.cache.used(address)
+        return WithStates(items, place, depth, width, dtype)
+    except (OSError, ValueError):  # swept by another process meanwhile
+        return items
 
 
 def kept_bytes(cache: Cache) -> int:
-    """What all entries of this kind take, in any version."""
-    return sum(path.stat().st_size for path in cache.root.glob(f"*/{STATES}"))
+    """What all entries of this kind take, in any version; those that are being written do not count."""
+    total = 0
+    for path in cache.root.glob(f"*/{STATES}"):
+        with suppress(FileNotFoundError):  # removed by another process meanwhile
+            total += 0 if path.parent.name.startswith(TEMPORARY) else path.stat().st_size
+    return total
 
 
 def _whole(cache: Cache, address: str) -> bool:
@@ -182,12 +198,13 @@ def _write(
     advance: Callable[[int], object],
 ) -> None:
     """Run the layers over all items, and put what comes out into the place of ``address``; the caller holds
-    its lock. Raises OSError where the disk refuses."""
+    its lock. Raises OSError where the disk refuses, RuntimeError where the backbone was changed."""
     place, part = cache.root / address, temporary(cache.root, address)
     lengths = lengths_of(items)
     ends = np.concatenate([[0], np.cumsum(lengths)])
     checks = np.zeros(len(items), dtype=np.uint32)
     order = np.argsort(lengths, kind="stable").tolist()
+    bare = mount(backbone, [])
     try:
         for path in cache.abandoned():
             shutil.rmtree(path, ignore_errors=True)
@@ -196,7 +213,7 @@ def _write(
                 cache.check_room()
                 places = [order[i] for i in run]
                 batch = read(kind, [items[i] for i in places], backbone.device)
-                rows = _bytes(encode(backbone.model, batch.packed, depth))
+                rows = _bytes(bare.encode(batch.packed, depth).to(kept_type(backbone)))
                 firsts, counts = batch.packed.starts.tolist(), batch.packed.lengths.tolist()
                 at = 0
                 for i, item in zip(places, batch.items, strict=True):
@@ -220,6 +237,7 @@ def _write(
         for path in part.iterdir():
             sync(path)
         sync(part)
+        backbone.verify()  # what a method of a user's own has changed must not outlive its process
         shutil.rmtree(place, ignore_errors=True)  # what ``_whole`` refused
         part.rename(place)
         sync(cache.root)

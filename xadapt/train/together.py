@@ -28,11 +28,19 @@ def train_together(
     together = Together([training.run.mounted for training in trainings])
     failed: dict[int, UserError] = {}
     active: list[int] = []
+
+    def done(i: int) -> None:
+        """One that cannot be kept does not take the others along."""
+        try:
+            finished(i)
+        except UserError as error:
+            failed[i] = error
+
     for i, training in enumerate(trainings):
         if training.goes_on:
             active.append(i)
         else:
-            finished(i)
+            done(i)
     while active:
         losses = _gradients(together, trainings, active)
         share = 1 / len(active)
@@ -46,7 +54,7 @@ def train_together(
                 continue
             if not training.goes_on:
                 active.remove(i)
-                finished(i)
+                done(i)
     return failed
 
 
