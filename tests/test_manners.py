@@ -105,7 +105,7 @@ def test_a_study_has_the_command_lines_names() -> None:
     commands = {field.name for field in fields(Run)}
     only_there = {"dry_run", "track", "json", "by", "baselines"}  # what is shown, and where it is written
     assert commands - ours == only_there
-    assert get_type_hints(Run)["lr"] == get_type_hints(xadapt.Study)["lr"]
+    assert get_type_hints(Run)["lr"] == get_type_hints(xadapt.Study, localns=vars(xadapt))["lr"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_the_changelog_begins_with_this_version_and_its_date() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## \[(.+)\] - (.+)$", changelog, re.M)
     assert headings[0] == (PROJECT["version"], str(CITATION["date-released"]))
-    newest = changelog.split("\n## ")[1]
+    (newest,) = (part for part in changelog.split("\n## ") if part.startswith(f"[{PROJECT['version']}]"))
     assert re.findall(r"^### (.+)$", newest, re.M) == ["Added", "Changed", "Fixed"]
 
 

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
 from vocabulary import as_transformers, train_tokenizer
 
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.encoder import continued, encode, pack_attention
 from xadapt.backbone.packing import Packed, pack
 from xadapt.data.pocket.lexicon import read_lexicon
 
@@ -148,7 +148,7 @@ def losses(
         for head in range(recipe.guided_heads):
             own = slice(head * size, (head + 1) * size)
             aligned.append(pointing(queries[:, own], keys[:, own], packed, batch.pointers))
-        hidden = layer(hidden[None], None, packed.groups)[0][0]
+        hidden = continued(model.roberta, hidden, packed, i, i + 1)
     at = torch.cat(
         [packed.starts[i] + torch.from_numpy(np.flatnonzero(c)) for i, c in enumerate(batch.chosen)]
     )

@@ -80,6 +80,8 @@ _FORMS = {
     "dtype": _Form('"auto", "float32" or "bfloat16"', lambda v: v in ("auto", "float32", "bfloat16")),
     "trained_in": _Form('"float32" or "bfloat16"', lambda v: v in ("float32", "bfloat16")),
     "threads": _WHOLE,
+    "cache_gb": _NUMBER,
+    "together": _WHOLE,
     "tasks": _TEXT,
     "intermediate": _TEXT,
 }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from xadapt.backbone import backbone as _backbone
 from xadapt.stacks.methods import Method
 from xadapt.stacks.stack import Stack
 from xadapt.store.store import Store
@@ -16,10 +15,13 @@ from xadapt.study.study import Study
 from xadapt.tasks.examples import Source
 from xadapt.tasks.task import OwnTasks
 
+if TYPE_CHECKING:
+    from xadapt.backbone.backbone import Backbone
+
 
 def run(
     expressions: Sequence[str | Stack],
-    backbone: _backbone.Backbone | str = "pocket",
+    backbone: Backbone | str = "pocket",
     data: Source | str | Path = "pocket",
     method: Method | str = "lora",
     seeds: Sequence[int] = (0,),
@@ -40,6 +42,8 @@ def run(
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     trained_in: Literal["float32", "bfloat16"] | None = None,
     threads: int | None = None,
+    cache_gb: float | None = None,
+    together: int | None = None,
     tasks: OwnTasks | None = None,
     intermediate: Path | None = None,
 ) -> Results:
