@@ -13,6 +13,7 @@ from results import shown
 
 from xadapt.common.text_tables import TextTable
 
+MISSING = "Not measured yet: `python benchmarks/run.py --readme` measures it and writes it here.\n"
 CELLS = Path(__file__).parents[1] / "recipes" / "results" / "pocket_size_and_throughput" / "cells.csv"
 # A method: its row in train.json, its row in infer.json, its expression in the recipe's scores.
 METHODS = {
@@ -55,9 +56,9 @@ def spread(row: dict[str, Any], column: str) -> str:
 
 
 def choice(folder: Path) -> str:
-    """The table as markdown, from ``train.json`` and ``infer.json`` in the folder; empty without them."""
+    """The table as markdown, from ``train.json`` and ``infer.json`` in the folder; without them it says so."""
     if not all((folder / f"{page}.json").is_file() for page in ("train", "infer")):
-        return ""
+        return MISSING
     train, infer = (
         json.loads((folder / f"{page}.json").read_text(encoding="utf-8")) for page in ("train", "infer")
     )
@@ -84,10 +85,10 @@ def choice(folder: Path) -> str:
 
 
 def claims(folder: Path) -> str:
-    """The rows with a bar as markdown, from ``bars.json``; empty without it."""
+    """The rows with a bar as markdown, from ``bars.json``; without it it says so."""
     path = folder / "bars.json"
     if not path.is_file():
-        return ""
+        return MISSING
     found = json.loads(path.read_text(encoding="utf-8"))
     lines = tuple(
         (
@@ -107,10 +108,10 @@ def claims(folder: Path) -> str:
 
 
 def tables(folder: Path, *pages: str) -> str:
-    """What the pages' own markdown files say, one below another; empty where one is missing."""
+    """What the pages' own markdown files say, one below another; where one is missing it says so."""
     files = [folder / f"{page}.md" for page in pages]
     if not all(file.is_file() for file in files):
-        return ""
+        return MISSING
     texts = [re.sub(r"^#+ ", "### ", file.read_text(encoding="utf-8"), flags=re.MULTILINE) for file in files]
     return "\n".join(re.sub(r"^!\[.*\n", "", text, flags=re.MULTILINE).strip() + "\n" for text in texts)
 

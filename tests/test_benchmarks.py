@@ -95,7 +95,7 @@ def test_the_tables_of_the_pages_are_made_of_results(
     from readme import TABLES, choice, write_tables
 
     assert "| LoRA " in choice(results)
-    assert choice(results / "none") == ""
+    assert choice(results / "none").startswith("Not measured yet")
     for page in (BENCHMARKS / "README.md", BENCHMARKS.parent / "docs" / "speed.md"):
         text = page.read_text()
         marks = [name for name in TABLES if f"<!-- {name}: begin -->" in text]
