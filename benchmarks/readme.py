@@ -56,7 +56,7 @@ def spread(row: dict[str, Any], column: str) -> str:
 
 
 def choice(folder: Path) -> str:
-    """The table as markdown, from ``train.json`` and ``infer.json`` in the folder; without them it says so."""
+    """The table as markdown, from ``train.json`` and ``infer.json``; without them it says so."""
     if not all((folder / f"{page}.json").is_file() for page in ("train", "infer")):
         return MISSING
     train, infer = (
