@@ -13,7 +13,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig
 
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.attention import pack_attention
+from xadapt.backbone.encoder import encode
 from xadapt.backbone.packing import Packed, pack
 from xadapt.kinds.kind import Item, Kind
 from xadapt.tasks.task import KindName, Task

@@ -9,7 +9,8 @@ from kinds_common import MINI, batch_of, config, letter_tokenizer, task
 from torch import nn
 from transformers import XLMRobertaModel
 
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.attention import pack_attention
+from xadapt.backbone.encoder import encode
 from xadapt.common.errors import UserError
 from xadapt.kinds import kind_of, neighbours
 from xadapt.kinds.kind import Item

@@ -9,8 +9,9 @@ from kinds_common import batch_of, loss_of, outputs_of, task
 from tiny import SHARED, TEXT, save_tiny, tiny_backbone, tiny_config, tiny_tokenizer
 from transformers import XLMRobertaForMaskedLM
 
+from xadapt.backbone.attention import pack_attention
 from xadapt.backbone.backbone import Backbone
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.encoder import encode
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of, mlm, word_head

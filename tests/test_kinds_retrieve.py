@@ -7,7 +7,8 @@ from kinds_common import batch_of, config, letter_tokenizer, mini_tokenizer, pad
 from torch import nn
 from transformers import XLMRobertaModel
 
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.attention import pack_attention
+from xadapt.backbone.encoder import encode
 from xadapt.common.errors import UserError
 from xadapt.kinds import neighbours, vectors
 from xadapt.kinds.retrieve import Retrieve

@@ -12,7 +12,8 @@ from kinds_common import MINI, batch_of, config, letter_tokenizer, loss_of, mini
 from tiny import tiny_backbone
 from transformers import XLMRobertaModel
 
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.attention import pack_attention
+from xadapt.backbone.encoder import encode
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of, neighbours

@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaXLConfig, XLMRobertaXLModel
 
-from xadapt.backbone.encoder import encode, pack_attention
+from xadapt.backbone.attention import pack_attention
+from xadapt.backbone.encoder import encode
 from xadapt.backbone.packing import budgeted, pack
 from xadapt.kinds.heads import per_sequence
 from xadapt.mount import Part, mount

@@ -40,7 +40,8 @@ from torch import Tensor, nn
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizerFast
 from vocabulary import as_transformers, train_tokenizer
 
-from xadapt.backbone.encoder import continued, encode, pack_attention
+from xadapt.backbone.attention import pack_attention
+from xadapt.backbone.encoder import continued, encode
 from xadapt.backbone.packing import Packed, pack
 from xadapt.data.pocket.lexicon import read_lexicon
 

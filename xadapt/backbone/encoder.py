@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
-from xadapt.backbone.attention import PackedSelfAttention, pack_attention
+from xadapt.backbone.attention import pack_attention
 from xadapt.backbone.dropout import Dropout
 from xadapt.backbone.linear import Linear
 from xadapt.backbone.packing import Packed
@@ -127,6 +127,3 @@ def prepare(model: XLMRobertaModel) -> XLMRobertaModel:
             elif type(part) is nn.Dropout:
                 setattr(parent, name, Dropout(part.p).train(part.training))
     return model
-
-
-__all__ = ["PackedSelfAttention", "continued", "embedded", "encode", "pack_attention", "prepare", "states"]
