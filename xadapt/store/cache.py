@@ -15,12 +15,13 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from xadapt.common.files import TEMPORARY, read_json
+from xadapt.common.files import TEMPORARY, json_text, read_json, sync
 from xadapt.common.identity import digest
 
 MANIFEST = "manifest.json"
@@ -59,6 +60,35 @@ class Cache:
         """Raise the OSError of a full disk where less than ``ROOM`` is left for modules."""
         if shutil.disk_usage(self.root).free < ROOM:
             raise OSError(errno.ENOSPC, f"less than {ROOM >> 20:,} MB of the disk are free")
+
+    def put(self, address: str, part: Path, content: Mapping[str, Any]) -> None:
+        """Make a folder that is written whole the entry of ``address``; the caller holds its lock.
+
+        Args:
+            part: the folder, beside the place that it takes.
+            content: what its manifest says of it, beside the version of the code.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        place, said = self.root / address, {"version": code_version(), **content}
+        whole = {"content": said, "sha256": digest([address, said])}
+        (part / MANIFEST).write_text(json_text(whole, indent=1), encoding="utf-8")
+        for file in part.iterdir():
+            sync(file)
+        sync(part)
+        if os.path.lexists(place):  # what a reader refused
+            shutil.rmtree(place)
+        part.rename(place)
+        sync(self.root)
+
+    def content(self, address: str) -> dict[str, Any] | None:
+        """What the manifest of an entry says, proved; None where there is none, or not this one's."""
+        manifest = read_json(self.root / address / MANIFEST)
+        if manifest is None or manifest["sha256"] != digest([address, manifest["content"]]):
+            return None
+        found: dict[str, Any] = manifest["content"]
+        return found
 
     def unreachable(self) -> list[Path]:
         """What no run will ever look for again, so that ``gc`` can remove it.

@@ -11,7 +11,6 @@ be removed at any time.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,8 +18,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from xadapt.backbone.backbone import Backbone
-from xadapt.common.files import file_digest, json_text, read_json, sync, temporary
-from xadapt.common.identity import digest
+from xadapt.common.files import file_digest, temporary
 from xadapt.common.launch import leads
 from xadapt.common.progress import Advance, Watch
 from xadapt.common.workers import in_order, processes
@@ -29,7 +27,7 @@ from xadapt.kinds import kind_of
 from xadapt.kinds.candidates import encode_new
 from xadapt.kinds.flat import Block, FlatItems, UnplainError, Writer, flatten, mapped
 from xadapt.kinds.kind import TOGETHER, Item
-from xadapt.store.cache import MANIFEST, Cache, code_version
+from xadapt.store.cache import Cache, code_version
 from xadapt.store.store import Store, address_of
 from xadapt.tasks import Task, asked
 from xadapt.tasks.examples import Example, Sought
@@ -141,10 +139,9 @@ def find(cache: Cache, address: str) -> Found | None:
     """What is kept there; None where there is nothing, or nothing whole."""
     place = cache.root / address
     try:
-        manifest = read_json(place / MANIFEST)
-        if manifest is None or manifest["sha256"] != digest([address, manifest["content"]]):
+        content = cache.content(address)
+        if content is None:
             return None
-        content = manifest["content"]
         for name, sha256 in content["files"].items():
             if file_digest(place / name) != sha256:
                 return None
@@ -190,7 +187,7 @@ def _write(
         OSError: the disk refuses.
         UnplainError: the kind's targets or notes are not what can be kept.
     """
-    place, part = cache.root / address, temporary(cache.root, address)
+    part = temporary(cache.root, address)
     try:
         for path in cache.abandoned():
             shutil.rmtree(path, ignore_errors=True)
@@ -202,23 +199,9 @@ def _write(
                 advance(min(TOGETHER, examples - done))
                 done += TOGETHER
             counts, forms = writer.finish()
-        content = {
-            "version": code_version(),
-            "examples": examples,
-            "counts": counts,
-            "forms": forms,
-            "notes": notes,
-            "files": {file.name: file_digest(file) for file in sorted(part.iterdir())},
-        }
-        whole = {"content": content, "sha256": digest([address, content])}
-        (part / MANIFEST).write_text(json_text(whole, indent=1), encoding="utf-8")
-        for file in part.iterdir():
-            sync(file)
-        sync(part)
-        if os.path.lexists(place):  # what 'find' refused
-            shutil.rmtree(place)
-        part.rename(place)
-        sync(cache.root)
+        files = {file.name: file_digest(file) for file in sorted(part.iterdir())}
+        content = {"examples": examples, "counts": counts, "forms": forms, "notes": notes, "files": files}
+        cache.put(address, part, content)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -27,14 +27,13 @@ from torch import Tensor
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import budgeted
 from xadapt.common.errors import UserError
-from xadapt.common.files import TEMPORARY, file_digest, json_text, read_json, sync, temporary
-from xadapt.common.identity import digest
+from xadapt.common.files import TEMPORARY, file_digest, temporary
 from xadapt.common.launch import processes
 from xadapt.common.progress import Watch
 from xadapt.kinds.flat import lengths_of
 from xadapt.kinds.kind import Hidden, Item, Kind
 from xadapt.mount import Mounted, mount
-from xadapt.store.cache import MANIFEST, Cache, code_version
+from xadapt.store.cache import Cache
 from xadapt.store.store import Store, address_of
 from xadapt.train.batches import BATCH_TOKENS, read
 
@@ -176,12 +175,11 @@ def kept_bytes(cache: Cache) -> int:
 def _whole(cache: Cache, address: str) -> bool:
     place = cache.root / address
     try:
-        manifest = read_json(place / MANIFEST)
-        if manifest is None or manifest["sha256"] != digest([address, manifest["content"]]):
-            return False
-        content = manifest["content"]
-        return (place / STATES).stat().st_size == content["bytes"] and (
-            file_digest(place / CHECKS) == content["checks"]
+        content = cache.content(address)
+        return (
+            content is not None
+            and (place / STATES).stat().st_size == content["bytes"]
+            and (file_digest(place / CHECKS) == content["checks"])
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -199,7 +197,7 @@ def _write(
 ) -> None:
     """Run the layers over all items, and put what comes out into the place of ``address``; the caller holds
     its lock. Raises OSError where the disk refuses, RuntimeError where the backbone was changed."""
-    place, part = cache.root / address, temporary(cache.root, address)
+    part = temporary(cache.root, address)
     lengths = lengths_of(items)
     ends = np.concatenate([[0], np.cumsum(lengths)])
     checks = np.zeros(len(items), dtype=np.uint32)
@@ -227,20 +225,9 @@ def _write(
                     checks[i] = zlib.crc32(own.data)
                 advance(len(places))
         np.save(part / CHECKS, checks)
-        content = {
-            "version": code_version(),
-            "bytes": (part / STATES).stat().st_size,
-            "checks": file_digest(part / CHECKS),
-        }
-        whole = {"content": content, "sha256": digest([address, content])}
-        (part / MANIFEST).write_text(json_text(whole, indent=1), encoding="utf-8")
-        for path in part.iterdir():
-            sync(path)
-        sync(part)
+        content = {"bytes": (part / STATES).stat().st_size, "checks": file_digest(part / CHECKS)}
         backbone.verify()  # what a method of a user's own has changed must not outlive its process
-        shutil.rmtree(place, ignore_errors=True)  # what ``_whole`` refused
-        part.rename(place)
-        sync(cache.root)
+        cache.put(address, part, content)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
