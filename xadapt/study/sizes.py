@@ -11,9 +11,9 @@ from xadapt.common.tensors import read_tensors
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount, split_fusion
 from xadapt.mount.weights import weights_file_of
-from xadapt.stacks.methods import Full
+from xadapt.stacks.methods import Full, inverts
 from xadapt.stacks.places import Node, acting_layers, nodes
-from xadapt.stacks.stack import Stack, is_fuse, undropped
+from xadapt.stacks.stack import Stack, is_fuse, methods_in, undropped
 from xadapt.store.store import Store
 from xadapt.study.module_plan import ModulePlan
 from xadapt.study.plan import Evaluation, Plan
@@ -77,7 +77,9 @@ class Trunk:
 def trunk_of(stack: Stack, backbone: Backbone) -> Trunk:
     """What lies below all that the stack mounts. Raises ``UserError``: more layers than there are."""
     acting = [layer for node in nodes(stack) for layer in acting_layers(node, backbone.layers)]
-    return Trunk(max(0, min(acting, default=backbone.layers)), backbone.layers, bytes_a_token(backbone))
+    if any(map(inverts, methods_in(stack.parts))):  # an invertible adapter acts on the embeddings
+        acting.append(0)
+    return Trunk(min(acting, default=backbone.layers), backbone.layers, bytes_a_token(backbone))
 
 
 def facts_of(plan: Plan, store: Store, evaluation: Evaluation) -> dict[Stack, Facts]:
