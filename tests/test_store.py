@@ -70,6 +70,22 @@ def test_the_card_is_for_people_and_may_be_edited(store: Store, module: Saved) -
     assert store.load(module.address)
 
 
+def test_a_module_that_goes_while_it_is_read_is_said_to_be_gone(
+    store: Store, module: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process removed it after it had proven itself here."""
+    proven = store._prove
+
+    def then_gone(path: Path) -> dict[str, Any]:
+        found = proven(path)
+        (path / "head.safetensors").unlink()
+        return found
+
+    monkeypatch.setattr(store, "_prove", then_gone)
+    with pytest.raises(UserError, match="cannot read: No such file or directory"):
+        store.load(module.address)
+
+
 def test_a_module_can_be_removed(store: Store, module: Saved) -> None:
     assert store.remove(module.address)
     assert not store.has(module.address)

@@ -45,7 +45,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
-    tensors = load_file(path)
+    try:
+        tensors = load_file(path)
+    except RuntimeError as error:  # how torch says that it could not open or map the file
+        path.open("rb").close()  # the system's own word, where it still refuses
+        raise OSError(str(error)) from error
     check_tensors(tensors, path)
     return tensors
 
