@@ -13,7 +13,7 @@ from tiny import tiny_backbone, tiny_config
 from torch import Tensor, nn
 from transformers import XLMRobertaModel, XLMRobertaXLConfig, XLMRobertaXLModel
 
-from xadapt.backbone import attention
+from xadapt.backbone import attention, blocks
 from xadapt.backbone.dropout import Dropout, dropout
 from xadapt.backbone.encoder import encode, prepare
 from xadapt.backbone.linear import Linear, LowRank, product
@@ -67,6 +67,55 @@ def test_a_product_with_terms_equals_torch_in_value_and_in_every_gradient(
         assert (theirs is None) == (own is None)
         if theirs is not None:
             torch.testing.assert_close(own, theirs, atol=1e-4, rtol=1e-4)
+
+
+@given(st.integers(1, 9), st.integers(1, 70), st.integers(1, 70), st.integers(0, 2))
+def test_gelu_of_a_product_is_torch_s(tokens: int, inner: int, out: int, terms: int) -> None:
+    x, weight, shift = draws(tokens, inner), draws(out, inner, seed=1), draws(out)
+    factors = [(draws(2, inner, seed=2), draws(out, 2, seed=3), 0.5)] * terms
+    x.requires_grad_()
+    plain = F.gelu(product(x, weight, shift, factors))
+    ours = product(x, weight, shift, factors, gelu=True)
+    (slope,) = torch.autograd.grad(plain.square().sum(), x)
+    torch.testing.assert_close(torch.autograd.grad(ours.square().sum(), x)[0], slope)
+    torch.testing.assert_close(ours, plain)
+    with torch.no_grad():
+        torch.testing.assert_close(product(x, weight, shift, factors, gelu=True), plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", [None, LoRA(), LoRA(dropout=0.1), Bottleneck(reduction=4)])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_blocks_of_a_mounted_stack_give_what_hf_s_give(
+    method: LoRA | Bottleneck | None, training: bool
+) -> None:
+    """Against the same stack with the classes that the libraries put there, gradients too."""
+    backbone = tiny_backbone()
+    parts = [] if method is None else [Part("a", method, None)]
+    found = []
+    for way in (lambda model, steps=None: None, blocks.replace_blocks):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("xadapt.mount.replace_blocks", way)
+            mounted = mount(backbone, parts, seed=(1,))
+        for tensor in mounted.trainable.values():
+            tensor.data.normal_(std=0.2, generator=torch.Generator().manual_seed(tensor.numel()))
+        (mounted.train if training else mounted.model.eval)()
+        hidden = mounted.encode(pack(SEQUENCES))
+        found.append((mounted, hidden))
+        if mounted.trainable and not (training and isinstance(method, LoRA) and method.dropout):
+            hidden.square().sum().backward()
+    (plain, theirs), (own, ours) = found
+    assert isinstance(own.model.encoder.layer[0].output, blocks.Output)
+    assert not isinstance(plain.model.encoder.layer[0].output, blocks.Output)
+    if not (training and isinstance(method, LoRA) and method.dropout):  # each draws its own
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
+        for name, tensor in plain.trainable.items():
+            torch.testing.assert_close(own.trainable[name].grad, tensor.grad, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        plain.model.eval(), own.model.eval()
+        assert not torch.allclose(plain.encode(pack(SEQUENCES)), torch.zeros(()), atol=1e-3)
+        torch.testing.assert_close(
+            own.encode(pack(SEQUENCES)), plain.encode(pack(SEQUENCES)), atol=2e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("asked", ["x", "weight", "down", "up"])

@@ -64,8 +64,8 @@ class Linear(nn.Linear):
         self.weight, self.bias = base.weight, base.bias
         self.terms = nn.ModuleList()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)"""
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+        """(..., in) -> (..., out), through ``gelu`` where that is asked for."""
         inside: list[Factors] = []
         beside: list[nn.Module] = []
         for term in self.terms:
@@ -73,10 +73,12 @@ class Linear(nn.Linear):
                 inside.append((term.down, term.up, term.scale))
             else:
                 beside.append(term)
+        if not beside:
+            return product(x, self.weight, self.bias, inside, gelu=gelu)
         out = product(x, self.weight, self.bias, inside)
         for term in beside:
             out = out + term(x)
-        return out
+        return F.gelu(out) if gelu else out
 
 
 def product(
@@ -85,6 +87,7 @@ def product(
     bias: Tensor | None,
     factors: Sequence[Factors] = (),
     rows: Sequence[slice] | None = None,
+    gelu: bool = False,
 ) -> Tensor:
     """The formula above, in the type that autocast asks for.
 
@@ -94,6 +97,7 @@ def product(
         bias: (out,) or None.
         factors: of each update A (R, in), B (out, R) and s.
         rows: of each update the rows of x, as (T, in), that it is for; all by default.
+        gelu: give gelu(y) (Hendrycks and Gimpel 2016, arXiv 1606.08415, its exact form).
 
     Returns:
         (..., out)
@@ -105,8 +109,9 @@ def product(
     flat = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias, *tensors) if t is not None):
         out: Tensor = _Product.apply(flat, weight, bias, dtype, updates, *tensors)
+        out = F.gelu(out) if gelu else out
     else:
-        out, _ = _forward(flat.to(dtype), weight, bias, updates, [t.to(dtype) for t in tensors])
+        out, _ = _forward(flat.to(dtype), weight, bias, updates, [t.to(dtype) for t in tensors], gelu)
     return out if x.ndim == 2 else out.view(*x.shape[:-1], out.shape[-1])
 
 
@@ -162,23 +167,31 @@ class _Product(torch.autograd.Function):
 
 
 def _forward(
-    x: Tensor, weight: Tensor, bias: Tensor | None, updates: Sequence[Update], factors: Sequence[Tensor]
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    updates: Sequence[Update],
+    factors: Sequence[Tensor],
+    gelu: bool = False,
 ) -> tuple[Tensor, list[Tensor]]:
     """(T, out), and ``s x A'`` (its rows, R) of each update; all in the type of x."""
-    out = _linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+    out = _linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), gelu and not updates)
     inner = []
     for i, (scale, rows) in enumerate(updates):
         thin = _linear(x[rows], factors[2 * i], None)
         inner.append(thin if scale == 1 else thin.mul_(scale))
         out[rows].addmm_(inner[i], factors[2 * i + 1].t())
-    return out, inner
+    return F.gelu(out) if gelu and updates else out, inner
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:
     """(T, in) -> (T, out), without a gradient."""
     if _onednn_is_faster(x):
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return F.linear(x, weight, bias)
+        # Its gelu is made while a tile of the product is still at hand: no pass of its own over the memory.
+        activation, form = ("gelu", "none") if gelu else ("none", "")
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], form)
+    out = F.linear(x, weight, bias)
+    return F.gelu(out) if gelu else out
 
 
 def _onednn_is_faster(x: Tensor) -> bool:

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from transformers import XLMRobertaModel
 
 from xadapt.backbone.backbone import Backbone
+from xadapt.backbone.blocks import replace_blocks
 from xadapt.backbone.linear import LowRank
 from xadapt.backbone.packing import Packed, pack
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import seeded
 from xadapt.mount import delta, lora_fusion
 from xadapt.mount.bottleneck import STORED_FUSION, Bottlenecks
-from xadapt.mount.bottleneck_output import Fusion, replace_outputs
+from xadapt.mount.bottleneck_output import Fusion, steps_of
 from xadapt.mount.effect import effect_of
 from xadapt.mount.elements import (
     Dropped,
@@ -83,7 +84,9 @@ def mount(
     """
     _check(parts)
     if not parts:
-        return Mounted(backbone, backbone.skeleton(), {}, {})
+        bare = backbone.skeleton()
+        replace_blocks(bare)
+        return Mounted(backbone, bare, {}, {})
     shapes = linear_shapes(backbone)
     effects = [effect_of(part, shapes) if _runs_as_effect(part, fold) else None for part in parts]
     with seeded():  # what libraries draw for weights that are filled in then
@@ -243,8 +246,7 @@ class _Stack:
         """The finished stack."""
         # A method of a user's own may have put anything anywhere: then all stays as the libraries run it.
         if not any(method_of(part) is Own for part in parts):
-            if self.bottlenecks is not None:
-                replace_outputs(self.model)
+            replace_blocks(self.model, steps_of if self.bottlenecks else None)
             delta.as_terms(self.model)
         for tensor in self.model.parameters():
             tensor.requires_grad_(False)

@@ -24,9 +24,8 @@ import torch.nn.functional as F
 from adapters.composition import Fuse
 from adapters.methods.modeling import Adapter, BertFusion
 from torch import Tensor, nn
-from transformers import XLMRobertaModel
 
-from xadapt.backbone.dropout import Dropout, dropout
+from xadapt.backbone.dropout import dropout
 from xadapt.backbone.linear import Linear, product
 from xadapt.mount.adapter_fusion import LeanFusion
 
@@ -86,36 +85,8 @@ class Fusion(nn.Module):
         return product(mixed, self.value.weight, None)
 
 
-class Output(nn.Module):
-    """In the place of a block's ``output``, of HF's or of ``adapters``' class."""
-
-    def __init__(self, output: Any, steps: nn.ModuleDict) -> None:
-        super().__init__()
-        self.dense, self.LayerNorm = output.dense, output.LayerNorm
-        self.dropout = Dropout(output.dropout.p)
-        self.steps = steps
-
-    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
-        """(..., I) and the residual (..., H) -> (..., H)"""
-        # Of h + r, which both norms read, each step makes the next.
-        summed = self.dropout(self.dense(hidden_states)) + input_tensor
-        for step in self.steps.values():
-            summed = summed + step(self.LayerNorm(summed))
-        out: Tensor = self.LayerNorm(summed)
-        return out
-
-
-def replace_outputs(model: XLMRobertaModel) -> None:
-    """Put ``Output`` in the place of all ends of blocks on which ``adapters`` has been at work."""
-    layers: Any = model.encoder.layer
-    for layer in layers:
-        for holder in (layer.attention, layer):
-            output = holder.output
-            holder.output = Output(output, _steps(output)).train(output.training)
-
-
-def _steps(output: Any) -> nn.ModuleDict:
-    """What is active there, by name, lowest first."""
+def steps_of(output: Any) -> nn.ModuleDict:
+    """The bottlenecks and fusions that are active at the end of a block, by name, lowest first."""
     setup = output.adapters_config.active_setup
     steps = nn.ModuleDict()
     for name in setup or ():
