@@ -21,7 +21,7 @@ from xadapt.common.errors import UserError
 from xadapt.common.randomness import Streams, seeded
 from xadapt.kinds import kind_of
 from xadapt.mount import Part, mount
-from xadapt.mount.together import Together
+from xadapt.mount.together import Share, Together
 from xadapt.report.progress import Bars
 from xadapt.stacks.methods import LoRA
 from xadapt.store.store import Store
@@ -99,6 +99,33 @@ def test_each_is_what_it_is_alone(modules: list[Module]) -> None:
     for one, other in zip(alone, beside, strict=True):
         check_alike(one, other)
     assert not torch.equal(next(iter(beside[0].head.values())), next(iter(beside[1].head.values())))
+    backbone.verify()
+
+
+def test_a_pass_holds_no_more_tokens_for_more_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = [Module(seed=seed) for seed in range(3)]
+    alone = [trained(training(with_dropout(), module)) for module in modules]
+    sizes: list[list[int]] = []
+    encode = Together.encode
+
+    def noted(self: Together, shares: Sequence[Share], streams: Streams) -> list[Tensor]:
+        sizes.append([len(share.packed.input_ids) for share in shares])
+        return encode(self, shares, streams)
+
+    monkeypatch.setattr(Together, "encode", noted)
+    backbone = with_dropout()
+    in_one_pass([training(backbone, module) for module in modules])
+    most = max(map(max, sizes)) * 2
+    assert max(map(sum, sizes)) > most
+
+    sizes.clear()
+    monkeypatch.setattr("xadapt.train.together.BATCH_TOKENS", most)
+    backbone = with_dropout()
+    beside, _ = in_one_pass([training(backbone, module) for module in modules])
+    assert max(map(sum, sizes)) <= most
+    assert {len(pass_) for pass_ in sizes} >= {1, 2}
+    for one, other in zip(alone, beside, strict=True):
+        check_alike(one, other)
     backbone.verify()
 
 

@@ -3,13 +3,15 @@ its own items and draws, with its own optimiser, and leaves when it is done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
+from xadapt.backbone.packing import budgeted
 from xadapt.common.errors import UserError
 from xadapt.common.randomness import Streams, seeded
 from xadapt.mount.together import Share, Together
+from xadapt.train.batches import BATCH_TOKENS, Batch
 from xadapt.train.loop import ModuleTraining
 
 
@@ -67,13 +69,21 @@ def _gradients(together: Together, trainings: Sequence[ModuleTraining], active: 
     sums = {i: torch.zeros((), dtype=torch.float64, device=device) for i in active}
     streams = Streams([t.run.draws(t.progress.step) for t in trainings], device)
     with seeded():
-        for number in range(max(len(items.batches) for items in prepared.values())):
-            batches = {i: p.batches[number] for i, p in prepared.items() if number < len(p.batches)}
-            shares = [Share(i, batch.packed, batch.rows, batch.done) for i, batch in batches.items()]
+        for batches in _passes({i: p.batches for i, p in prepared.items()}):
+            shares = [Share(i, batch.packed, batch.rows, batch.done) for i, batch in batches]
             losses = []
-            for (i, batch), hidden in zip(batches.items(), together.encode(shares, streams), strict=True):
+            for (i, batch), hidden in zip(batches, together.encode(shares, streams), strict=True):
                 with streams.of(i):
                     losses.append(trainings[i].run.loss(hidden, batch, prepared[i]))
                 sums[i] += losses[-1].detach()
             trainings[active[0]].run.accelerator.backward(torch.stack(losses).sum())
     return [sum_.item() for sum_ in sums.values()]
+
+
+def _passes(batches: Mapping[int, Sequence[Batch]]) -> Iterator[list[tuple[int, Batch]]]:
+    """Each module's micro-batches in their order, one of each module in a pass, as many as ``BATCH_TOKENS``
+    allows: memory does not grow with the number of modules."""
+    for number in range(max(map(len, batches.values()))):
+        row = [(i, own[number]) for i, own in batches.items() if number < len(own)]
+        for run in budgeted([len(batch.packed.input_ids) for _, batch in row], BATCH_TOKENS):
+            yield [row[k] for k in run]
