@@ -22,6 +22,7 @@ import floor
 import infer
 import lengths
 import precision
+import quality
 import scale
 import stacks
 import swap
@@ -37,7 +38,7 @@ from xadapt.common.measure import device_name
 HERE = Path(__file__).parent
 PAGES: Mapping[str, Any] = {
     "train": train, "infer": infer, "stacks": stacks, "swap": swap, "lengths": lengths, "trunk": trunk,
-    "scale": scale, "floor": floor, "precision": precision,
+    "scale": scale, "floor": floor, "precision": precision, "quality": quality,
 }  # fmt: skip
 # What a page is measured with under --quick; an option that it lacks does not concern it.
 QUICK: Mapping[str, Any] = {
@@ -63,6 +64,10 @@ class Options(Setting):
     """with --bars: items a step"""
     steps: int = 2
     """with --bars: optimiser steps a round"""
+    encoder: Path | None = None
+    """a real encoder for the pages of accuracy, precision and quality: a folder in HF format"""
+    data: Path | None = None
+    """real data for it: a folder in XTREME's layout"""
     readme: bool = False
     """write the tables of README.md and docs/speed.md anew, also from results of before"""
 
@@ -71,6 +76,7 @@ def page_options(page: Any, options: Options) -> Any:
     """The page's own options: ours where they are set, --quick's where that is asked for."""
     given = {k: getattr(options, k) for k in ("model", "device", "dtype", "threads")}
     names = {f.name for f in fields(page.Options)}
+    given |= {k: getattr(options, k) for k in ("encoder", "data") if k in names}
     given |= {k: v for k, v in QUICK.items() if k in names} if options.quick else {}
     given |= {"rounds": options.rounds} if options.rounds else {}
     return page.Options(**given)
