@@ -1,5 +1,5 @@
-"""The parts of a layer around its linears, in fewer passes over the memory than HF's: with its parameters, and
-its outputs to rounding.
+"""The parts of a layer around its linears, in fewer passes over the memory than HF's: with its parameters and
+its outputs, to rounding.
 
     gelu(x W' + b)                                       ``Intermediate``
     LN(x W' + b + r),  r the block's residual            ``Output``
