@@ -181,6 +181,7 @@ def measure(options: Options) -> Found:
                         "ours"
                     ],
                     "milliseconds": Spread.of([1e3 * size / rate for rate in rates["ours"]]),
+                    "products, milliseconds": Spread.of([1e3 * size / rate for rate in rates["products"]]),
                 }
             )
     return Found(options.facts(backbone), rows)

@@ -25,23 +25,22 @@ from setting import Setting
 
 from xadapt import Backbone, Results, Store, Study
 from xadapt.common.arrays import from_text
+from xadapt.common.measure import device_name
 from xadapt.statistics.intervals import estimates
 from xadapt.statistics.resampling import Scored
 
-SEEDS = (0, 1, 2)
 TARGETS = ("xnli", "udpos")
-LORA, TOP = "lora", "lora(layers=top4)"
 PLAIN, BF16 = "plain", "evaluated in bf16"
-# How it is named: what is trained, and what a study is told.
-WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    PLAIN: (LORA, {}),
-    "together": (LORA, {"together": 3}),
-    BF16: (LORA, {"trained_in": "float32"}),
+# What a study is told, of modules in all layers and in a third of them.
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    PLAIN: {},
+    "together": {"together": 3},
+    BF16: {"trained_in": "float32"},
 }
-TOP_WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    PLAIN: (TOP, {}),
-    "from the cache": (TOP, {"cache_gb": 4.0}),
-    "together, from the cache": (TOP, {"cache_gb": 4.0, "together": 3}),
+TOP_WAYS: Mapping[str, Mapping[str, Any]] = {
+    PLAIN: {},
+    "from the cache": {"cache_gb": 4.0},
+    "together, from the cache": {"cache_gb": 4.0, "together": 3},
 }
 
 
@@ -58,6 +57,7 @@ class Options(Setting):
     tested: int = 250
     """items a language"""
     languages: tuple[str, ...] = ("en", "de")
+    seeds: tuple[int, ...] = (0, 1, 2)
 
 
 def counts(results: Results, store: Store) -> list[np.ndarray]:
@@ -79,19 +79,19 @@ def compared(title: str, name: str, data: str, options: Options) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for target in TARGETS:
-            for ways in (WAYS, TOP_WAYS):
+            for method, ways in (("lora", WAYS), (f"lora(layers=top{exact.layers // 3})", TOP_WAYS)):
                 scored: dict[str, list[np.ndarray]] = {}
-                for way, (method, told) in ways.items():
+                for way, told in ways.items():
                     # In bf16 the modules of the plain way are evaluated; all others have stores of their own.
                     store = Store(Path(folder) / (PLAIN if way == BF16 else way))
                     study = Study(
-                        target, half if way == BF16 else exact, data, method, SEEDS, options.languages,
-                        store=store, items=options.tested, max_steps=options.training_steps, batch_size=16,
-                        looks=1, **told,
+                        target, half if way == BF16 else exact, data, method, options.seeds,
+                        languages=options.languages, store=store, items=options.tested,
+                        max_steps=options.training_steps, batch_size=16, looks=1, **told,
                     )  # fmt: skip
                     scored[way] = counts(study.run(baselines=False), store)
                 what = f"{target}, {len(options.languages)} languages, {options.tested} items each"
-                rows += against_plain(f"{title}: {what}; {method}, {len(SEEDS)} seeds", scored)
+                rows += against_plain(f"{title}: {what}; {method}, {len(options.seeds)} seeds", scored)
     return rows
 
 
@@ -123,7 +123,7 @@ def measure(options: Options) -> Found:
         why = "not measured: --encoder and --data are not given, or not there"
         rows.append({"table": "a real encoder on real text", "name": why, "score": None})
     facts = {"model": "pocket", "weights": "its own", "dtype": "float32 and bf16"}
-    return Found(facts | {"device": options.facts(Backbone.from_pretrained("pocket"))["device"]}, rows)
+    return Found(facts | {"device": device_name(options.place())}, rows)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ TABLES = {
     "what to choose": choice,
     "bars": claims,
     "inference": lambda folder: tables(folder, "infer", "stacks", "swap"),
+    "quality": lambda folder: tables(folder, "quality"),
     "lengths": lambda folder: tables(folder, "lengths"),
     "trunk": lambda folder: tables(folder, "trunk"),
 }

@@ -70,8 +70,9 @@ def as_markdown(page: str, options: Setting, found: Found) -> str:
     """A heading that says what was measured on, and the tables."""
     f = found.facts
     weights = "its own weights" if f["weights"] == "its own" else "random weights"
-    lines = [f"# {page}", "", f"XLM-R {f['model']} ({weights}), {f['dtype']}, {f['device']}; "
-             f"{options.rounds} rounds in turns: medians (ranges)."]  # fmt: skip
+    timed = any(isinstance(value, Spread) for row in found.rows for value in row.values())
+    rounds = f"; {options.rounds} rounds in turns: medians (ranges)" if timed else ""
+    lines = [f"# {page}", "", f"XLM-R {f['model']} ({weights}), {f['dtype']}, {f['device']}{rounds}."]
     for title in dict.fromkeys(row["table"] for row in found.rows):
         rows = [row for row in found.rows if row["table"] == title]
         columns = [k for k in dict.fromkeys(k for row in rows for k in row) if k not in ("table", "name")]

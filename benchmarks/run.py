@@ -45,6 +45,7 @@ QUICK: Mapping[str, Any] = {
     "model": "pocket", "rounds": 2, "batch": 4, "steps": 1, "batches": (1, 4), "lengths": (16, 64),
     "modules": (1, 2), "models": ("pocket",), "items": (16, 64), "sizes": (4,), "memory": False,
     "tasks": 3, "goal": 0.0, "look": 2, "methods": ("lora",), "training_steps": 5, "tested": 40,
+    "seeds": (0,),
 }  # fmt: skip
 
 

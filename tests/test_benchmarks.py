@@ -50,6 +50,16 @@ def test_a_page_says_what_was_measured_on_what(results: Path, name: str) -> None
     assert all(row["name"] in text and row["table"] in text for row in found["rows"])
 
 
+def test_the_fast_ways_of_training_change_no_score() -> None:
+    found = ran("quality.py", "--training-steps", "4", "--tested", "30", "--seeds", "0", "--languages", "de")
+    rows = {(row["table"], row["name"]): row for row in found["rows"] if "minus plain" in row}
+    assert len(rows) == 8
+    for (_, name), row in rows.items():
+        assert row["its low"] <= row["minus plain"] <= row["its high"]
+        if name != "evaluated in bf16":
+            assert (row["minus plain"], row["other items"]) == (0, 0)
+
+
 def test_pictures_stand_beside_the_tables(results: Path) -> None:
     for file in results.glob("*.md"):
         for line in file.read_text().splitlines():

@@ -38,7 +38,7 @@ from xadapt.store.store import Store, address_of
 from xadapt.train.batches import BATCH_TOKENS, read
 
 STATES, CHECKS = "states.bin", "checks.npy"
-TRUNK_VERSION = 1  # raised when the same backbone and items would give other states
+TRUNK_VERSION = 2  # raised when the same backbone and items would give other states
 GIGABYTE = 10**9
 
 
