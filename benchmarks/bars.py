@@ -40,7 +40,6 @@ from xadapt import Backbone
 from xadapt.common.measure import Spread, interleaved
 from xadapt.mount import Element, Fused, Part, mount
 from xadapt.stacks.methods import parse_method
-from xadapt.study.module_loader import fold_for
 
 Pair = tuple[Contender, Contender]
 
@@ -122,7 +121,7 @@ def over_bare(method: str, dtype: Literal["float32", "bfloat16"] | None = None) 
     def pair(bench: Bench) -> Pair:
         backbone = bench.other_type(dtype) if dtype else bench.backbone
         batches = in_random_order("xnli", backbone, batch=bench.batch, steps=2 * bench.steps)
-        module = mount(backbone, parts_of(backbone, method, 1), fold=fold_for(backbone))
+        module = mount(backbone, parts_of(backbone, method, 1), fold=True)
         return stacks.encoding(module, batches), stacks.encoding(mount(backbone, []), batches)
 
     return pair

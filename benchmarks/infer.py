@@ -21,7 +21,6 @@ from setting import Setting
 from xadapt import Backbone
 from xadapt.common.measure import Spread, interleaved, ratios
 from xadapt.mount import mount
-from xadapt.study.module_loader import fold_for
 
 METHODS = {
     "LoRA": "lora",
@@ -52,7 +51,7 @@ def throughput(backbone: Backbone, options: Options) -> list[Row]:
     largest = draws[max(draws)]
     ways: dict[str, Contender] = {"bare encoder": ours_inference(mount(backbone, []), head, largest)}
     for name, method in METHODS.items():
-        mounted = mount(backbone, parts_of(backbone, method, 1), fold=fold_for(backbone))
+        mounted = mount(backbone, parts_of(backbone, method, 1), fold=True)
         ways[name] = ours_inference(mounted, head, largest)
     for size, batches in draws.items():
         ways[f"HF forward, batches of {size}"] = hf_forward(backbone, batches)

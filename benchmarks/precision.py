@@ -41,7 +41,6 @@ from xadapt.data.reading import sampled
 from xadapt.mount import Element, mount
 from xadapt.statistics.intervals import estimates
 from xadapt.statistics.resampling import Scored
-from xadapt.study.module_loader import fold_for
 from xadapt.train.evaluate import outputs_of
 
 PLAIN = "float32"
@@ -74,9 +73,9 @@ class Options(Setting):
 def forms(exact: Backbone, half: Backbone, elements: Sequence[Element]) -> dict[str, Mounted]:
     """The same stack in each form that the device has."""
     found = {
-        PLAIN: mount(exact, elements, fold=fold_for(exact)),
+        PLAIN: mount(exact, elements, fold=True),
         f"{PLAIN}, modules beside": mount(exact, elements, fold="cat"),
-        "bf16": mount(half, elements, fold=fold_for(half)),
+        "bf16": mount(half, elements, fold=True),
     }
     for name, form in INT8.items():
         if form != "dynamic" or exact.device.type == "cpu":  # torch has it for CPUs alone

@@ -18,7 +18,6 @@ from xadapt.mount import Element, Mounted, mount
 from xadapt.store.store import address_of
 from xadapt.study.inputs import load_inputs
 from xadapt.study.module_loader import (
-    fold_for,
     load_described,
     load_elements,
     load_module,
@@ -251,7 +250,7 @@ def mounted_with_head(
         lang: in which language, where the stack has ``lang(...)``; None for that of its training data.
     """
     elements = elements_in(run, evaluation, lang, elements)
-    mounted = mount(run.backbone, elements, fold=fold_for(run.backbone))
+    mounted = mount(run.backbone, elements, fold=True)
     if evaluation.module is None:
         return mounted, new_head(run.backbone, kind, mounted).to(run.backbone.device)
     weights = load_module(run, evaluation.module).head

@@ -51,7 +51,7 @@ def load_described(run: Run, described: Any) -> list[Element]:
 
 def mount_stack(run: Run, stack: Stack | None, seed: int) -> Mounted:
     """A trained stack, folded; None for the bare backbone."""
-    return mount(run.backbone, load_elements(run, stack, seed), fold=fold_for(run.backbone))
+    return mount(run.backbone, load_elements(run, stack, seed), fold=True)
 
 
 def mount_fresh(run: Run, module: ModulePlan) -> Mounted:
@@ -62,8 +62,10 @@ def mount_fresh(run: Run, module: ModulePlan) -> Mounted:
 
 
 def fold_for(backbone: Backbone) -> Fold:
-    """How what is trained runs: the cheapest way with the same outputs. In weights of bf16 a small update
-    would be rounded away; there it stays beside the weight."""
+    """How what lies below a module in training runs: inside the weights, or, where these are of bf16, beside
+    them, so that a module learns on what was trained and not on what rounding left of it. In evaluation all
+    is inside: it costs no time, and what rounding changes is less than bf16 changes anyway
+    (benchmarks/quality.py)."""
     return True if backbone.dtype == torch.float32 else "cat"
 
 

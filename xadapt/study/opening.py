@@ -17,7 +17,7 @@ from xadapt.stacks.stack import Stack
 from xadapt.store.integrity import MANIFEST
 from xadapt.store.maintenance import resolve
 from xadapt.store.store import Store
-from xadapt.study.module_loader import fold_for, new_head, trained_head
+from xadapt.study.module_loader import new_head, trained_head
 from xadapt.study.predictor import Predictor
 from xadapt.study.wanted_modules import by_expression, exchanged_module
 from xadapt.tasks import CATALOGUE
@@ -51,7 +51,7 @@ class Module(_module.Module):
         elements = self.elements(backbone)
         if lowest is not None:
             elements = [*lowest.elements(backbone), *elements[1:]]
-        mounted = mount(backbone, elements, fold=fold_for(backbone))
+        mounted = mount(backbone, elements, fold=True)
         if not self.head and any(True for _ in kind.head(backbone.config).parameters()):
             raise UserError(
                 f"'{self.expression}' ({self.address}) has no head",
@@ -79,7 +79,7 @@ class Module(_module.Module):
 
 def _embedding(expression: str, task: Task, backbone: Backbone, elements: Sequence[Element]) -> Predictor:
     kind = kind_of(task)
-    mounted = mount(backbone, elements, fold=fold_for(backbone))
+    mounted = mount(backbone, elements, fold=True)
     head = new_head(backbone, kind, mounted).to(backbone.device)
     length = min(task.max_length, backbone.max_length)
     return Predictor(expression, kind, mounted, head, backbone.tokenizer, length)
