@@ -68,10 +68,10 @@ def quickstart(store: Path, *options: str) -> tuple[str, dict]:
 def test_the_quickstart_runs_and_runs_again_from_its_store(tmp_path: Path) -> None:
     """The whole recipe, a few steps a module, in two languages."""
     options = ["--max-steps", "5", "--langs", "en", "de"]
-    said, first = quickstart(tmp_path / "store", *options)
-    assert said.count("3 modules trained, 0 reused") == 2
+    _, first = quickstart(tmp_path / "store", *options)
     assert len(first["modules"]) == 6
+    assert all(m["trained"] for m in first["modules"])
     assert {c["task"] for c in first["cells"]} == {"xnli", "xquad", "tatoeba"}
     said, second = quickstart(tmp_path / "store", *options)
     assert second["cells"] == first["cells"]
-    assert said.count("nothing was trained") == 3
+    assert "nothing was trained" in said
