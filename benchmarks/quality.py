@@ -29,7 +29,6 @@ from xadapt.common.measure import device_name
 from xadapt.statistics.intervals import estimates
 from xadapt.statistics.resampling import Scored
 
-TARGETS = ("xnli", "udpos")
 PLAIN, BF16 = "plain", "evaluated in bf16"
 # What a study is told, of modules in all layers and in a third of them.
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -56,6 +55,7 @@ class Options(Setting):
     """of each module, 16 examples each"""
     tested: int = 250
     """items a language"""
+    targets: tuple[str, ...] = ("xnli", "udpos")
     languages: tuple[str, ...] = ("en", "de")
     seeds: tuple[int, ...] = (0, 1, 2)
 
@@ -78,7 +78,7 @@ def compared(title: str, name: str, data: str, options: Options) -> list[Row]:
     )
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for target in TARGETS:
+        for target in options.targets:
             for method, ways in (("lora", WAYS), (f"lora(layers=top{exact.layers // 3})", TOP_WAYS)):
                 scored: dict[str, list[np.ndarray]] = {}
                 for way, told in ways.items():

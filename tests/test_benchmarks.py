@@ -51,9 +51,9 @@ def test_a_page_says_what_was_measured_on_what(results: Path, name: str) -> None
 
 
 def test_the_fast_ways_of_training_change_no_score() -> None:
-    found = ran("quality.py", "--training-steps", "4", "--tested", "30", "--seeds", "0", "--languages", "de")
+    found = ran("quality.py", "--tested", "30", "--training-steps", "4", "--targets", "udpos", "--seeds", "0")
     rows = {(row["table"], row["name"]): row for row in found["rows"] if "minus plain" in row}
-    assert len(rows) == 8
+    assert len(rows) == 4
     for (_, name), row in rows.items():
         assert row["its low"] <= row["minus plain"] <= row["its high"]
         if name != "evaluated in bf16":
