@@ -119,7 +119,8 @@ def tables(folder: Path, *pages: str) -> str:
 TABLES = {
     "what to choose": choice,
     "bars": claims,
-    "inference": lambda folder: tables(folder, "infer", "stacks", "swap"),
+    "inference": lambda folder: tables(folder, "infer", "swap"),
+    "stacks": lambda folder: tables(folder, "stacks"),
     "quality": lambda folder: tables(folder, "quality"),
     "lengths": lambda folder: tables(folder, "lengths"),
     "trunk": lambda folder: tables(folder, "trunk"),
