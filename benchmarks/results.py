@@ -97,8 +97,11 @@ def write(page: str, options: Setting, found: Found, out: Path) -> None:
     (out / f"{page}.json").write_text(made, encoding="utf-8")
     text = as_markdown(page, options, found)
     for number, picture in enumerate(found.pictures, 1):
+        rows = [row for row in found.rows if row["table"] == picture.table]
+        if all(row.get(picture.value) is None for row in rows):
+            continue  # a column that was not measured
         name = f"{page}-{number}.svg"
-        draw(out / name, picture, [row for row in found.rows if row["table"] == picture.table])
+        draw(out / name, picture, rows)
         text += f"\n![{picture.table}: {picture.value}]({name})\n"
     (out / f"{page}.md").write_text(text, encoding="utf-8")
 
