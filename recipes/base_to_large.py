@@ -42,7 +42,7 @@ class Options(xadapt.RecipeOptions):
 def main(options: Options) -> None:
     options = options.quickly(
         backbone=("pocket-small", "pocket"), below=("mnli", "hellaswag"), langs=("en", "de", "sw"),
-        seeds=(0, 1), max_steps=6, items=60,
+        max_steps=6,
     )  # fmt: skip
     below, notes = options.available(options.below)
     targets, more = options.available(options.targets)

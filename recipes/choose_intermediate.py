@@ -53,7 +53,7 @@ class Options(xadapt.RecipeOptions):
 def main(options: Options) -> None:
     options = options.quickly(
         below=("mnli", "qqp", "ccg"), targets=("xnli", "udpos"), langs=("en", "de", "sw"),
-        seeds=(0, 1), max_steps=3, items=60, few=64, texts=64,
+        max_steps=3, few=64, texts=64,
     )  # fmt: skip
     if len(options.backbone) > 1:
         raise xadapt.UserError(f"{len(options.backbone)} backbones", expected="one", do="run it for each")

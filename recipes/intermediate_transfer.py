@@ -50,7 +50,7 @@ class Options(xadapt.RecipeOptions):
 
 
 def main(options: Options) -> None:
-    options = options.quickly(seeds=(0, 1), max_steps=12, items=60)
+    options = options.quickly(max_steps=12)
     below, notes = options.available(options.below[1:5:3] if options.quick else options.below)
     few = ("xnli", "udpos", "tatoeba")
     wanted = options.targets or (few if options.quick else xadapt.BENCHMARKS[options.benchmark])

@@ -40,7 +40,7 @@ class Options(xadapt.RecipeOptions):
 def main(options: Options) -> None:
     options = options.quickly(
         targets=("udpos",), ways=("bottleneck(reduction=2, inv=nice)",), langs=("en", "de", "sw"),
-        seeds=(0, 1), max_steps=4, items=60,
+        max_steps=4,
     )  # fmt: skip
     targets, notes = options.available(options.targets)
     ways = {way: arms_of(way, options.missing) for way in options.ways}

@@ -47,7 +47,7 @@ class Options(xadapt.RecipeOptions):
 def main(options: Options) -> None:
     options = options.quickly(
         below=("mnli", "ccg"), targets=("xnli", "udpos"), langs=("en", "de", "sw"),
-        seeds=(0, 1), max_steps=4, items=60,
+        max_steps=4,
     )  # fmt: skip
     below, notes = options.available(options.below)
     wanted, more = options.available(options.targets)

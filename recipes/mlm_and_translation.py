@@ -48,7 +48,7 @@ class Options(xadapt.RecipeOptions):
 def main(options: Options) -> None:
     options = options.quickly(
         targets=("xnli", "udpos"), langs=("en", "de", "sw"), running=("en", "de"),
-        translated=("de",), seeds=(0, 1), max_steps=3, items=60,
+        translated=("de",), max_steps=3,
     )  # fmt: skip
     below, notes = options.available(options.below)
     targets, more = options.available(options.targets or xadapt.BENCHMARKS["xtreme"])

@@ -55,7 +55,7 @@ class Options(xadapt.RecipeOptions):
 def main(options: Options) -> None:
     options = options.quickly(
         backbone=("pocket-small", "pocket"), sizes=("48", "192"), langs=("en", "de", "sw"),
-        seeds=(0, 1), max_steps=6, items=60,
+        max_steps=6,
     )  # fmt: skip
     there, notes = options.available((options.nli, *options.targets))
     targets = [t for t in options.targets if t in there and (t == "xnli" or options.nli in there)]

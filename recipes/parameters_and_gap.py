@@ -42,7 +42,7 @@ class Options(xadapt.RecipeOptions):
 
 def main(options: Options) -> None:
     two, langs = ("pocket-small", "pocket"), ("en", "de", "sw")
-    options = options.quickly(backbone=two, langs=langs, seeds=(0, 1), max_steps=6, items=60)
+    options = options.quickly(backbone=two, langs=langs, max_steps=6)
     (below,), notes = options.available((options.below,))
     targets, more = options.available(options.targets)
     notes += more

@@ -73,7 +73,7 @@ class Way(NamedTuple):
 
 def main(options: Options) -> None:
     options = options.quickly(
-        backbone=("pocket-small", "pocket"), langs=("en", "de", "sw"), seeds=(0, 1), max_steps=6, items=60,
+        backbone=("pocket-small", "pocket"), langs=("en", "de", "sw"), max_steps=6,
         rounds=5, examples=64,
     )  # fmt: skip
     trained, other = TYPES[::-1] if options.dtype == "bfloat16" else TYPES

@@ -16,10 +16,10 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 def test_quick_settings_give_way_to_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = RecipeOptions(quick=True, max_steps=7).quickly(max_steps=3, items=5, seeds=(0,))
-    assert (quick.max_steps, quick.items, quick.seeds) == (7, 5, (0,))
-    assert RecipeOptions().quickly(items=5).items is None
+    assert (quick.max_steps, quick.items, quick.seeds, quick.looks) == (7, 5, (0,), 1)
+    assert RecipeOptions().quickly(max_steps=5) == RecipeOptions()
     monkeypatch.setattr(sys, "argv", ["recipe.py", "--quick", "--seeds", "0", "1", "2"])
-    said_as_by_default = RecipeOptions(quick=True).quickly(seeds=(0, 1))
+    said_as_by_default = RecipeOptions(quick=True).quickly()
     assert said_as_by_default.seeds == (0, 1, 2)
 
 

@@ -27,6 +27,9 @@ from xadapt.study.available import available
 from xadapt.study.overrides import Overrides
 from xadapt.study.results import Results
 
+# What is quick in every recipe. A look at dev costs as much as several of a quick training's few steps.
+QUICK = {"seeds": (0, 1), "items": 60, "looks": 1}
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(Overrides):
@@ -61,10 +64,11 @@ class RecipeOptions(Overrides):
     """show what would be done and what it would take, and stop"""
 
     def quickly(self, **changes: Any) -> Self:
-        """With ``changes``, if ``--quick`` was given: those that the command line has not set, be it to what
-        they are by default."""
+        """If ``--quick`` was given: with few seeds, items and looks and with ``changes``, but for those that
+        the command line has set, be it to what they are by default."""
         if not self.quick:
             return self
+        changes = QUICK | changes
         defaults = {f.name: f.default for f in fields(self)}
         said = {word.split("=")[0].removeprefix("--").replace("-", "_") for word in sys.argv[1:]}
         free = {k: v for k, v in changes.items() if k not in said and getattr(self, k) == defaults[k]}
