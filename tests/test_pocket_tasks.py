@@ -117,7 +117,7 @@ def test_running_text_is_in_every_language(pocket: Pocket) -> None:
 
 # --- pools ------------------------------------------------------------------------------------------
 def sides(items: object) -> tuple[list[Sought], dict[str, Sought]]:
-    assert isinstance(items, list)
+    assert isinstance(items, tuple)
     queries = [e for e in items if e.side == "query"]
     candidates = {e.id: e for e in items if e.side == "candidate"}
     assert len(queries) + len(candidates) == len(items)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xadapt.data.pocket.frames import NP, Frame, Sampler, split_of
 from xadapt.data.pocket.grammar import PLAIN, Form, Grammar
@@ -114,7 +114,7 @@ class Corpus:
         for _ in range(rng.choice((1, 1, 2, 3))):
             other = self.sampler.draw(rate=0.4)
             if first.place is not None and other.verb != "live" and rng.random() < 0.3:
-                other = self.kept(other, replace(other, place=first.place))
+                other = self.kept(other, other._replace(place=first.place))
             frames.append(other)
         return frames
 
@@ -140,9 +140,9 @@ class Corpus:
         sentences: list[Words] = []
         last: NP | None = None
         for frame in frames:
-            form = replace(self.form(frame), negated=False) if firm else self.form(frame)
+            form = self.form(frame)._replace(negated=False) if firm else self.form(frame)
             if last == frame.agent and not form.object_first and self.rng.random() < 0.5:
-                form = replace(form, pronoun=True)
+                form = form._replace(pronoun=True)
             last = frame.agent
             sentences.append(self.say(lang, frame, form))
         return sentences
@@ -219,7 +219,7 @@ class Corpus:
             frames = self.story(self.sampler.draw())
             if rng.random() < 0.4:
                 agent = frames[0].agent
-                same = [self.kept(f, replace(f, agent=agent)) for f in frames[1:]]
+                same = [self.kept(f, f._replace(agent=agent)) for f in frames[1:]]
                 clash = [f.object is not None and f.object.key() == agent.key() for f in same]
                 frames = [
                     frames[0],
@@ -254,7 +254,7 @@ class Corpus:
 
     def reworded(self, frame: Frame, form: Form) -> Form:
         """Another order for the same statement."""
-        return replace(self.form(frame), negated=form.negated)
+        return self.form(frame)._replace(negated=form.negated)
 
     def retelling(self, lang: str, frame: Frame, form: Form) -> Words:
         """The frame again with less detail, in another order, or what it says of one noun."""

@@ -9,7 +9,7 @@ a right option elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from xadapt.data.pocket.frames import NP, Frame
@@ -182,7 +182,7 @@ def exchanged(make: Maker, right: Frame) -> Frame | None:
         taken = takers(make.lexicon, right.verb, slot)
         if make.people.isdisjoint(taken) if np.name else np.head not in taken:
             return None
-    return replace(right, agent=right.object, object=right.agent)
+    return right._replace(agent=right.object, object=right.agent)
 
 
 def problem(make: Maker, asked: str, count: int) -> tuple[Frame, list[Frame]]:
@@ -221,7 +221,7 @@ def detailed(make: Maker, frame: Frame) -> Frame:
         np = getattr(frame, slot)
         if np is not None and not np.name and make.rng.random() < DESCRIBED:
             frame = frame.put(slot, NP(np.head, make.sampler.adjective(np.head)))
-    return replace(frame, place=other.place, time=other.time, manner=other.manner)
+    return frame._replace(place=other.place, time=other.time, manner=other.manner)
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def question(make: Maker, how: str, premise: Frame, asked: str) -> str:
     elif asked == EFFECT:
         tokens = [*grammar.clause(premise), *then]
     else:
-        clause = grammar.clause(replace(premise, time=None), Form(ask="time"))
+        clause = grammar.clause(premise._replace(time=None), Form(ask="time"))
         at = next(i for i, t in enumerate(clause) if t.slot == "time")
         tokens = [*clause[:at], *why, *(t for t in clause[at:] if t.slot != "time")]
     return make.text(grammar.close(tokens, question=True))

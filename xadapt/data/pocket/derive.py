@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from xadapt.data.pocket.choices import ASKINGS, choice
@@ -64,7 +64,7 @@ def _tagged_tokens(make: Maker, frame: Frame) -> list[Token]:
         asked = [s for s in filled if make.owns(frame, s)]
         form = Form(ask=make.rng.choice(asked)) if asked else form
     elif roll < 0.25:
-        form = replace(form, negated=True)
+        form = form._replace(negated=True)
     elif roll < 0.35:
         return make.grammar.joined(frame, make.sampler.draw(rate=0.5))
     return make.grammar.sentence(frame, form)

@@ -7,7 +7,6 @@ leave more out and name a noun by its hypernym.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from xadapt.data.pocket.frames import NP, Frame
@@ -64,7 +63,7 @@ def portrait(make: Maker) -> Asked:
             if not repeats and rng.random() < 0.3 and (known := _known(make, frame)):
                 sentences.append(known)
             told[len(sentences)] = frame, pronoun
-            sentences.append(make.grammar.sentence(frame, replace(form, pronoun=pronoun)))
+            sentences.append(make.grammar.sentence(frame, form._replace(pronoun=pronoun)))
         at = rng.choice(list(told))
         target, spoken = told[at]
         slots = [s for s in ASKABLE if s in target.slots() and not (s == "agent" and spoken)]
@@ -119,11 +118,11 @@ def running(make: Maker) -> tuple[str]:
             frame = shared if shared and make.owns(shared) else frame
         form = make.form(frame)
         pronoun = last == frame.agent and not form.object_first and rng.random() < 0.6
-        form = replace(form, negated=rng.random() < 0.15, pronoun=pronoun)
+        form = form._replace(negated=rng.random() < 0.15, pronoun=pronoun)
         asked = [s for s in ASKABLE if s in frame.slots()]
         if rng.random() < 0.1:
             words += make.grammar.sentence(frame, Form(ask=rng.choice(asked)))
-        words += make.grammar.sentence(frame, form if rng.random() < 0.8 else replace(PLAIN, pronoun=pronoun))
+        words += make.grammar.sentence(frame, form if rng.random() < 0.8 else PLAIN._replace(pronoun=pronoun))
         last = frame.agent if frame.agent.head != "org" else None
         if rng.random() < 0.12 and (known := _known(make, frame)):
             words += known

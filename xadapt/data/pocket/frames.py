@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 from xadapt.data.pocket.lexicon import Lexicon
 
@@ -17,8 +17,7 @@ ORG_VERBS = ("buy", "sell", "send", "repair", "want", "seek", "praise", "show")
 NAMED_AGENTS, NAMED_OBJECTS, NAMED_PLACES, FULL_NAMES = 0.25, 0.2, 0.25, 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class NP:
+class NP(NamedTuple):
     """A noun with at most one adjective, or a name.
 
     Attributes:
@@ -35,8 +34,7 @@ class NP:
         return "+".join(self.name) or self.head
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One event. ``place`` is a place or a LOC name; ``org`` the employer where the verb has one."""
 
     verb: str
@@ -50,11 +48,13 @@ class Frame:
 
     def put(self, slot: str, value: NP | str | None) -> Frame:
         """The frame with another value in ``slot``; ``None`` empties it."""
-        return replace(self, **{slot: value})  # type: ignore[arg-type]
+        return self._replace(**{slot: value})  # type: ignore[arg-type]
 
     def slots(self) -> tuple[str, ...]:
         """The filled slots besides the verb."""
-        return tuple(f.name for f in fields(self)[1:] if getattr(self, f.name) is not None)
+        return tuple(
+            name for name, value in zip(self._fields[1:], self[1:], strict=True) if value is not None
+        )
 
 
 def split_of(frame: Frame) -> str:
@@ -115,6 +115,7 @@ class Sampler:
         verb = verb or rng.choice(self.verbs)
         kind = lexicon[verb].kind
         agents, objects, places = lexicon.arguments(verb)
+        obj = recipient = org = time = manner = None
         roll = rng.random()
         if verb in ORG_VERBS and roll > 0.85:
             agent = self.company()
@@ -122,35 +123,34 @@ class Sampler:
             agent = self.person()
         else:
             agent = self.noun(agents, 0.45 * rate)
-        frame = Frame(verb, agent)
         if kind in ("vt", "vd"):
-            free = tuple(o for o in objects if o != agent.head)
-            obj = self.noun(free, 0.5 * rate)
+            obj = self.noun(_without(objects, agent.head), 0.5 * rate)
             if lexicon[obj.head].kind == "being" and kind == "vt" and rng.random() < NAMED_OBJECTS:
                 obj = self.person()
-            frame = replace(frame, object=obj)
             if obj.name and obj.name[0] in agent.name:
                 return self._draw(verb, rate)
         if kind == "vd":
             named = rng.random() < NAMED_OBJECTS
-            taken = (agent.head, frame.object.head if frame.object else "")
-            people = tuple(p for p in lexicon.leaves("person") if p not in taken)
-            recipient = self.person() if named else self.noun(people, 0.0)
+            if named:
+                recipient = self.person()
+            else:
+                people = _without(lexicon.leaves("person"), agent.head)
+                recipient = self.noun(_without(people, obj.head if obj else ""), 0.0)
             if named and recipient.name[0] in agent.name:
                 return self._draw(verb, rate)
-            frame = replace(frame, recipient=recipient)
         if kind == "vo":
-            frame = replace(frame, org=self.company())
+            org = self.company()
         if kind == "vl":
-            return replace(frame, place=self.location())
+            return Frame(verb, agent, org=org, place=self.location())
+        place = None
         if rng.random() < 0.6 * rate + 0.1:
             named = not places or rng.random() < NAMED_PLACES
-            frame = replace(frame, place=self.location() if named else NP(rng.choice(places)))
+            place = self.location() if named else NP(rng.choice(places))
         if rng.random() < 0.45 * rate + 0.05:
-            frame = replace(frame, time=rng.choice(lexicon.by_kind["time"]))
+            time = rng.choice(lexicon.by_kind["time"])
         if rng.random() < 0.25 * rate:
-            frame = replace(frame, manner=rng.choice(lexicon.by_kind["manner"]))
-        return frame
+            manner = rng.choice(lexicon.by_kind["manner"])
+        return Frame(verb, agent, obj, recipient, org, place, time, manner)
 
     def draw(self, verb: str | None = None, rate: float = 1.0) -> Frame:
         """One frame of the sampler's split.
@@ -163,3 +163,7 @@ class Sampler:
             frame = self._draw(verb, rate)
             if self.split is None or split_of(frame) == self.split:
                 return frame
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(n for n in names if n != name) if name in names else names

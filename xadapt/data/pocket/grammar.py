@@ -8,7 +8,7 @@ reads off one and the same rendering.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from xadapt.data.pocket import morphology as m
 from xadapt.data.pocket.frames import NP, Frame
@@ -16,8 +16,7 @@ from xadapt.data.pocket.lexicon import Lexicon
 from xadapt.data.pocket.phrases import Phrases, Token
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """How a frame is said.
 
     Attributes:
@@ -139,7 +138,7 @@ class Grammar(Phrases):
         lang = self.language
         passive = form.object_first and frame.object is not None
         if form.object_first and not passive:
-            form = replace(form, object_first=False)
+            form = form._replace(object_first=False)
         parts = self._verb(frame, form)
         if form.pronoun:
             parts["agent"] = self._pronoun(frame.agent)

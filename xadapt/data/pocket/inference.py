@@ -6,8 +6,6 @@ gives the same item in every language.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from xadapt.data.pocket.frames import NP, Frame
 from xadapt.data.pocket.grammar import Form
 from xadapt.data.pocket.making import Maker
@@ -59,13 +57,13 @@ def _denied(make: Maker, frame: Frame, label: str) -> tuple[str, str] | None:
     """The premise denies the event: what is dropped stays open, what is kept stays denied."""
     rng = make.rng
     held = [s for s in ADJUNCTS if s in frame.slots() and not (s == "place" and frame.verb == "live")]
-    deny = make.say(frame, replace(make.form(frame), negated=True))
+    deny = make.say(frame, make.form(frame)._replace(negated=True))
     if label == NEUTRAL:
         if not held:
             return None
         less = frame.put(rng.choice(held), None)
-        return deny, make.say(less, replace(make.form(less), negated=rng.random() < 0.5))
-    other = replace(make.form(frame), negated=label == ENTAILED)
+        return deny, make.say(less, make.form(less)._replace(negated=rng.random() < 0.5))
+    other = make.form(frame)._replace(negated=label == ENTAILED)
     return deny, make.say(frame, other)
 
 
@@ -85,7 +83,7 @@ def _event(make: Maker, frame: Frame, label: str) -> tuple[str, str] | None:
         told, (changed, slot) = frame, against(make, frame)
         negated = slot == "verb"
         hypothesis = make.less(changed, drop=0.5, broaden=0.25, keep=slot)
-        form = replace(make.form(hypothesis), negated=negated)
+        form = make.form(hypothesis)._replace(negated=negated)
         return make.tell(told), make.say(hypothesis, form)
     fuller = more(make, frame)
     if fuller is None:
@@ -108,11 +106,11 @@ def against(make: Maker, frame: Frame) -> tuple[Frame, str]:
             choices += [(frame.put(slot, NP(np.head, rival)), slot)] * 2
     if frame.time is not None:
         times = [t for t in lexicon.by_kind["time"] if make.exclusive(t, frame.time)]
-        choices.append((replace(frame, time=rng.choice(times)), "time"))
+        choices.append((frame._replace(time=rng.choice(times)), "time"))
     if frame.place is not None:
-        choices.append((replace(frame, place=make.elsewhere(frame)), "place"))
+        choices.append((frame._replace(place=make.elsewhere(frame)), "place"))
     if frame.manner is not None:
-        choices.append((replace(frame, manner=rng.choice(lexicon.rivals(frame.manner))), "manner"))
+        choices.append((frame._replace(manner=rng.choice(lexicon.rivals(frame.manner))), "manner"))
     return rng.choice(choices)
 
 

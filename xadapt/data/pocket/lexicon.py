@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 LANGUAGES = ("en", "de", "es", "ru", "tr", "sw", "hi")
@@ -52,7 +53,11 @@ class Lexicon:
             if c.kind in ("adj", "manner"):
                 scales.setdefault(c.isa.rstrip("+-"), []).append(c.name)
         self._scales = {s: tuple(v) for s, v in scales.items()}
-        self._arguments: dict[str, tuple[tuple[str, ...], ...]] = {}
+        # Asked again for every sentence, and the rows do not change.
+        self.leaves = cache(self._leaves)
+        self.ancestors = cache(self._ancestors)
+        self.arguments = cache(self._arguments)
+        self.describes = cache(self._describes)
 
     def __getitem__(self, name: str) -> Concept:
         return self.concepts[name]
@@ -66,7 +71,7 @@ class Lexicon:
         """Direct hyponyms; ``()`` at a leaf."""
         return self._children.get(name, ())
 
-    def ancestors(self, name: str) -> tuple[str, ...]:
+    def _ancestors(self, name: str) -> tuple[str, ...]:
         """Hypernyms from the nearest to the root."""
         found: list[str] = []
         up = self.parent(name)
@@ -75,19 +80,17 @@ class Lexicon:
             up = self.parent(up)
         return tuple(found)
 
-    def leaves(self, name: str) -> tuple[str, ...]:
+    def _leaves(self, name: str) -> tuple[str, ...]:
         """``name`` if it has no hyponym, else all leaves below it."""
         below = self.children(name)
         if not below:
             return (name,)
         return tuple(leaf for child in below for leaf in self.leaves(child))
 
-    def arguments(self, verb: str) -> tuple[tuple[str, ...], ...]:
+    def _arguments(self, verb: str) -> tuple[tuple[str, ...], ...]:
         """(agents, objects, places) that a verb takes: leaves only, an inner noun stands for all below it."""
-        if verb not in self._arguments:
-            lists = (part.split(",") if part != "-" else [] for part in self.concepts[verb].marks.split(";"))
-            self._arguments[verb] = tuple(self._below(names) for names in lists)
-        return self._arguments[verb]
+        lists = (part.split(",") if part != "-" else [] for part in self.concepts[verb].marks.split(";"))
+        return tuple(self._below(names) for names in lists)
 
     def _below(self, names: Sequence[str]) -> tuple[str, ...]:
         """The leaves below nouns, or below the roots of a kind of nouns."""
@@ -102,7 +105,7 @@ class Lexicon:
         scale = self._scales[self.concepts[adjective].isa.rstrip("+-")]
         return tuple(a for a in scale if a != adjective)
 
-    def describes(self, noun: str) -> tuple[str, ...]:
+    def _describes(self, noun: str) -> tuple[str, ...]:
         """The adjectives that may describe a noun."""
         belongs = {noun, self.concepts[noun].kind, *self.ancestors(noun)}
         if COLOUR in self.concepts[noun].marks.split(","):

@@ -6,7 +6,6 @@ import random
 import zlib
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 
 from xadapt.data.pocket.frames import NP, Frame, Sampler, split_of
 from xadapt.data.pocket.grammar import PLAIN, Form, Grammar
@@ -84,7 +83,7 @@ class Maker:
     def by(self, agent: NP, frame: Frame) -> Frame | None:
         """The event with another agent; ``None`` where that one takes part in it already."""
         clash = any(np is not None and np.key() == agent.key() for np in (frame.object, frame.recipient))
-        return None if clash else replace(frame, agent=agent)
+        return None if clash else frame._replace(agent=agent)
 
     # --- less and more ------------------------------------------------------------------------------
     def broader(self, np: NP) -> NP:
@@ -167,7 +166,7 @@ class Maker:
         """Agent and patient (or recipient) exchanged, with their adjectives."""
         slot = self.swappable(frame)
         assert slot is not None
-        return replace(frame, agent=getattr(frame, slot)).put(slot, frame.agent)
+        return frame._replace(agent=getattr(frame, slot)).put(slot, frame.agent)
 
     def _movable(self, frame: Frame) -> bool:
         """Can an adjective of agent or object move to the other?"""
@@ -186,5 +185,5 @@ class Maker:
         if move and (not swap or self.rng.random() < 0.5):
             assert frame.object is not None
             a, o = frame.agent, frame.object
-            return replace(frame, agent=NP(a.head, o.adj), object=NP(o.head, a.adj))
+            return frame._replace(agent=NP(a.head, o.adj), object=NP(o.head, a.adj))
         return self.swapped(frame)

@@ -127,7 +127,7 @@ def _mention(make: Maker, person: Person, kin: list[Person]) -> str | None:
         frame = Frame(verb, np, NP(thing), time=rng.choice(make.lexicon.by_kind["time"]))
         # where it happens may say where he is at home
         if "home" in clues and rng.random() < 0.5:
-            frame = replace(frame, place=home)
+            frame = frame._replace(place=home)
             clues.remove("home")
         told.append(make.told(frame))
     if "home" in clues:
@@ -144,7 +144,7 @@ def _mention(make: Maker, person: Person, kin: list[Person]) -> str | None:
 
 def _aside(make: Maker, np: NP, habit: str) -> list[Token]:
     while True:
-        other = replace(make.free.draw(rate=0.5), agent=np)
+        other = make.free.draw(rate=0.5)._replace(agent=np)
         people = [
             o for o in (other.object, other.recipient) if o is not None and (o.name or make.is_person(o))
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from xadapt.data.pocket.frames import Frame
 from xadapt.data.pocket.grammar import Form
@@ -47,7 +46,7 @@ def _context(make: Maker) -> tuple[list[Frame], int, str]:
             roll = rng.random()
             other = make.sampler.draw(verb=target.verb if roll < 0.5 else None, rate=0.8)
             if roll > 0.75 and other.verb != "live" and target.place is not None:
-                other = replace(other, place=target.place)
+                other = other._replace(place=target.place)
             frames.append(other)
         rng.shuffle(frames)
         at = frames.index(target)

@@ -7,8 +7,6 @@ overlap says nothing, and ``joined`` needs what two sentences say together.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from xadapt.data.pocket.frames import NP, Frame
 from xadapt.data.pocket.grammar import PLAIN
 from xadapt.data.pocket.inference import CONTRADICTED, ENTAILED, NEUTRAL, Pair, against, more, nli
@@ -74,7 +72,7 @@ def _around(make: Maker, about: list[Frame], count: int) -> list[list[Token]]:
         if roll < 0.35 and other.verb != about[0].verb:
             other = make.by(about[0].agent, other) or other
         elif roll < 0.55 and other.verb != "live" and about[0].place is not None:
-            other = replace(other, place=about[0].place)
+            other = other._replace(place=about[0].place)
         if make.owns(other) and all(harmless(make, other, f) for f in about):
             told.append(make.told(other))
     return told
@@ -110,7 +108,7 @@ def _long(make: Maker, label: str) -> tuple[str, str] | None:
             hypothesis, negated = make.less(excluded, drop=0.3, broaden=0.0, keep=slot), True
     sentence = make.told(told)
     premise = _premise(make, [sentence, *_around(make, frames, rng.randint(1, 3))])
-    return premise, make.say(hypothesis, replace(make.form(hypothesis), negated=negated))
+    return premise, make.say(hypothesis, make.form(hypothesis)._replace(negated=negated))
 
 
 def _mixed(make: Maker, label: str) -> tuple[str, str] | None:
@@ -150,11 +148,11 @@ def _borrowed(make: Maker, first: Frame, second: Frame, label: str) -> list[tupl
     if second.time is not None:
         excludes = first.time is not None and make.exclusive(first.time, second.time)
         if excludes if clash else first.time is None:
-            found.append((replace(first, time=second.time), "time"))
+            found.append((first._replace(time=second.time), "time"))
     if second.manner is not None:
         rivals = make.lexicon.rivals(first.manner) if first.manner else ()
         if second.manner in rivals if clash else not first.manner:
-            found.append((replace(first, manner=second.manner), "manner"))
+            found.append((first._replace(manner=second.manner), "manner"))
     if second.place is not None and first.verb != "live":
         here = first.place
         apart = (
@@ -163,7 +161,7 @@ def _borrowed(make: Maker, first: Frame, second: Frame, label: str) -> list[tupl
             and not related(make, here, second.place)
         )
         if apart if clash else here is None:
-            found.append((replace(first, place=second.place), "place"))
+            found.append((first._replace(place=second.place), "place"))
     for slot in ("agent", "object"):
         np, other = getattr(first, slot), getattr(second, slot)
         if np is None or other is None or np.name or other.name or not other.adj:
@@ -177,7 +175,7 @@ def _borrowed(make: Maker, first: Frame, second: Frame, label: str) -> list[tupl
     if clash or mine is None or theirs is None:
         return found
     if not related(make, mine, theirs) and theirs.key() != first.agent.key():
-        found.append((replace(first, object=theirs), "object"))
+        found.append((first._replace(object=theirs), "object"))
     return found
 
 

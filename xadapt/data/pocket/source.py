@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, lru_cache
 
 from xadapt.common.errors import UserError, nearest
 from xadapt.data.pocket.derive import SHAPES, derive, languages_of
-from xadapt.data.pocket.lexicon import LANGUAGES, Lexicon, read_lexicon
+from xadapt.data.pocket.lexicon import LANGUAGES, read_lexicon
 from xadapt.data.pocket.supertags import LABELS
 from xadapt.tasks.examples import Example
 
 # Part of every revision: to be raised by whoever changes an item. ``tests/test_pocket.py`` notices.
 VERSION = 2
+
+_lexicon = cache(read_lexicon)
+
+
+# A study reads a set several times: for its stacks, its baselines, its seeds. The last ones take some
+# megabytes each, and nobody can change them.
+@lru_cache(maxsize=16)
+def _derived(task: str, language: str, split: str, size: int | None) -> tuple[Example, ...]:
+    return tuple(derive(_lexicon(), task, language, split, size))
 
 
 class Pocket:
@@ -22,10 +31,6 @@ class Pocket:
     name = "pocket"
     generated = True
     LANGUAGES = LANGUAGES
-
-    @cached_property
-    def _lexicon(self) -> Lexicon:
-        return read_lexicon()
 
     def _check(self, task: str, language: str, split: str) -> None:
         if task not in SHAPES:
@@ -56,7 +61,7 @@ class Pocket:
     def load(self, task: str, language: str, split: str, size: int | None = None) -> Sequence[Example]:
         """Every item, or the first ``size``; of pools the first queries with all candidates."""
         self._check(task, language, split)
-        return derive(self._lexicon, task, language, split, size)
+        return _derived(task, language, split, size)
 
     def revision(self, task: str, language: str, split: str) -> str:
         """16 hex digits of the items' version and of what is asked for; nothing is generated."""

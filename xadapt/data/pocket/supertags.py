@@ -9,8 +9,6 @@ punctuation and the conjunction combine by rules of their own. ``tests/test_pock
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from xadapt.data.pocket.frames import NP, Frame
 from xadapt.data.pocket.grammar import PLAIN, Form
 from xadapt.data.pocket.making import Maker
@@ -132,9 +130,9 @@ def _statement(make: Maker, frame: Frame) -> tuple[list[Token], list[str]]:
         front = form.front if form.front != asked else None
         form = Form(ask=asked, front=front)
     elif roll < 0.4:
-        form = replace(form, negated=True)
+        form = form._replace(negated=True)
     elif roll < 0.5 and not form.object_first:
-        form = replace(form, pronoun=True)
+        form = form._replace(pronoun=True)
     tokens = make.grammar.clause(frame, form)
     return tokens, clause_tags(frame, form, tokens)
 
