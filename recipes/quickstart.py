@@ -40,7 +40,7 @@ class Options:
     """one run of everything a seed"""
     langs: tuple[str, ...] = ()
     """languages to evaluate in; all by default"""
-    max_steps: int | None = 150
+    max_steps: int | None = 120
     """optimiser steps a module at most: few, so that the recipe takes minutes; None for the tasks' own"""
     items: int | None = 500
     """test items a language; None for all"""
@@ -60,7 +60,8 @@ def main(options: Options) -> None:
             seeds=options.seeds,
             languages=options.langs or None,
             max_steps=options.max_steps,
-            looks=5,
+            looks=4,
+            dev_examples=150,
             items=options.items,
             store=options.store,
         )

@@ -75,6 +75,7 @@ _FORMS = {
     "batch_size": _WHOLE,
     "max_steps": _WHOLE,
     "looks": _WHOLE,
+    "dev_examples": _WHOLE,
     "max_length": _WHOLE,
     "device": _TEXT,
     "dtype": _Form('"auto", "float32" or "bfloat16"', lambda v: v in ("auto", "float32", "bfloat16")),

@@ -309,7 +309,7 @@ class Planner:
             else None,
             max_length=max(t.max_length for t in tasks),
         )
-        names = ("lr", "epochs", "batch_size", "max_steps", "looks")
+        names = ("lr", "epochs", "batch_size", "max_steps", "looks", "dev_examples")
         wanted = {name: getattr(self.overrides, name) for name in names}
         settings = replace(settings, **{name: value for name, value in wanted.items() if value is not None})
         limit = settings.max_steps

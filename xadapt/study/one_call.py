@@ -37,6 +37,7 @@ def run(
     batch_size: int | None = None,
     max_steps: int | None = None,
     looks: int | None = None,
+    dev_examples: int | None = None,
     max_length: int | None = None,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",

@@ -17,6 +17,7 @@ MOST = {
     "batch_size": 10**9,
     "max_steps": 10**9,
     "looks": 10**9,
+    "dev_examples": 10**9,
     "max_length": 10**9,
     "threads": max(64, os.cpu_count() or 1),
     "cache_gb": 10**9,
@@ -38,6 +39,8 @@ class Overrides:
     """optimiser steps at most; of a joint, for each of its tasks"""
     looks: int | None = None
     """how often in a training English dev is looked at, to keep the best weights; 10 times by default"""
+    dev_examples: int | None = None
+    """English dev examples a look, taken evenly from all over them; 500 by default"""
     max_length: int | None = None
     """tokens a sequence; by default the task's"""
     device: str = "auto"
