@@ -32,7 +32,7 @@ from draws import in_random_order
 from int8 import Int8, bytes_of, in_int8
 from modules import parts_of
 from results import Found, Picture, Row, show
-from setting import Setting
+from setting import NO_REAL_DATA, Setting, real_data
 from stacks import difference, encoding, packed
 
 from xadapt import Backbone, Mounted, Study
@@ -150,11 +150,9 @@ def accuracy(title: str, name: str, data: str, options: Options) -> list[Row]:
 
 def real(options: Options) -> list[Row]:
     """The same with a real encoder and data, or why not."""
-    encoder, data = options.encoder, options.data
-    if encoder is None or data is None or not encoder.exists() or not data.exists():
-        why = "not measured: --encoder and --data are not given, or not there"
-        return [{"table": "a real encoder on real XNLI", "name": why, "accuracy": None}]
-    return accuracy(f"{encoder.name}, real text", str(encoder), str(data), options)
+    if found := real_data(options.encoder, options.data):
+        return accuracy(*found, options)
+    return [{"table": "a real encoder on real XNLI", "name": NO_REAL_DATA, "accuracy": None}]
 
 
 def measure(options: Options) -> Found:

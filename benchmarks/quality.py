@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tyro
 from results import Found, Row, show
-from setting import Setting
+from setting import NO_REAL_DATA, Setting, real_data
 
 from xadapt import Backbone, Results, Store, Study
 from xadapt.common.arrays import from_text
@@ -115,13 +115,10 @@ def against_plain(table: str, scored: Mapping[str, list[np.ndarray]]) -> list[Ro
 
 def measure(options: Options) -> Found:
     rows = compared("pocket world, generated text", "pocket", "pocket", options)
-    if options.encoder and options.data and options.encoder.exists() and options.data.exists():
-        rows += compared(
-            f"{options.encoder.name}, real text", str(options.encoder), str(options.data), options
-        )
+    if real := real_data(options.encoder, options.data):
+        rows += compared(*real, options)
     else:
-        why = "not measured: --encoder and --data are not given, or not there"
-        rows.append({"table": "a real encoder on real text", "name": why, "score": None})
+        rows.append({"table": "a real encoder on real text", "name": NO_REAL_DATA, "score": None})
     facts = {"model": "pocket", "weights": "its own", "dtype": "float32 and bf16"}
     return Found(facts | {"device": device_name(options.place())}, rows)
 

@@ -25,6 +25,16 @@ from xadapt.common.randomness import seeded
 Model = Literal["pocket", "base", "large", "xl"]
 
 
+NO_REAL_DATA = "not measured: --encoder and --data are not given, or not there"
+
+
+def real_data(encoder: Path | None, data: Path | None) -> tuple[str, str, str] | None:
+    """What tables call a real encoder on real data, and the two folders; None where one is missing."""
+    if encoder is None or data is None or not (encoder.exists() and data.exists()):
+        return None
+    return f"{encoder.name}, real text", str(encoder), str(data)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What is measured on."""

@@ -155,7 +155,9 @@ def test_a_study_takes_what_a_user_would_write(tmp_path: Path, checkpoint: Path)
 
 def test_everything_says_what_it_is_in_a_line(tmp_path: Path, checkpoint: Path) -> None:
     backbone = xadapt.Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
-    study = xadapt.Study("mnli > xnli", backbone, langs="en", max_steps=1, looks=1, items=8, store=tmp_path)
+    study = xadapt.Study(
+        "mnli > xnli", backbone, langs="en", max_steps=1, looks=1, dev_examples=40, items=8, store=tmp_path
+    )
     study.run(baselines=False)
     store = xadapt.Store(tmp_path)
     module = xadapt.Module.from_store(store, study.addresses("mnli > xnli")[-1])

@@ -28,7 +28,9 @@ def study(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     backbone = Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
     store = tmp_path_factory.mktemp("apply") / "store"
     expressions = ["mnli > xnli", "panx", "xquad", "xcopa"]
-    made = Study(expressions, backbone, languages=("en",), max_steps=1, looks=1, items=8, store=store)
+    made = Study(
+        expressions, backbone, languages=("en",), max_steps=1, looks=1, dev_examples=40, items=8, store=store
+    )
     made.run(baselines=False)
     return made
 

@@ -238,7 +238,7 @@ def test_a_head_that_names_words_runs_in_float32_above_a_frozen_invertible_adapt
 
 def study_of(checkpoint: Path, store: Path | Store, *expressions: str, **options: Any) -> Study:
     backbone = Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
-    given = {"languages": "en,de,ru", "max_steps": 2, "looks": 1, "items": 12} | options
+    given = {"languages": "en,de,ru", "max_steps": 2, "looks": 1, "dev_examples": 40, "items": 12} | options
     return Study(expressions, backbone, store=store, **given)
 
 
@@ -372,7 +372,7 @@ def test_an_expression_is_drawn_and_exported_in_a_language(
     study, _ = done
     store = ["--store", str(study._store.root)]
     named = ["--backbone", study.plan.backbone.name, "--device", "cpu", "--dtype", "float32"]
-    limits = ["--max-steps", "2", "--looks", "1"]
+    limits = ["--max-steps", "2", "--looks", "1", "--dev-examples", "40"]
     main(["explain", "lang(mlm) > xnli", "--similarity", *named, *limits, *store])
     main(["explain", "lang(mlm) > xnli", "--langs", "de", *named, *limits, *store])
     assert "lang(mlm)" in capsys.readouterr().out
@@ -458,7 +458,18 @@ def test_what_stands_for_a_language_without_a_module_is_said(
     results = study.run(baselines=False)
     assert {c.lang: c.instead for c in results.cells if c.instead} == instead
     words = ["run", expression, "--backbone", study.plan.backbone.name, "--data", str(running)]
-    words += ["--langs", "en,de,nl,th", "--max-steps", "2", "--looks", "1", "--batch-size", "4"]
+    words += [
+        "--langs",
+        "en,de,nl,th",
+        "--max-steps",
+        "2",
+        "--looks",
+        "1",
+        "--dev-examples",
+        "40",
+        "--batch-size",
+        "4",
+    ]
     main([*words, "--store", store, "--dtype", "float32", "--device", "cpu"])
     said = " ".join(capsys.readouterr().out.split())
     assert "nothing was trained" in said

@@ -31,7 +31,9 @@ ITEMS = 64  # a language; whole test sets are in test_apply.py
 def study(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     backbone = Backbone.from_pretrained(str(checkpoint), device="cpu", dtype="float32")
     store = tmp_path_factory.mktemp("predictor") / "store"
-    return Study(TASKS, backbone, languages=LANGUAGES, max_steps=2, looks=1, items=ITEMS, store=store)
+    return Study(
+        TASKS, backbone, languages=LANGUAGES, max_steps=2, looks=1, dev_examples=40, items=ITEMS, store=store
+    )
 
 
 @pytest.fixture(scope="module")
@@ -205,11 +207,25 @@ def test_what_is_not_there_is_said(
 
 def test_several_modules_of_one_expression_are_told_apart(study: Study, checkpoint: Path) -> None:
     again = Study(
-        ["xcopa"], study.backbone, languages=("en",), max_steps=1, looks=1, seeds=(3,), store=study.store
+        ["xcopa"],
+        study.backbone,
+        languages=("en",),
+        max_steps=1,
+        looks=1,
+        dev_examples=40,
+        seeds=(3,),
+        store=study.store,
     )
     again.run(baselines=False)
     other = Study(
-        ["xcopa"], study.backbone, languages=("en",), max_steps=3, looks=1, seeds=(3,), store=study.store
+        ["xcopa"],
+        study.backbone,
+        languages=("en",),
+        max_steps=3,
+        looks=1,
+        dev_examples=40,
+        seeds=(3,),
+        store=study.store,
     )
     other.run(baselines=False)
     with pytest.raises(UserError, match="means 2 modules"):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import tiny_backbone
 from torch import Tensor
 
@@ -183,49 +183,43 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
         run(Full(), settings=Settings(lr=1e30, epochs=4, batch_size=8, clip=1e30))
 
 
-SCRIPT = """
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-sys.path.insert(0, {tests!r})
-from safetensors.torch import save_file
-from test_train import run
-from xadapt.train.settings import Settings
-out = Path(sys.argv[1])
-print("began", flush=True)
-result = run(checkpoint=out / "checkpoint.safetensors", rows=400,
-             settings=Settings(lr=3e-3, epochs=6, batch_size=8, looks=6, max_length=32))
-save_file({{**result.weights, **{{"head." + k: t for k, t in result.head.items()}}}}, out / "part")
-(out / "part").rename(out / "module.safetensors")
-"""
+def trained_into(folder: Path, began: Event) -> None:
+    torch.set_num_threads(1)
+    settings = Settings(lr=3e-3, epochs=6, batch_size=8, looks=6, max_length=32)
+    began.set()
+    result = run(checkpoint=folder / "checkpoint.safetensors", rows=150, settings=settings)
+    save_file({**result.weights, **{"head." + k: t for k, t in result.head.items()}}, folder / "part")
+    (folder / "part").rename(folder / "module.safetensors")
 
 
-def test_sigkill_at_any_moment_changes_no_bit(tmp_path: Path) -> None:
+def test_sigkill_at_any_moment_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process trains and writes a checkpoint after every step; it is killed again and again."""
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])  # imported once, not in each process
 
-    def start(folder: Path) -> subprocess.Popen[str]:
+    def start(folder: Path) -> tuple[ForkServerProcess, Event]:
         folder.mkdir(exist_ok=True)
-        return subprocess.Popen(
-            [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True, env=os.environ
-        )
+        began = processes.Event()
+        process = processes.Process(target=trained_into, args=(folder, began))
+        process.start()
+        return process, began
 
-    undisturbed = start(tmp_path / "whole")
-    assert undisturbed.wait(timeout=120) == 0
+    def whole(folder: Path) -> bytes:
+        if not (folder / "module.safetensors").exists():
+            process, _ = start(folder)
+            process.join(timeout=120)
+            assert process.exitcode == 0
+        return (folder / "module.safetensors").read_bytes()
+
     draw = random.Random(0)
     killed = 0
     for _ in range(4):
-        process = start(tmp_path / "killed")
-        assert process.stdout is not None
-        process.stdout.readline()
+        process, began = start(tmp_path / "killed")
+        assert began.wait(timeout=120)
         time.sleep(draw.uniform(0.3, 1.5))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-    if not (tmp_path / "killed" / "module.safetensors").exists():
-        assert start(tmp_path / "killed").wait(timeout=120) == 0
+        killed += process.is_alive()
+        process.kill()
+        process.join()
     assert killed >= 1
-    whole, again = ((tmp_path / n / "module.safetensors").read_bytes() for n in ("whole", "killed"))
-    assert whole == again
+    assert whole(tmp_path / "killed") == whole(tmp_path / "undisturbed")

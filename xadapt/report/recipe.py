@@ -28,7 +28,7 @@ from xadapt.study.overrides import Overrides
 from xadapt.study.results import Results
 
 # What is quick in every recipe. A look at dev costs as much as several of a quick training's few steps.
-QUICK: dict[str, Any] = {"seeds": (0, 1), "items": 60, "looks": 1}
+QUICK: dict[str, Any] = {"seeds": (0, 1), "items": 60, "looks": 1, "dev_examples": 60}
 
 
 @dataclass(frozen=True, kw_only=True)
