@@ -19,7 +19,7 @@ from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
 from xadapt.mount import Fused, Part, mount
 from xadapt.stacks.methods import Bottleneck, Full, LoRA
-from xadapt.train.loop import TaskInputs, Trained, train
+from xadapt.train.loop import ModuleTraining, TaskInputs, Trained, trained
 from xadapt.train.parallel import Alone, Team, team_on
 from xadapt.train.settings import Settings
 from xadapt.train.task_sampling import schedule, shares
@@ -58,7 +58,7 @@ def joint(team: Alone) -> Trained:
             head = kind.head(backbone.config)
         tasks.append(TaskInputs(name, kind, head, items, (rows[:16], items[:16]), "accuracy"))
     order = schedule(10, shares([64, 32], 64, 1.0), 0)
-    return train(mounted, tasks, EVERY_STEP, seed=0, order=order, team=team)
+    return trained(ModuleTraining(mounted, tasks, EVERY_STEP, seed=0, order=order, team=team))
 
 
 TRAININGS: dict[str, Callable[[Alone], Trained]] = {

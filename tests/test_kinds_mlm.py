@@ -21,7 +21,7 @@ from xadapt.kinds.word_head import WordHead
 from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Text
-from xadapt.train.loop import TaskInputs, train
+from xadapt.train.loop import ModuleTraining, TaskInputs, trained
 from xadapt.train.settings import Settings
 
 TASK = task("mlm")
@@ -186,16 +186,18 @@ def test_training_learns_words_and_a_cut_changes_no_bit(tmp_path):
             if step == die_at:
                 raise KeyboardInterrupt
 
-        return train(
-            mounted,
-            [TaskInputs(TASK.name, kind, head, encoded, (ROWS, items(training=False)), "accuracy")],
-            settings,
-            seed=0,
-            checkpoint=tmp_path / "checkpoint"
-            if die_at is not None or (tmp_path / "checkpoint").exists()
-            else None,
-            checkpoint_seconds=0.0,
-            tick=tick,
+        return trained(
+            ModuleTraining(
+                mounted,
+                [TaskInputs(TASK.name, kind, head, encoded, (ROWS, items(training=False)), "accuracy")],
+                settings,
+                seed=0,
+                checkpoint=tmp_path / "checkpoint"
+                if die_at is not None or (tmp_path / "checkpoint").exists()
+                else None,
+                checkpoint_seconds=0.0,
+                tick=tick,
+            )
         )
 
     whole = run()

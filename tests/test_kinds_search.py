@@ -23,7 +23,7 @@ from xadapt.mount import Part, mount
 from xadapt.stacks.methods import parse_method
 from xadapt.tasks.examples import Answer, Extracted, Sought
 from xadapt.train.evaluate import evaluate, predict
-from xadapt.train.loop import TaskInputs, train
+from xadapt.train.loop import ModuleTraining, TaskInputs, trained
 from xadapt.train.settings import Settings
 
 TOKENIZER = letter_tokenizer()
@@ -231,6 +231,8 @@ def test_a_dual_encoder_learns_to_find_answers():
         head = kind.head(backbone.config)
     before = evaluate(mounted, head, kind, *dev)["map@20"]
     settings = Settings(lr=3e-3, epochs=30, batch_size=8, max_length=64, looks=2)
-    result = train(mounted, [TaskInputs("lareqa", kind, head, items, dev, "map@20")], settings, seed=0)
+    result = trained(
+        ModuleTraining(mounted, [TaskInputs("lareqa", kind, head, items, dev, "map@20")], settings, seed=0)
+    )
     assert result.progress.best > max(before, 60)
     assert result.progress.history[-1]["loss"] < 1

@@ -24,7 +24,7 @@ from xadapt.mount.lora_fusion import NAME
 from xadapt.stacks.methods import Bottleneck, Full, LoRA, Method
 from xadapt.tasks import task_named
 from xadapt.tasks.examples import Classified
-from xadapt.train.loop import TaskInputs, Tick, Trained, train
+from xadapt.train.loop import ModuleTraining, TaskInputs, Tick, Trained, trained
 from xadapt.train.parallel import Alone
 from xadapt.train.settings import Settings
 
@@ -75,16 +75,18 @@ def run(
         if step == die_at:
             raise KeyboardInterrupt
 
-    return train(
-        mounted,
-        [TaskInputs(TASK.name, kind, head, items, (train_rows[:48], items[:48]), "accuracy")],
-        settings,
-        seed=seed,
-        checkpoint=checkpoint,
-        checkpoint_seconds=0.0,
-        batch_tokens=batch_tokens,
-        tick=tick or die,
-        team=team,
+    return trained(
+        ModuleTraining(
+            mounted,
+            [TaskInputs(TASK.name, kind, head, items, (train_rows[:48], items[:48]), "accuracy")],
+            settings,
+            seed=seed,
+            checkpoint=checkpoint,
+            checkpoint_seconds=0.0,
+            batch_tokens=batch_tokens,
+            tick=tick or die,
+            team=team,
+        )
     )
 
 

@@ -82,23 +82,11 @@ Tick = Callable[[int, int, dict[str, float]], None]  # step, total, loss and lea
 Saving = Callable[[Callable[[], None]], None]  # is given what writes a checkpoint
 
 
-def train(
-    mounted: Mounted,
-    tasks: Sequence[TaskInputs],
-    settings: Settings,
-    *,
-    seed: int,
-    order: Schedule | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    batch_tokens: int = BATCH_TOKENS,
-    tick: Tick = lambda step, total, facts: None,
-    saving: Saving = lambda save: save(),
-    team: Alone | None = None,
-) -> Trained:
-    """Train a fresh module and its heads until English dev stops getting better.
+class ModuleTraining:
+    """The training of a fresh module and its heads until English dev stops getting better, step by step:
+    ``trained`` takes its steps alone, ``together.py`` those of several at once.
 
-    Several processes call it with the same arguments. The first of them looks at dev, ticks and writes.
+    Several processes make it with the same arguments. The first of them looks at dev, ticks and writes.
 
     Args:
         tasks: one, or several, which then share the module; dev is the mean over them.
@@ -110,33 +98,13 @@ def train(
         saving: called with what writes a checkpoint; for callers that can make room on a full disk.
         team: the processes that take part; None for this one alone.
 
-    Raises:
-        UserError: nothing to train on, a loss that is not finite, more processes than ``team`` knows of.
-    """
-    training = ModuleTraining(
-        mounted,
-        tasks,
-        settings,
-        seed=seed,
-        order=order,
-        checkpoint=checkpoint,
-        checkpoint_seconds=checkpoint_seconds,
-        batch_tokens=batch_tokens,
-        tick=tick,
-        saving=saving,
-        team=team,
-    )
-    return trained(training)
-
-
-class ModuleTraining:
-    """The training of one module, step by step: ``trained`` takes its steps alone, ``together.py`` those of
-    several at once. What it is made with, and what it raises, is as for ``train``.
-
     Attributes:
         run: what takes the steps.
         total: steps, if nothing stops it before.
         progress: where it stands.
+
+    Raises:
+        UserError: nothing to train on, a loss that is not finite, more processes than ``team`` knows of.
     """
 
     def __init__(
