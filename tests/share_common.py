@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xadapt.backbone.backbone import Backbone
 from xadapt.backbone.packing import pack
+from xadapt.common.randomness import seeded
 from xadapt.kinds import kind_of
 from xadapt.kinds.heads import first_token_logits, in_float32
 from xadapt.mount import Part, mount
@@ -53,7 +54,8 @@ def trained(
     row, how = task_named(task), parse_method(method)
     under: Any = below.address if below else described
     mounted = mount(backbone, [*elements(under, store.load), Part("new", how, None)], seed=(seed,))
-    head = kind_of(row).head(backbone.config)
+    with seeded("head", seed):
+        head = kind_of(row).head(backbone.config)
     determinants = {"below": under, "task": task, "method": method, "seed": seed}
     return store.write(
         address_of(determinants),
