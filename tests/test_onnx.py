@@ -98,7 +98,7 @@ def test_the_answers_to_a_whole_test_set_are_the_same(
 ) -> None:
     saved = trained(store, backbone, KINDS[kind], seed=3)
     agreement = export_onnx(export_of(store, saved.address), backbone, tmp_path / "out")
-    assert agreement.same >= 0.999 * agreement.answers >= 999  # two logits that nearly tie may change places
+    assert agreement.same == agreement.answers >= 1_000
     assert agreement.difference < 1e-4
 
 

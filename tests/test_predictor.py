@@ -206,28 +206,17 @@ def test_what_is_not_there_is_said(
 
 
 def test_several_modules_of_one_expression_are_told_apart(study: Study, checkpoint: Path) -> None:
-    again = Study(
-        ["xcopa"],
-        study.backbone,
-        languages=("en",),
-        max_steps=1,
-        looks=1,
-        dev_examples=40,
-        seeds=(3,),
-        store=study.store,
-    )
-    again.run(baselines=False)
-    other = Study(
-        ["xcopa"],
-        study.backbone,
-        languages=("en",),
-        max_steps=3,
-        looks=1,
-        dev_examples=40,
-        seeds=(3,),
-        store=study.store,
-    )
-    other.run(baselines=False)
+    for steps in (1, 3):
+        Study(
+            ["xcopa"],
+            study.backbone,
+            languages=("en",),
+            max_steps=steps,
+            looks=1,
+            dev_examples=40,
+            seeds=(3,),
+            store=study.store,
+        ).run(baselines=False)
     with pytest.raises(UserError, match="means 2 modules"):
         xadapt.load("xcopa", store=study.store, seed=3)  # type: ignore[arg-type]
 
